@@ -1,0 +1,57 @@
+"""How the tests run: three Hypothesis profiles, slow tests apart, and no state left behind.
+
+    python -m pytest                                  quick: the same examples on every run
+    python -m pytest --full                           more examples, and the tests marked `slow`
+    python -m pytest --hypothesis-profile=thorough    a long hunt with fresh random examples
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import minidl
+
+# deadline=None: a shared machine may pause anywhere, which says nothing about the code.
+# too_slow is about drawing large arrays, which is what these tests are for.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=20, derandomize=True, **_common)
+settings.register_profile("full", max_examples=100, derandomize=True, **_common)
+settings.register_profile("thorough", max_examples=2000, print_blob=True, **_common)
+settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="more examples a property, and the slow tests too"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--full") and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full") or "slow" in (config.getoption("-m") or ""):
+        return
+    skip = pytest.mark.skip(reason="slow: runs with --full")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """Every test starts from the same seed, whatever ran before it."""
+    minidl.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks():
+    """Fail a test that leaves gradients switched off: the next one would test nothing."""
+    yield
+    leaked = not minidl.is_grad_enabled()
+    if leaked:
+        minidl.set_grad_enabled(True)
+        pytest.fail("this test left gradients switched off (no_grad entered, never left)")
