@@ -156,7 +156,7 @@ def cell(old: str, *found: list[Place]) -> str:
 
 
 def relinked(text: str, kinds: dict[str, str], found: dict, anew: bool) -> str:
-    """A docs page whose dead links (all of them if `anew`) are replaced by those of `found`."""
+    """A docs page with rows of dead or missing links (every row if `anew`) linked as in `found`."""
     lines, current = text.split("\n"), ""
     for n, line in enumerate(lines):
         if line.startswith("### "):
@@ -184,8 +184,8 @@ def main() -> int:
     options = parser.parse_args()
     kinds = rows()
     found = survey(kinds)
-    problems = [f"{row}: no docs line, but stands in {places[0].path}" for row in found
-                if row not in kinds for places in found[row].values() if places]
+    problems = [f"{row}: no docs line, but stands in {where[0].path}" for row in found
+                if row not in kinds for where in found[row].values() if where]
     problems += [f"{row} ({kind}): no {need}" for row, kind in kinds.items()
                  for need in NEEDS[kind] if not found[row][need]]
     for page in (LEDGER, ERRATA):
@@ -193,7 +193,7 @@ def main() -> int:
         if options.write:
             page.write_text(relinked(text, kinds, found, True), encoding="utf-8", newline="\n")
         elif relinked(text, kinds, found, False) != text:
-            problems.append(f"docs/{page.name} has dead links: run python .ci/ledger.py --write")
+            problems.append(f"docs/{page.name}: dead or missing links; run .ci/ledger.py --write")
     for row in found if options.table else ():
         print(f"{row:14}", kinds.get(row, "?"))
         for what, where in found[row].items():
