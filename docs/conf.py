@@ -1,0 +1,36 @@
+"""The docs site: Markdown pages by MyST, the look by furo, the examples by sphinx-gallery."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the site shows this tree's minidl, installed or not
+
+import minidl  # noqa: E402
+
+project = "minidl"
+author = copyright = "The minidl authors"
+version = release = minidl.__version__
+
+extensions = ["myst_parser", "sphinx_gallery.gen_gallery", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"minidl {version}"
+
+# The gallery lists every script of examples/. It runs only those called plot_*.py: they take
+# seconds and leave a picture on the page; the others train, and are shown without being run.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"plot_[^/\\]*\.py",
+    "ignore_pattern": r"__init__\.py",
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1,
+}
+suppress_warnings = ["config.cache"]
