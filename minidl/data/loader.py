@@ -1,0 +1,139 @@
+"""Batches: an order that is a pure function of (seed, epoch), one gather a batch, then tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minidl.data.augment import Augmentation
+from minidl.data.dataset import TensorDataset
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+# The last word of Philox's counter: it keeps these streams apart from each other and from the
+# engine's own generator, which counts from 0.
+_ORDER, _AUGMENT = 1, 2
+
+
+class DataLoader:
+    """Cuts a dataset into batches of tensors: `for images, labels in loader`.
+
+    dataset      an ArrayDataset or TensorDataset, or a tuple of arrays such as (x, y)
+    batch_size   examples a batch; the last batch is smaller, or left out with `drop_last`
+    shuffle      a new order every epoch, a pure function of (seed, epoch)
+    augment      `aug(images, rng)` for the first array; rng is a function of (seed, epoch, step)
+    scale        uint8 images as float32: "unit" x / 255 in [0, 1], "tanh" x / 127.5 - 1 in [-1, 1]
+    pad          pixels of 0 on all four sides: 2 makes 32×32 of MNIST's 28×28
+    shrink       the mean over blocks of shrink × shrink: pad=2, shrink=2 make 16×16
+
+    Only uint8 arrays (N, C, H, W) are scaled, padded and shrunk. Other integers become int64,
+    floats keep their dtype. Each `for` runs one epoch and moves on to the next; `set_epoch(e)`
+    goes to any epoch, and to any step within it, so that a resumed run sees the same batches.
+    Raises ValueError for options out of range or a dataset that makes no batch.
+    """
+
+    def __init__(
+        self,
+        dataset: TensorDataset | tuple | list,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        augment: Augmentation | None = None,
+        scale: str = "unit",
+        pad: int = 0,
+        shrink: int = 1,
+    ) -> None:
+        if isinstance(dataset, (tuple, list)):
+            dataset = TensorDataset(*dataset)
+        if not isinstance(dataset, TensorDataset):
+            raise TypeError(
+                "DataLoader: dataset must be an ArrayDataset, a TensorDataset or a tuple of "
+                f"arrays, got {type(dataset).__name__}"
+            )
+        options = {"batch_size": (batch_size, 1), "seed": (seed, 0), "pad": (pad, 0),
+                   "shrink": (shrink, 1)}  # fmt: skip
+        for name, (value, least) in options.items():
+            if value != int(value) or not least <= value < 2**63:
+                raise ValueError(f"DataLoader: {name} is {value}, an integer >= {least} is needed")
+        if scale not in ("unit", "tanh"):
+            raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
+        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.drop_last, self.augment, self.scale = drop_last, augment, scale
+        self.pad, self.shrink = pad, shrink
+        self.epoch = self.step = 0
+        if len(self) == 0:
+            raise ValueError(
+                f"DataLoader: {len(dataset)} examples make no batch of {batch_size} "
+                f"with drop_last={drop_last}"
+            )
+
+    def __len__(self) -> int:
+        """Steps in an epoch."""
+        n = len(self.dataset)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def set_epoch(self, epoch: int, step: int = 0) -> None:
+        """The next `for` runs epoch `epoch`, from batch `step` on."""
+        if epoch < 0 or not 0 <= step <= len(self):
+            raise ValueError(
+                f"set_epoch: epoch is {epoch}, step {step}; "
+                f"epoch >= 0 and step in 0 … {len(self)} are needed"
+            )
+        self.epoch, self.step = epoch, step
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The examples' numbers (N,) in the order in which `epoch` shows them.
+
+        Sorting N random 64-bit words shuffles; the words of Philox are the same in every
+        release of NumPy, which its own `permutation` does not promise.
+        """
+        n = len(self.dataset)
+        if not self.shuffle:
+            return np.arange(n)
+        return np.argsort(self._philox(epoch, 0, _ORDER).random_raw(n), kind="stable")
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        epoch, start = self.epoch, self.step
+        self.epoch, self.step = epoch + 1, 0
+        return self._batches(epoch, start)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, ...]]:
+        from minidl.tensor import Tensor  # here: reading data needs no engine
+
+        order = self.order(epoch)
+        for step in range(start, len(self)):
+            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            batch = [np.take(array, chosen, axis=0) for array in self.dataset.arrays]
+            if self.augment is not None:
+                rng = np.random.Generator(self._philox(epoch, step, _AUGMENT))
+                batch[0] = self.augment(batch[0], rng)
+            yield tuple(Tensor(self._convert(array)) for array in batch)
+
+    def _philox(self, epoch: int, step: int, stream: int) -> np.random.Philox:
+        return np.random.Philox(key=[self.seed, epoch], counter=[0, 0, step, stream])
+
+    def _convert(self, array: np.ndarray) -> np.ndarray:
+        if array.dtype != np.uint8 or array.ndim != 4:
+            return array.astype(np.int64) if array.dtype.kind in "iu" else array
+        if self.pad:
+            n, c, h, w = array.shape
+            padded = np.zeros((n, c, h + 2 * self.pad, w + 2 * self.pad), dtype=np.uint8)
+            padded[:, :, self.pad : self.pad + h, self.pad : self.pad + w] = array
+            array = padded
+        if self.shrink > 1:
+            array = self._shrunk(array)
+        if self.scale == "unit":
+            return np.divide(array, np.float32(255), dtype=np.float32)
+        return np.divide(array, np.float32(127.5), dtype=np.float32) - np.float32(1)
+
+    def _shrunk(self, array: np.ndarray) -> np.ndarray:
+        h, w = array.shape[2:]
+        k = self.shrink
+        if h % k or w % k:
+            raise ValueError(f"DataLoader: shrink={k} does not divide images of {h}x{w}")
+        sums = sum(array[:, :, i::k, j::k].astype(np.float32) for i in range(k) for j in range(k))
+        return sums / np.float32(k * k)

@@ -1,0 +1,218 @@
+"""MNIST, shipped with the package, and any set that comes in the same four IDX files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import string
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from minidl.data.dataset import ArrayDataset, Splits, check_labels
+from minidl.data.idx import parse_idx, read_idx
+
+FILES = Path(__file__).parent / "files"
+
+# SHA-256 of the four files as their authors published them, unpacked.
+DIGESTS = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+DIGITS = tuple(string.digits)
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+# EMNIST: "balanced" and "bymerge" join the letters whose two cases look alike, and "letters"
+# counts from 1, so that nothing is in its class 0.
+_MERGED = tuple(string.digits + string.ascii_uppercase + "abdefghnqrt")
+EMNIST = {
+    "balanced": _MERGED,
+    "bymerge": _MERGED,
+    "byclass": tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase),
+    "digits": DIGITS,
+    "letters": ("(none)", *string.ascii_lowercase),
+    "mnist": DIGITS,
+}
+
+
+def mnist(folder: str | Path | None = None) -> Splits:
+    """MNIST: 60,000 training and 10,000 test digits, images uint8 (N, 1, 28, 28), labels int64.
+
+    Without `folder`, the copy shipped with the package: unpacked, checked against the published
+    SHA-256, and kept in the user's cache folder (`cache_folder`) for the next time.
+
+    With `folder`, the IDX files there (or in its subfolder `raw`), plain or .gz:
+
+    - `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`: MNIST, Fashion-MNIST (named
+      so when a folder in the path has "fashion" in its name) and other sets in the same dress;
+    - `emnist-SPLIT-train-images-idx3-ubyte`, `…-test-…`: EMNIST. Its files hold every picture
+      with rows and columns exchanged; it is turned upright here.
+
+    Raises FileNotFoundError for a missing file, and ValueError, naming the file, for one that is
+    truncated, damaged, of the wrong kind, or at odds with its partner.
+    Source: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
+    """
+    if folder is not None:
+        return _read_folder(Path(folder))
+    train, test = (
+        _pair(
+            parse_idx(_unpacked(f"{part}-images-idx3-ubyte"), 3, f"{part}-images-idx3-ubyte"),
+            parse_idx(_unpacked(f"{part}-labels-idx1-ubyte"), 1, f"{part}-labels-idx1-ubyte"),
+            DIGITS,
+        )
+        for part in ("train", "t10k")
+    )
+    return Splits(train, test, "MNIST")
+
+
+def _pair(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> ArrayDataset:
+    return ArrayDataset(images[:, None], labels, classes)
+
+
+# --- the shipped files and the cache ---------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where minidl keeps what it can make again: MINIDL_CACHE, or the system's place for it."""
+    if chosen := os.environ.get("MINIDL_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    elif os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.path.expanduser(base)) / "minidl"
+
+
+def _unpacked(name: str) -> np.ndarray:
+    """The bytes of one IDX file, from the cache when it is whole, else from the package.
+
+    The cache holds the unpacked file itself, so one digest judges both: a damaged cache is
+    noticed, and written anew.
+    """
+    cached = cache_folder() / "mnist" / name
+    with contextlib.suppress(OSError):
+        raw = np.fromfile(cached, dtype=np.uint8)
+        if _is_authentic(raw, name):
+            return raw
+    raw = np.frombuffer(bytearray(_unpack(FILES / f"{name}.xz")), dtype=np.uint8)
+    if not _is_authentic(raw, name):
+        raise ValueError(
+            f"{FILES / name}.xz: the file was changed, what it unpacks to has not the SHA-256 "
+            f"{DIGESTS[name]} of the published file; install minidl again"
+        )
+    with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
+        _write_atomically(cached, raw)
+    return raw
+
+
+def _is_authentic(raw: np.ndarray, name: str) -> bool:
+    return hashlib.sha256(raw).hexdigest() == DIGESTS[name]
+
+
+def _unpack(path: Path) -> bytes:
+    try:
+        import lzma
+    except ImportError as error:  # a Python that was compiled without liblzma
+        raise ImportError(
+            f"{path.name} is xz-compressed and this Python was built without lzma; "
+            "give mnist() a folder with the plain or .gz files, or install liblzma and rebuild"
+        ) from error
+    try:
+        return lzma.decompress(path.read_bytes())
+    except lzma.LZMAError as error:
+        raise ValueError(
+            f"{path}: the file is truncated or damaged ({error}); install minidl again"
+        ) from error
+
+
+def _write_atomically(path: Path, raw: np.ndarray) -> None:
+    """Write to a temporary file beside `path` and rename it: nobody ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+# --- a folder of the user's own --------------------------------------------------------------
+
+
+def _read_folder(folder: Path) -> Splits:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"mnist: {folder} is no folder")
+    for place in (folder, folder / "raw"):
+        found = sorted({_stem(path) for path in place.glob("*train-images*idx3-ubyte*")})
+        if len(found) == 1:
+            break
+        if found:
+            raise ValueError(
+                f"mnist: {place} holds {len(found)} sets ({', '.join(found)}); "
+                "give a folder that holds one"
+            )
+    else:
+        raise FileNotFoundError(
+            f"mnist: neither {folder} nor its subfolder raw holds train-images-idx3-ubyte, "
+            "plain or .gz (emnist-SPLIT-train-images-idx3-ubyte for EMNIST)"
+        )
+    prefix = found[0].partition("train-images")[0]
+    if not prefix:
+        fashion = any("fashion" in part.lower() for part in place.resolve().parts)
+        name, classes = ("Fashion-MNIST", FASHION) if fashion else ("MNIST", DIGITS)
+        parts = ("train", "t10k")
+    else:
+        split = prefix.removeprefix("emnist-").rstrip("-")
+        if not prefix.startswith("emnist-") or split not in EMNIST:
+            raise ValueError(f"mnist: {place / found[0]}: {prefix!r} is no split of EMNIST")
+        name, classes, parts = f"EMNIST {split}", EMNIST[split], ("train", "test")
+    train, test = (_read_pair(place, prefix + part, classes, bool(prefix)) for part in parts)
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise ValueError(
+            f"mnist: {place}: training images are {train.images.shape[1:]}, "
+            f"test images {test.images.shape[1:]}"
+        )
+    return Splits(train, test, name)
+
+
+def _read_pair(
+    place: Path, part: str, classes: tuple[str, ...], transposed: bool
+) -> ArrayDataset:
+    image_file, label_file = _find(place, f"{part}-images", 3), _find(place, f"{part}-labels", 1)
+    images, labels = read_idx(image_file, 3), read_idx(label_file, 1)
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{image_file} holds {len(images)} images and {label_file} {len(labels)} labels"
+        )
+    if images.size == 0:
+        raise ValueError(f"{image_file}: holds no images, its shape is {images.shape}")
+    check_labels(labels, len(classes), str(label_file))
+    if transposed:
+        images = np.ascontiguousarray(images.transpose(0, 2, 1))
+    return _pair(images, labels, classes)
+
+
+def _find(place: Path, start: str, rank: int) -> Path:
+    """`start-idxR-ubyte`, as published; with a dot for the hyphen, as some tools unpack it."""
+    names = [f"{start}{mark}idx{rank}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
+    for name in names:
+        if (place / name).is_file():
+            return place / name
+    raise FileNotFoundError(f"mnist: {place} holds no {names[0]}, plain or .gz")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").replace(".idx", "-idx")
