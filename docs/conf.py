@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -31,6 +32,23 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"__init__\.py",
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,
     "min_reported_time": 1,
 }
 suppress_warnings = ["config.cache"]
+default_role = "code"  # `this` in an example's docstring is code, as it is in Markdown
+
+
+def _underline_title(app, docname: str, source: list[str]) -> None:
+    """An example's docstring begins with a plain sentence; on its page that is the title."""
+    if docname.startswith("gallery/"):
+        source[0] = re.sub(
+            r"(\.\. _sphx_glr_gallery_\S+:\n+)(.+?)\.?\n(?=\n)",
+            lambda found: f"{found[1]}{found[2]}\n{'=' * len(found[2])}\n",
+            source[0],
+            count=1,
+        )
+
+
+def setup(app) -> None:
+    app.connect("source-read", _underline_title)
