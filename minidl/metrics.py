@@ -98,13 +98,11 @@ def roc_curve(
     Raises ValueError when one of the two classes does not occur. Source: D2-METRICS.
     """
     fp, tp, thresholds = _sweep("roc_curve", true, scores)
-    fp, tp = np.append(0, fp), np.append(0, tp)
-    thresholds = np.append(np.inf, thresholds)
     if drop_intermediate and len(fp) > 2:
         bend = (np.diff(fp, 2) != 0) | (np.diff(tp, 2) != 0)
         keep = np.concatenate(([True], bend, [True]))
         fp, tp, thresholds = fp[keep], tp[keep], thresholds[keep]
-    return fp / fp[-1], tp / tp[-1], thresholds
+    return np.append(0, fp / fp[-1]), np.append(0, tp / tp[-1]), np.append(np.inf, thresholds)
 
 
 def auc(x: Any, y: Any) -> float:
@@ -203,11 +201,13 @@ def _joined(
     np.divide(top, bottom, out=share, where=bottom > 0)
     if average is None:
         return share
-    weights = actual if average == "weighted" else np.ones(len(share))
     defined = ~np.isnan(share)
-    if not defined.any() or weights[defined].sum() == 0:
-        return float(zero)
-    return float(np.average(share[defined], weights=weights[defined]))
+    if not defined.any():
+        return float("nan")
+    share, weights = share[defined], actual[defined] if average == "weighted" else None
+    if weights is not None and weights.sum() == 0:
+        weights = None
+    return float(np.average(share, weights=weights))
 
 
 def _sweep(name: str, true: Any, scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -86,11 +86,11 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     if sys.platform == "darwin":
         base = Path("~/Library/Caches")
-    elif os.name == "nt":
+    elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.path.expanduser(base)) / "minidl"
+    return base.expanduser() / "minidl"
 
 
 def _unpacked(name: str) -> np.ndarray:

@@ -1,0 +1,600 @@
+"""Data: the shipped MNIST, the readers and their errors, batches, augmentation."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import data
+from minidl.data import augment
+
+# `minidl.data.mnist` is the function; this is its module.
+mnist_module = importlib.import_module("minidl.data.mnist")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """One cache folder for all tests: MNIST is unpacked once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache, monkeypatch):
+    monkeypatch.setenv("MINIDL_CACHE", str(cache))
+
+
+def idx(array: np.ndarray) -> bytes:
+    head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+def digits(n: int, seed: int = 0, side: tuple[int, int] = (28, 28)):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, *side), dtype=np.uint8), np.arange(n, dtype=np.uint8) % 10
+
+
+def write_set(folder: Path, prefix: str = "", test: str = "t10k", packed: bool = False, **names):
+    """The four files of a small set; a keyword such as `t10k_labels` replaces an array."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, n in (("train", 20), (test, 10)):
+        images, labels = digits(n)
+        for kind, rank, array in (("images", 3, images), ("labels", 1, labels)):
+            raw = idx(names.get(f"{part}_{kind}", array))
+            name = f"{prefix}{part}-{kind}-idx{rank}-ubyte" + ".gz" * packed
+            (folder / name).write_bytes(gzip.compress(raw) if packed else raw)
+    return folder
+
+
+# --- the shipped MNIST -----------------------------------------------------------------------
+
+
+def test_shipped_mnist():
+    sets = data.mnist()
+    assert sets.train.images.shape == (60000, 1, 28, 28) and sets.train.images.dtype == np.uint8
+    assert sets.test.images.shape == (10000, 1, 28, 28) and sets.test.labels.dtype == np.int64
+    assert sets.train.classes == sets.classes == tuple("0123456789")
+    assert sets.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(sets.test.labels).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009
+    ]  # fmt: skip
+    assert round(float(sets.train.images.mean()) / 255, 4) == 0.1307  # the mean everybody quotes
+    sets.train.images[0] = 0  # the user's own copy
+    assert data.mnist().train.images[0].any()
+
+
+def test_damaged_cache_is_made_again(cache):
+    data.mnist()
+    kept = cache / "mnist" / "t10k-labels-idx1-ubyte"
+    whole = kept.read_bytes()
+    for damage in (whole[:-1], whole[:-1] + b"\x09", b"", b"x" * 20000):
+        kept.write_bytes(damage)
+        assert data.mnist().test.labels[:3].tolist() == [7, 2, 1]
+        assert kept.read_bytes() == whole
+    assert {path.name for path in kept.parent.iterdir()} == set(mnist_module.DIGESTS)
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("where the folder should be")
+    read_only = tmp_path / "read-only"
+    read_only.mkdir(mode=0o500)
+    for folder in (blocked, read_only):
+        monkeypatch.setenv("MINIDL_CACHE", str(folder))
+        raw = mnist_module._unpacked("t10k-labels-idx1-ubyte")
+        assert raw.size == 10008
+    read_only.chmod(0o700)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    assert mnist_module._unpacked("t10k-labels-idx1-ubyte").size == 10008
+    assert list((tmp_path / "mnist").iterdir()) == []
+
+
+def test_tampered_package_file(tmp_path, monkeypatch):
+    import lzma
+
+    name = "t10k-labels-idx1-ubyte"
+    packed = (mnist_module.FILES / f"{name}.xz").read_bytes()
+    monkeypatch.setattr(mnist_module, "FILES", tmp_path)
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path / "cache"))
+    changed = bytearray(lzma.decompress(packed))
+    changed[-1] ^= 1
+    (tmp_path / f"{name}.xz").write_bytes(lzma.compress(changed))
+    with pytest.raises(ValueError, match=rf"{name}.xz: the file was changed.*SHA-256"):
+        mnist_module._unpacked(name)
+    (tmp_path / f"{name}.xz").write_bytes(packed[:-100])
+    with pytest.raises(ValueError, match=rf"{name}.xz: the file is truncated or damaged"):
+        mnist_module._unpacked(name)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/minidl"),
+        ("linux", {}, "~/.cache/minidl"),
+        ("darwin", {"XDG_CACHE_HOME": "/x"}, "~/Library/Caches/minidl"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/minidl"),
+        ("linux", {"MINIDL_CACHE": "/own"}, "/own"),
+    ],
+)
+def test_cache_folder(monkeypatch, platform, variables, expected):
+    for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA", "MINIDL_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    expected = Path(expected).expanduser()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", platform)
+        assert data.cache_folder() == expected
+
+
+# --- folders of one's own --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("sub", ["", "raw"])
+def test_folder_of_idx_files(tmp_path, packed, sub):
+    write_set(tmp_path / sub, packed=packed)
+    sets = data.mnist(tmp_path)
+    images, labels = digits(20)
+    assert sets.name == "MNIST"
+    np.testing.assert_array_equal(sets.train.images[:, 0], images)
+    np.testing.assert_array_equal(sets.train.labels, labels)
+    sets.train.images[0] = 0  # may be written to
+
+
+def test_content_not_name_tells_gzip_and_dots_are_accepted(tmp_path):
+    write_set(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").rename(tmp_path / "t10k-labels-idx1-ubyte.gz")
+    (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / "train-images.idx3-ubyte")
+    assert len(data.mnist(tmp_path).test) == 10
+
+
+def test_fashion_mnist_by_folder_name(tmp_path):
+    sets = data.mnist(write_set(tmp_path / "FashionMNIST" / "raw"))
+    assert sets.name == "Fashion-MNIST" and sets.classes[9] == "Ankle boot"
+
+
+def test_emnist_is_turned_upright(tmp_path):
+    write_set(tmp_path, "emnist-letters-", "test", packed=True)
+    sets = data.mnist(tmp_path)
+    assert sets.name == "EMNIST letters" and sets.classes[1] == "a" and len(sets.classes) == 27
+    images, _ = digits(20)
+    np.testing.assert_array_equal(sets.train.images[3, 0], images[3].T)
+    assert [len(mnist_module.EMNIST[s]) for s in ("balanced", "byclass")] == [47, 62]
+
+
+def test_two_sets_in_a_folder_is_an_error(tmp_path):
+    write_set(tmp_path, "emnist-digits-", "test")
+    write_set(tmp_path, "emnist-letters-", "test")
+    with pytest.raises(ValueError, match="holds 2 sets .*give a folder that holds one"):
+        data.mnist(tmp_path)
+
+
+def test_missing_folder_and_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        data.mnist(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="holds train-images-idx3-ubyte"):
+        data.mnist(tmp_path)
+    write_set(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no t10k-labels-idx1-ubyte"):
+        data.mnist(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: raw[:-30], "truncated or damaged"),
+        (lambda raw: raw[:5], "truncated or damaged"),
+        (lambda raw: raw[:-6] + bytes([raw[-6] ^ 255]) + raw[-5:], "truncated or damaged"),
+        (lambda raw: gzip.decompress(raw)[:-1], r"truncated, shape \(10,\) needs 18 bytes"),
+        (lambda raw: gzip.decompress(raw) + b"1", "too long"),
+        (lambda raw: gzip.decompress(raw)[:6], "truncated inside its header"),
+        (lambda raw: b"", "0 bytes are no IDX file"),
+        (lambda raw: b"<html> not found", "magic number is 3c 68 74 6d where 00 00 08 01"),
+        (lambda raw: b"\0\0\x0d\1" + b"\0" * 20, "magic number is 00 00 0d 01"),
+    ],
+)
+def test_damaged_idx_file(tmp_path, damage, message):
+    folder = write_set(tmp_path, packed=True)
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"t10k-labels-idx1-ubyte.gz: .*{message}"):
+        data.mnist(folder)
+
+
+def test_swapped_files(tmp_path):
+    folder = write_set(tmp_path)
+    images, labels = (folder / f"train-{k}-ubyte" for k in ("images-idx3", "labels-idx1"))
+    other = labels.read_bytes()
+    labels.write_bytes(images.read_bytes())
+    with pytest.raises(ValueError, match=r"train-labels.*: holds images \(N, H, W\) where labels"):
+        data.mnist(folder)
+    images.write_bytes(other)
+    with pytest.raises(ValueError, match=r"train-images.*: holds labels \(N,\) where images"):
+        data.mnist(folder)
+
+
+def test_sets_that_do_not_agree(tmp_path):
+    with pytest.raises(ValueError, match=r"images-idx3-ubyte holds 20 images .* 19 labels"):
+        data.mnist(write_set(tmp_path / "count", train_labels=digits(19)[1]))
+    with pytest.raises(ValueError, match=r"t10k-labels.*: label 11 at position 4 is outside 0 … 9"):
+        bad = digits(10)[1]
+        bad[4] = 11
+        data.mnist(write_set(tmp_path / "label", t10k_labels=bad))
+    with pytest.raises(ValueError, match=r"training images are \(1, 28, 28\), test .*\(1, 8, 9\)"):
+        data.mnist(write_set(tmp_path / "shape", t10k_images=digits(10, side=(8, 9))[0]))
+    with pytest.raises(ValueError, match=r"train-images.*: holds no images"):
+        empty = {"train_images": digits(0)[0], "train_labels": digits(0)[1]}
+        data.mnist(write_set(tmp_path / "empty", **empty))
+
+
+# --- 32×32 colour ----------------------------------------------------------------------------
+
+
+def write_cifar(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (24, 3, 32, 32)), rng.integers(0, 10, 24)
+    records = np.concatenate([labels[:, None], images.reshape(24, -1)], axis=1).astype(np.uint8)
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    folder.mkdir(exist_ok=True)
+    for name, part in zip(names, np.split(records, 6)):
+        part.tofile(folder / name)
+    return images, labels
+
+
+@pytest.mark.parametrize("sub", ["", "cifar-10-batches-bin"])
+def test_cifar10(tmp_path, sub):
+    images, labels = write_cifar(tmp_path / sub)
+    sets = data.cifar10(tmp_path)
+    np.testing.assert_array_equal(sets.train.images, images[:20])
+    np.testing.assert_array_equal(sets.test.labels, labels[20:])
+    assert sets.classes[3] == "cat" and sets.notice == ""
+
+
+def test_cifar10_errors(tmp_path):
+    write_cifar(tmp_path)
+    path = tmp_path / "data_batch_2.bin"
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1])
+    with pytest.raises(ValueError, match=r"data_batch_2.bin: truncated.*3073"):
+        data.cifar10(tmp_path)
+    path.write_bytes(b"\x0a" + raw[1:])
+    with pytest.raises(ValueError, match=r"data_batch_2.bin: label 10 at position 0"):
+        data.cifar10(tmp_path)
+    path.rename(tmp_path / "data_batch_2")
+    with pytest.raises(FileNotFoundError, match=r"data_batch_2.bin is missing.*pickle"):
+        data.cifar10(tmp_path)
+
+
+def test_synthetic_rgb():
+    sets = data.synthetic_rgb(200, seed=3)
+    assert sets.train.images.shape == (200, 3, 32, 32) and sets.train.images.dtype == np.uint8
+    assert np.bincount(sets.train.labels).tolist() == [20] * 10
+    assert "NOT CIFAR-10" in sets.notice and len(sets.test) == 40
+    again, other = data.synthetic_rgb(200, seed=3), data.synthetic_rgb(200, seed=4)
+    np.testing.assert_array_equal(sets.train.images, again.train.images)
+    assert (sets.train.images != other.train.images).any()
+    assert sets.train.images.std(axis=(2, 3)).mean() > 20  # there is something to see
+    with pytest.raises(ValueError, match="n is 9"):
+        data.synthetic_rgb(9)
+
+
+# --- datasets --------------------------------------------------------------------------------
+
+
+def small(n: int = 10) -> data.ArrayDataset:
+    images, labels = digits(n)
+    return data.ArrayDataset(images[:, None], labels, tuple("0123456789"))
+
+
+def test_dataset_conveniences():
+    dataset = small()
+    assert len(dataset) == 10 and repr(dataset).startswith("ArrayDataset(uint8 (10, 1, 28, 28)")
+    image, label = dataset[3]
+    assert image.shape == (1, 28, 28) and label == 3 and dataset[-1][1] == 9
+    assert dataset[2:5].labels.tolist() == [2, 3, 4]
+    assert np.shares_memory(dataset[2:5].images, dataset.images)
+    assert dataset[[7, 1]].labels.tolist() == dataset.subset(np.array([7, 1])).labels.tolist()
+    assert dataset.subset(dataset.labels > 7).labels.tolist() == [8, 9]
+    assert len(dataset.subset([])) == 0 and dataset[:3].classes == dataset.classes
+    assert [int(label) for _, label in dataset] == list(range(10))
+    with pytest.raises(IndexError):
+        dataset[10]
+
+
+def test_split_is_a_partition():
+    train, held_out = small().split(3, seed=1)
+    assert len(held_out) == 3
+    assert sorted([*train.labels, *held_out.labels]) == list(range(10))
+    assert held_out.labels.tolist() == small().split(3, seed=1)[1].labels.tolist()
+    with pytest.raises(ValueError, match="n is 10"):
+        small().split(10)
+
+
+def test_dataset_errors():
+    images, labels = digits(4)
+    with pytest.raises(ValueError, match=r"images must be \(N, C, H, W\), got \(4, 28, 28\)"):
+        data.ArrayDataset(images, labels)
+    images = images[:, None]
+    with pytest.raises(ValueError, match=r"labels must be \(4,\), one an image, got \(3,\)"):
+        data.ArrayDataset(images, labels[:3])
+    with pytest.raises(TypeError, match="labels must be integers, got float64"):
+        data.ArrayDataset(images, labels.astype(float))
+    with pytest.raises(ValueError, match="label 3 at position 3 is outside 0 … 2"):
+        data.ArrayDataset(images, labels, "abc")
+    with pytest.raises(ValueError, match="label -1 at position 0"):
+        data.ArrayDataset(images, labels.astype(int) - 1)
+    with pytest.raises(ValueError, match="arrays differ in length"):
+        data.TensorDataset(np.zeros((3, 2)), np.zeros(4))
+    with pytest.raises(ValueError, match="first axis"):
+        data.TensorDataset()
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+def batches(loader) -> list[list[np.ndarray]]:
+    return [[np.asarray(tensor) for tensor in batch] for batch in loader]
+
+
+@given(
+    n=st.integers(1, 40),
+    batch_size=st.integers(1, 45),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**63 - 1),
+    epoch=st.integers(0, 1000),
+    cut=st.integers(0, 45),
+)
+def test_every_example_once_and_resumable(n, batch_size, shuffle, seed, epoch, cut):
+    x = np.arange(n)
+    loader = data.DataLoader((x, x * 2.0), batch_size, shuffle=shuffle, seed=seed)
+    loader.set_epoch(epoch)
+    run = batches(loader)
+    seen = np.concatenate([a for a, _ in run])
+    assert len(run) == len(loader) and sorted(seen.tolist()) == x.tolist()
+    assert all(len(a) == batch_size for a, _ in run[:-1])
+    assert shuffle or (seen == x).all()
+    for a, b in run:
+        np.testing.assert_array_equal(b, a * 2.0)
+        assert a.dtype == np.int64 and b.dtype == np.float64
+    # A new loader that starts at batch `step` of that epoch shows what was left.
+    step = min(cut, len(loader))
+    resumed = data.DataLoader((x, x * 2.0), batch_size, shuffle=shuffle, seed=seed)
+    resumed.set_epoch(epoch, step)
+    for (a, _), (c, _) in zip(batches(resumed), run[step:], strict=True):
+        np.testing.assert_array_equal(a, c)
+    assert resumed.epoch == epoch + 1
+
+
+def test_epochs_and_seeds_give_other_orders_and_the_order_is_fixed():
+    dataset = small()
+    loader = data.DataLoader(dataset, 10, shuffle=True, seed=5)
+    first, second = ([y.tolist() for _, y in batches(loader)][0] for _ in range(2))
+    assert first != second and first == loader.order(0).tolist()
+    assert data.DataLoader(dataset, 10, shuffle=True, seed=6).order(0).tolist() != first
+    # Written down: the same on every machine and in every release of NumPy.
+    assert first == [6, 5, 9, 8, 1, 7, 4, 0, 3, 2]
+
+
+def test_shuffling_is_uniform():
+    loader = data.DataLoader((np.arange(5),), 5, shuffle=True)
+    counts = np.zeros((5, 5))
+    for epoch in range(4000):
+        counts[np.arange(5), loader.order(epoch)] += 1
+    assert ((counts - 800) ** 2 / 800).sum() < 50  # chi square, about 16 degrees of freedom
+
+
+def test_last_batch_policy():
+    dataset = small()
+    assert [len(y) for _, y in batches(data.DataLoader(dataset, 4))] == [4, 4, 2]
+    loader = data.DataLoader(dataset, 4, drop_last=True)
+    assert len(loader) == 2 and [len(y) for _, y in batches(loader)] == [4, 4]
+
+
+def test_batches_are_scaled_tensors():
+    dataset = small()
+    images, labels = next(iter(data.DataLoader(dataset, 4)))
+    assert type(images).__name__ == "Tensor" and images.shape == (4, 1, 28, 28)
+    x = dataset.images[:4]
+    assert np.asarray(images).dtype == np.float32 and np.asarray(labels).dtype == np.int64
+    np.testing.assert_array_equal(np.asarray(images), x / np.float32(255))
+    (tanh, _), *_ = batches(data.DataLoader(dataset, 4, scale="tanh"))
+    np.testing.assert_allclose(tanh, x / 127.5 - 1, atol=1e-6)
+    assert tanh.min() == -1 and tanh.max() == 1
+    (padded, _), *_ = batches(data.DataLoader(dataset, 4, scale="tanh", pad=2))
+    assert padded.shape == (4, 1, 32, 32) and (padded[:, :, :2] == -1).all()
+    np.testing.assert_array_equal(padded[:, :, 2:-2, 2:-2], tanh)
+    (shrunk, _), *_ = batches(data.DataLoader(dataset, 4, shrink=4))
+    expected = (x / 255).reshape(4, 1, 7, 4, 7, 4).mean(axis=(3, 5))
+    np.testing.assert_allclose(shrunk, expected, atol=1e-6)
+    images.data[:] = 7  # the user's own copy
+    np.testing.assert_array_equal(dataset.images[:4], digits(10)[0][:4, None])
+
+
+def test_plain_arrays_and_tensors():
+    x, y = np.random.default_rng(0).random((6, 3), dtype=np.float32), np.arange(6, dtype=np.int32)
+    (a, b), _ = batches(data.DataLoader((x, y), 4))
+    np.testing.assert_array_equal(a, x[:4])
+    assert a.dtype == np.float32 and b.dtype == np.int64
+    tensors, _ = next(iter(data.DataLoader((x, y), 3)))
+    assert len(list(data.DataLoader(data.TensorDataset(tensors), 2))) == 2
+    assert len(next(iter(data.DataLoader((x,), 2)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"pad": -1}, "pad is -1"),
+        ({"shrink": 0}, "shrink is 0"),
+        ({"scale": "standard"}, "scale is 'standard'"),
+        ({"batch_size": 11, "drop_last": True}, "10 examples make no batch of 11"),
+    ],
+)
+def test_loader_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        data.DataLoader(small(), **options)
+
+
+def test_more_loader_errors():
+    with pytest.raises(TypeError, match="got ndarray"):
+        data.DataLoader(np.zeros(3), 2)
+    with pytest.raises(ValueError, match="0 examples make no batch"):
+        data.DataLoader(small().subset([]), 2)
+    with pytest.raises(ValueError, match=r"step in 0 … 5"):
+        data.DataLoader(small(), 2).set_epoch(0, 6)
+    with pytest.raises(ValueError, match="shrink=3 does not divide images of 28x28"):
+        next(iter(data.DataLoader(small(), 2, shrink=3)))
+
+
+# --- augmentation ----------------------------------------------------------------------------
+
+AUGMENTATIONS = {
+    "shift": augment.shift(3),
+    "rotate": augment.rotate(30),
+    "flip": augment.flip(),
+    "crop": augment.crop(12, padding=2),
+    "composed": augment.Compose([augment.shift(1), augment.flip(), augment.rotate(5)]),
+}
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentations_keep_shape_and_dtype(name, dtype, channels):
+    images = np.random.default_rng(0).integers(0, 256, (8, channels, 12, 12)).astype(dtype)
+    before = images.copy()
+    changed, again = (AUGMENTATIONS[name](images, np.random.default_rng(1)) for _ in range(2))
+    assert changed.shape == images.shape and changed.dtype == dtype
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(changed, again)
+    assert (changed != images).any() and not np.shares_memory(changed, images)
+    assert (changed != AUGMENTATIONS[name](images, np.random.default_rng(2))).any()
+
+
+def test_shift_and_crop_are_windows_of_the_padded_picture():
+    images = np.arange(1, 1 + 50 * 2 * 4 * 5).reshape(50, 2, 4, 5)
+    padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    for made, h, w in (
+        (augment.shift(2)(images, np.random.default_rng(0)), 4, 5),
+        (augment.crop((3, 2), padding=2)(images, np.random.default_rng(0)), 3, 2),
+    ):
+        places = set()
+        for image, source in zip(made, padded):
+            found = [
+                (i, j)
+                for i in range(8 - h + 1)
+                for j in range(9 - w + 1)
+                if (source[:, i : i + h, j : j + w] == image).all()
+            ]
+            assert found
+            places.update(found)
+        assert len(places) > 15  # many different places, so each image draws its own
+    assert augment.crop(4)(images, np.random.default_rng(0)).shape == (50, 2, 4, 4)
+
+
+def test_flip_mirrors_about_half():
+    images = np.random.default_rng(0).random((400, 1, 3, 4))
+    made = augment.flip()(images, np.random.default_rng(0))
+    mirrored = (made == images[..., ::-1]).all(axis=(1, 2, 3))
+    assert (mirrored | (made == images).all(axis=(1, 2, 3))).all() and 160 < mirrored.sum() < 240
+    np.testing.assert_array_equal(augment.flip(1.0)(images, np.random.default_rng(0)),
+                                  images[..., ::-1])
+
+
+class Always:
+    """A generator that always draws the largest angle."""
+
+    def uniform(self, low, high, size):
+        return np.full(size, high)
+
+
+def test_rotate_by_known_angles():
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, 7, 7), dtype=np.uint8)
+    np.testing.assert_array_equal(augment.rotate(0)(images, Always()), images)
+    for degrees, turns in ((90, -1), (180, -2), (270, -3)):
+        turned = augment.rotate(degrees)(images, Always())
+        np.testing.assert_array_equal(turned, np.rot90(images, turns, axes=(2, 3)))
+    # A constant disc stays itself; at 45 degrees the corners come from outside, which is 0.
+    y, x = np.mgrid[-10:11, -10:11]
+    disc = np.where(np.hypot(y, x) < 6, 1.0, 0.0)[None, None]
+    assert abs(augment.rotate(45)(disc, Always()) - disc).mean() < 0.05
+    square = augment.rotate(45)(np.ones((1, 1, 21, 21)), Always())[0, 0]
+    assert square[10, 10] == 1 and square[0, 0] == square[0, -1] == square[-1, 0] == 0
+
+
+def test_rotate_matches_interpolation_point_by_point():
+    images = np.random.default_rng(1).random((2, 1, 5, 6))
+    made = augment.rotate(20)(images, Always())
+    t = np.deg2rad(20)
+    for i in range(5):
+        for j in range(6):
+            y, x = i - 2.0, j - 2.5
+            sy = y * np.cos(t) - x * np.sin(t) + 2.0
+            sx = y * np.sin(t) + x * np.cos(t) + 2.5
+            value = sum(
+                images[0, 0, p, q] * max(0, 1 - abs(sy - p)) * max(0, 1 - abs(sx - q))
+                for p in range(5)
+                for q in range(6)
+            )
+            assert made[0, 0, i, j] == pytest.approx(value, abs=1e-5)
+
+
+def test_augmented_batches_follow_from_seed_epoch_and_step():
+    def run(seed, epoch, step=0):
+        loader = data.DataLoader(small(), 4, shuffle=True, seed=seed, augment=augment.shift(2))
+        loader.set_epoch(epoch, step)
+        return [x for x, _ in batches(loader)]
+
+    whole = run(1, 2)
+    for a, b in zip(whole, run(1, 2)):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(whole[2], run(1, 2, step=2)[0])
+    assert (whole[0] != run(1, 3)[0]).any() and (whole[0] != run(2, 2)[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: augment.shift(-1), "max_pixels is -1"),
+        (lambda: augment.rotate(-5), "max_degrees is -5"),
+        (lambda: augment.flip(1.5), "probability is 1.5"),
+        (lambda: augment.crop(0), "size is 0"),
+        (
+            lambda: augment.crop(9)(np.zeros((1, 1, 8, 8)), np.random.default_rng(0)),
+            "9x9 does not fit into images of 8x8 with padding 0",
+        ),
+        (
+            lambda: augment.flip()(np.zeros((8, 8)), np.random.default_rng(0)),
+            r"flip: images must be \(N, C, H, W\), got shape \(8, 8\)",
+        ),
+    ],
+)
+def test_augmentation_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_shipped_files_are_what_was_published():
+    """The licence travels with the four files, and nothing else does."""
+    names = {path.name for path in mnist_module.FILES.iterdir()}
+    assert names == {f"{name}.xz" for name in mnist_module.DIGESTS} | {"LICENCE.txt"}
+    labels = mnist_module._unpack(mnist_module.FILES / "t10k-labels-idx1-ubyte.xz")
+    digest = hashlib.sha256(labels).hexdigest()
+    assert digest == mnist_module.DIGESTS["t10k-labels-idx1-ubyte"]
