@@ -1,0 +1,115 @@
+"""minidl: a deep-learning engine to read, to verify and to train small models with.
+
+``Tensor`` and its tape are in tensor.py and tape.py, every formula in ops/, layers in nn/, the
+networks of the documents in models/. Names are PyTorch's: ``import minidl.functional as F``.
+"""
+
+__version__ = "0.1.0"
+
+import numpy as _np
+
+from .tensor import Tensor, as_tensor, bool_, float32, float64, int32, int64, uint8
+# isort: split
+from . import random
+from .kernels import kernels_in_use, use_kernels
+from .random import Generator, manual_seed
+from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
+from . import functional, nn, optim
+from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
+                  flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
+                  neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,
+                  squeeze, stack, std, sub, sum, tanh, transpose, unsqueeze, var, where)
+
+
+def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """A new leaf tensor of numbers, nested lists or an array (copied)."""
+    return Tensor(data, requires_grad, dtype, device)
+
+
+def from_numpy(array: _np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory."""
+    if not isinstance(array, _np.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
+    return as_tensor(array)
+
+
+def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
+    """Zeros of shape `size`."""
+    return Tensor(_np.zeros(_shape(size), dtype), requires_grad, device=device)
+
+
+def ones(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
+    """Ones of shape `size`."""
+    return Tensor(_np.ones(_shape(size), dtype), requires_grad, device=device)
+
+
+def full(size, fill_value, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
+    """`fill_value` in shape `size`."""
+    return Tensor(_np.full(_shape(size), fill_value, dtype), requires_grad, device=device)
+
+
+def zeros_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape, dtype and device of `input`."""
+    return zeros(input.shape, dtype=dtype or input.dtype, device=input.device,
+                 requires_grad=requires_grad)
+
+
+def ones_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape, dtype and device of `input`."""
+    return ones(input.shape, dtype=dtype or input.dtype, device=input.device,
+                requires_grad=requires_grad)
+
+
+def arange(*args, dtype=None, device=None) -> Tensor:
+    """start, start + step, ... below end, as Python's range: integers give int64."""
+    return Tensor(_default_float(_np.arange(*args)), dtype=dtype, device=device)
+
+
+def linspace(start: float, end: float, steps: int, dtype=float32, device=None) -> Tensor:
+    """`steps` numbers from start to end, both included."""
+    return Tensor(_np.linspace(start, end, steps), dtype=dtype, device=device)
+
+
+def eye(n: int, dtype=float32, device=None) -> Tensor:
+    """The identity matrix."""
+    return Tensor(_np.eye(n, dtype=dtype), device=device)
+
+
+def rand(*size, generator: Generator | None = None, dtype=float32, device=None,
+         requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    numbers = (generator or random.default_generator()).uniform(_shape(size), dtype)
+    return Tensor(numbers, requires_grad, device=device)
+
+
+def randn(*size, generator: Generator | None = None, dtype=float32, device=None,
+          requires_grad: bool = False) -> Tensor:
+    """Normal numbers, N(0, 1)."""
+    numbers = (generator or random.default_generator()).normal(_shape(size), dtype)
+    return Tensor(numbers, requires_grad, device=device)
+
+
+def randint(low: int, high: int, size, generator: Generator | None = None, device=None) -> Tensor:
+    """Integers in [low, high)."""
+    numbers = (generator or random.default_generator()).integers(low, high, _shape((size,)))
+    return Tensor(numbers, device=device)
+
+
+def randperm(n: int, generator: Generator | None = None) -> Tensor:
+    """0..n-1 in random order."""
+    return Tensor((generator or random.default_generator()).permutation(n))
+
+
+def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Is |x - y| <= atol + rtol |y| everywhere?"""
+    return bool(_np.allclose(_np.asarray(input), _np.asarray(other), rtol, atol))
+
+
+def _shape(size) -> tuple[int, ...]:
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = size[0]
+    return tuple(int(n) for n in size)
+
+
+def _default_float(array):
+    return array.astype(float32) if array.dtype == float64 else array

@@ -1,0 +1,377 @@
+"""``import minidl.functional as F``: the functions under PyTorch's names and signatures.
+
+The formulas are in ``minidl.ops``. Here stands what is option rather than formula, as a composition
+above it: a bias is an addition, groups are split and concatenated, "same" is a padding, an average
+is a sum divided by a count. One number for an argument of pairs means it for both axes.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from . import checks
+from .device import namespace
+from .ops import conv as _conv
+from .ops import pool as _pool
+from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.attention import (
+    attention,
+    multi_head_attention,
+    scaled_dot_product_attention,
+    score_additive,
+    score_dot,
+    score_general,
+    score_scaled_dot,
+)
+from .ops.dropout import dropout
+from .ops.generative import (
+    bernoulli_log_likelihood,
+    elbo,
+    gan_discriminator_loss,
+    gan_generator_loss,
+    gan_value,
+    gaussian_kl,
+    gaussian_kl_between,
+    gaussian_log_likelihood,
+    gradient_penalty,
+    lsgan_discriminator_loss,
+    lsgan_generator_loss,
+    reparameterize,
+    wgan_critic_loss,
+    wgan_generator_loss,
+)
+from .ops.linear import embedding, linear
+from .ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from .ops.norm import batch_norm, group_norm, layer_norm
+from .ops.reduce import log_softmax, softmax
+from .ops.shape import cat, expand, flatten, pad, permute, reshape, split, squeeze, unsqueeze
+from .tensor import Tensor, as_tensor
+
+__all__ = [
+    "attention", "avg_pool2d", "batch_norm", "bernoulli_log_likelihood", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv_transpose2d", "cross_entropy",
+    "dropout", "elbo", "elu", "embedding", "flatten", "fold", "gan_discriminator_loss",
+    "gan_generator_loss", "gan_value", "gaussian_kl", "gaussian_kl_between",
+    "gaussian_log_likelihood", "gelu", "gradient_penalty", "group_norm", "interpolate", "kl_div",
+    "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "lsgan_discriminator_loss",
+    "lsgan_generator_loss", "max_pool2d", "mse_loss", "multi_head_attention", "nll_loss",
+    "normalize", "one_hot", "pad", "pixel_shuffle", "relu", "reparameterize", "residual",
+    "scaled_dot_product_attention", "score_additive", "score_dot", "score_general",
+    "score_scaled_dot", "sigmoid", "smooth_l1_loss", "softmax", "softplus", "tanh", "unfold",
+    "wgan_critic_loss", "wgan_generator_loss",
+]
+
+
+# --------------------------------------------------------------------------- arguments
+def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
+    """A number or a pair of numbers, each at least `least`, as a pair."""
+    try:
+        pair = tuple(operator.index(v) for v in (
+            value if isinstance(value, (tuple, list)) else (value, value)))
+    except TypeError:
+        raise TypeError(f"{op}: {name} must be an integer or two, got {value!r}") from None
+    if len(pair) == 1:
+        pair *= 2
+    if len(pair) != 2 or min(pair) < least:
+        raise ValueError(f"{op}: {name} must be one or two integers >= {least}, got {value!r}")
+    return pair
+
+
+def _images(op: str, input: Tensor) -> tuple[Tensor, bool]:
+    """(C,H,W) as a batch of one; anything but 3 or 4 axes is an error."""
+    input = as_tensor(input)
+    if input.ndim not in (3, 4):
+        raise ValueError(f"{op}: input must be (N, C, H, W) or (C, H, W), got {input.shape}")
+    return (unsqueeze(input, 0), True) if input.ndim == 3 else (input, False)
+
+
+def _out_size(op: str, size, kernel, stride, padding, dilation) -> tuple[int, int]:
+    out = tuple(_conv.output_size(*each) for each in zip(size, kernel, stride, padding, dilation))
+    if min(out) < 1:
+        extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
+        padded = tuple(n + 2 * p for n, p in zip(size, padding))
+        raise ValueError(f"{op}: a kernel of extent {extent} does not fit an image that is {padded}"
+                         " with its padding")
+    return out
+
+
+def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        return y
+    if bias.shape != (y.shape[1],):
+        raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
+    return y + reshape(bias, 1, -1, 1, 1)
+
+
+def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:
+    """Each group of channels with its own weights; the results side by side."""
+    xs, ws = split(x, x.shape[1] // groups, 1), split(w, w.shape[0] // groups, 0)
+    return cat([convolve(a, b) for a, b in zip(xs, ws)], 1)
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Keras's "same": zeros before and after, so that the output has ceil(size / stride) pixels;
+    an odd one goes after. With stride 1 PyTorch's "same" is equal to it."""
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+# --------------------------------------------------------------------------- convolution
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0,
+           dilation=1, groups: int = 1) -> Tensor:
+    """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
+
+    input (N,C,H,W) or (C,H,W), weight (O,C/groups,KH,KW), bias (O,). `padding`: numbers, "valid",
+    or "same" (Keras's; with a stride the output has ceil(H / SH) rows). Source: D3-CONV.
+    Raises ValueError when channels, groups or sizes do not fit.
+    """
+    input, single = _images("conv2d", input)
+    if weight.ndim != 4:
+        raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
+    stride = _pair("conv2d", "stride", stride, 1)
+    dilation = _pair("conv2d", "dilation", dilation, 1)
+    _check_channels("conv2d", input, weight, weight.shape[1] * groups, groups, weight.shape[0])
+    kernel = weight.shape[2:]
+    if padding == "same":
+        (top, bottom), (left, right) = (
+            same_padding(*each) for each in zip(input.shape[2:], kernel, stride, dilation))
+        input, padding = pad(input, (left, right, top, bottom)), 0
+    padding = (0, 0) if padding == "valid" else _pair("conv2d", "padding", padding, 0)
+    _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
+    if groups == 1:
+        y = _conv.conv2d(input, weight, stride, padding, dilation)
+    else:
+        y = _grouped(input, weight, groups,
+                     lambda x, w: _conv.conv2d(x, w, stride, padding, dilation))
+    y = _add_bias("conv2d", y, bias)
+    return squeeze(y, 0) if single else y
+
+
+def _check_channels(op, input, weight, expected, groups, divided) -> None:
+    if groups < 1 or divided % groups:
+        raise ValueError(f"{op}: {divided} channels do not divide into groups={groups}")
+    if input.shape[1] != expected:
+        raise ValueError(f"{op}: weight expects {expected} input channels, input {input.shape} has "
+                         f"{input.shape[1]}")
+
+
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0,
+           dilation=1, groups: int = 1) -> Tensor:
+    """:func:`conv2d` on images one pixel high: input (N,C,W), weight (O,C/groups,KW)."""
+    input = as_tensor(input)
+    if input.ndim not in (2, 3) or weight.ndim != 3:
+        raise ValueError(f"conv1d: input must be (N, C, W) and weight (O, C/groups, KW), got "
+                         f"{input.shape} and {weight.shape}")
+    def row(value, other):
+        return (other, *value) if isinstance(value, (tuple, list)) else (other, value)
+    padding = padding if isinstance(padding, str) else row(padding, 0)
+    y = conv2d(unsqueeze(input, -2), unsqueeze(weight, -2), bias, row(stride, 1), padding,
+               row(dilation, 1), groups)
+    return squeeze(y, -2)
+
+
+def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1,
+                     padding=0, output_padding=0, groups: int = 1, dilation=1) -> Tensor:
+    """The adjoint of :func:`conv2d`: each input pixel adds its kernel stamp to the output.
+
+    y[n, o, i SH - PH + u DH, j SW - PW + v DW] += x[n,c,i,j] w[c,o,u,v];  input (N,C,H,W), weight
+    (C,O/groups,KH,KW), bias (O,); output (H-1) SH - 2 PH + (KH-1) DH + output_padding + 1 high.
+    `padding="same"` is Keras's: the output is exactly stride times as large. Source: D1-TCONV.
+    """
+    name = "conv_transpose2d"
+    input, single = _images(name, input)
+    if weight.ndim != 4:
+        raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
+    stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
+    extra = _pair(name, "output_padding", output_padding, 0)
+    _check_channels(name, input, weight, weight.shape[0], groups, weight.shape[0])
+    kernel, cut = weight.shape[2:], None
+    if padding == "same":
+        # "same" convolution pads, so its adjoint cuts the border off again.
+        size = tuple(n * s for n, s in zip(input.shape[2:], stride))
+        (top, bottom), (left, right) = (
+            same_padding(*each) for each in zip(size, kernel, stride, dilation))
+        cut, padding, extra = (-left, -right, -top, -bottom), 0, (0, 0)
+        full = (size[0] + top + bottom, size[1] + left + right)
+    padding = _pair(name, "padding", padding, 0)
+    if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ValueError(f"{name}: output_padding {extra} must be smaller than stride {stride} or "
+                         f"dilation {dilation}")
+    if cut is None:
+        full = tuple((n - 1) * s - 2 * p + (k - 1) * d + e + 1 for n, s, p, k, d, e in zip(
+            input.shape[2:], stride, padding, kernel, dilation, extra))
+    if min(full) < 1:
+        raise ValueError(f"{name}: padding {padding} leaves nothing of the output, size {full}")
+    if groups == 1:
+        y = _conv.conv2d_input_grad(input, weight, full, stride, padding, dilation)
+    else:
+        y = _grouped(input, weight, groups, lambda x, w: _conv.conv2d_input_grad(
+            x, w, full, stride, padding, dilation))
+    y = _add_bias(name, y if cut is None else pad(y, cut), bias)
+    return squeeze(y, 0) if single else y
+
+
+def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
+    """im2col itself: (N,C,H,W) -> (N, C KH KW, OH OW), a column for each output pixel's window.
+
+    A convolution with the identity: tap (c,u,v) of the window is one output channel.
+    """
+    kernel, args = _window_arguments("unfold", kernel_size, dilation, padding, stride)
+    N, C = input.shape[:2]
+    OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
+    images = reshape(input, N * C, 1, *input.shape[2:])
+    return reshape(_conv.conv2d(images, _taps(input, kernel), *args), N, -1, OH * OW)
+
+
+def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
+    """The adjoint of :func:`unfold`: overlapping columns are added up. (N, C KH KW, L) ->
+    (N,C,H,W) with (H,W) = `output_size`."""
+    kernel, args = _window_arguments("fold", kernel_size, dilation, padding, stride)
+    size = _pair("fold", "output_size", output_size, 1)
+    OH, OW = _out_size("fold", size, kernel, *args)
+    KK = kernel[0] * kernel[1]
+    if input.ndim != 3 or input.shape[1] % KK or input.shape[2] != OH * OW:
+        raise ValueError(f"fold: input must be (N, C*{KK}, {OH * OW}), got {input.shape}")
+    N, C = input.shape[0], input.shape[1] // KK
+    columns = reshape(input, N * C, KK, OH, OW)
+    return reshape(_conv.conv2d_input_grad(columns, _taps(input, kernel), size, *args), N, C, *size)
+
+
+def _window_arguments(op, kernel_size, dilation, padding, stride):
+    return _pair(op, "kernel_size", kernel_size, 1), (
+        _pair(op, "stride", stride, 1), _pair(op, "padding", padding, 0),
+        _pair(op, "dilation", dilation, 1))
+
+
+def _taps(input: Tensor, kernel) -> Tensor:
+    """The kernels (KH KW, 1, KH, KW) that each pick one tap."""
+    KK = kernel[0] * kernel[1]
+    return Tensor._wrap(namespace(input.data).eye(KK, dtype=input.dtype).reshape(KK, 1, *kernel))
+
+
+# --------------------------------------------------------------------------- pooling
+def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode):
+    """Window, stride, output size, and the border (with what ceil_mode adds after)."""
+    window = _pair(op, "kernel_size", kernel_size, 1)
+    stride = window if stride is None else _pair(op, "stride", stride, 1)
+    padding, dilation = _pair(op, "padding", padding, 0), _pair(op, "dilation", dilation, 1)
+    if any(2 * p > k for p, k in zip(padding, window)):
+        raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
+    size = input.shape[2:]
+    _out_size(op, size, window, stride, padding, dilation)
+    out, pads = [], []
+    for n, k, s, p, d in zip(size, window, stride, padding, dilation):
+        span = (k - 1) * d + 1
+        count = (n + 2 * p - span) // s + 1
+        if ceil_mode and (n + 2 * p - span) % s and count * s < n + p:   # a last, partial window
+            count += 1                                # must begin inside the image or its padding
+        out.append(count)
+        pads.append((p, max((count - 1) * s + span - n - p, 0)))
+    return window, stride, tuple(pads), dilation, tuple(out)
+
+
+def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+               ceil_mode: bool = False, return_indices: bool = False):
+    """y[n,c,i,j] = max over the window; the first of equal maxima gets the gradient.
+
+    input (N,C,H,W) or (C,H,W); `stride` is the window's size unless given. `return_indices` adds
+    each maximum's place y * W + x in its plane. Source: D0-MAXPOOL.
+    """
+    input, single = _images("max_pool2d", input)
+    window, stride, pads, dilation, out = _pool_geometry(
+        "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    y, tap = _pool.max_pool2d(input, window, stride, pads, dilation, out)
+    y = squeeze(y, 0) if single else y
+    if not return_indices:
+        return y
+    xp, t = namespace(tap.data), tap.data.astype(np.int64)
+    rows = xp.arange(out[0])[:, None] * stride[0] - pads[0][0] + t // window[1] * dilation[0]
+    columns = xp.arange(out[1]) * stride[1] - pads[1][0] + t % window[1] * dilation[1]
+    places = Tensor._wrap(rows * input.shape[3] + columns)
+    return y, (squeeze(places, 0) if single else places)
+
+
+def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override=None) -> Tensor:
+    """The mean over the window. With padding the divisor counts the border's zeros, or, with
+    ``count_include_pad=False``, only the image's pixels. Source: D0-AVGPOOL."""
+    if divisor_override is not None:
+        raise ValueError("avg_pool2d: divisor_override is not offered; multiply the result instead")
+    input, single = _images("avg_pool2d", input)
+    size = input.shape[2:]
+    window, stride, pads, _, out = _pool_geometry(
+        "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
+    total = _pool.sum_pool2d(input, window, stride, pads, out)
+    counts = []
+    for n, k, s, (before, _), m in zip(size, window, stride, pads, out):
+        start = np.arange(m) * s - before
+        low, high = (-before, n + before) if count_include_pad else (0, n)
+        counts.append(np.minimum(start + k, high) - np.maximum(start, low))
+    divisor = np.multiply.outer(*counts).astype(input.dtype)
+    y = total * Tensor._wrap(namespace(input.data).asarray(1 / divisor))
+    return squeeze(y, 0) if single else y
+
+
+# --------------------------------------------------------------------------- size of images
+def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest") -> Tensor:
+    """Nearest-neighbour resizing: y[i,j] = x[floor(i H / OH), floor(j W / OW)].
+
+    Give `size` (OH, OW) or `scale_factor`; only mode "nearest" is offered. Source: D2-UPSAMPLE.
+    """
+    if mode != "nearest":
+        raise ValueError(f'interpolate: only mode "nearest" is offered, got {mode!r}')
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate: give either size or scale_factor")
+    H, W = input.shape[2:]
+    if size is None:
+        factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
+        size = (int(H * factors[0]), int(W * factors[1]))
+    OH, OW = _pair("interpolate", "size", size, 1)
+    if OH % H == 0 and OW % W == 0:                  # whole factors: repeat pixels
+        N, C = input.shape[:2]
+        blocks = expand(reshape(input, N, C, H, 1, W, 1), N, C, H, OH // H, W, OW // W)
+        return reshape(blocks, N, C, OH, OW)
+    xp = namespace(input.data)
+    rows, columns = xp.arange(OH) * H // OH, xp.arange(OW) * W // OW
+    return input[:, :, rows[:, None], columns]
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(N, C r^2, H, W) -> (N, C, H r, W r): y[n,c,i r + a,j r + b] = x[n, c r^2 + a r + b, i, j].
+    Shi et al. (2016)."""
+    r, (N, CRR, H, W) = upscale_factor, input.shape
+    if r < 1 or CRR % (r * r):
+        raise ValueError(f"pixel_shuffle: {CRR} channels do not divide by {r}^2")
+    y = permute(reshape(input, N, CRR // (r * r), r, r, H, W), 0, 1, 4, 2, 5, 3)
+    return reshape(y, N, CRR // (r * r), H * r, W * r)
+
+
+# --------------------------------------------------------------------------- small ones
+def residual(input: Tensor, function) -> Tensor:
+    """y = x + F(x). Source: D3-RESIDUAL."""
+    return input + function(input)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Rows with a 1 at the class number, int64: (...) -> (..., num_classes)."""
+    index = as_tensor(tensor).data
+    classes = int(index.max()) + 1 if num_classes == -1 else num_classes
+    checks.labels("one_hot", index, classes)
+    xp = namespace(index)
+    return Tensor._wrap((index[..., None] == xp.arange(classes)).astype(np.int64))
+
+
+def normalize(input: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(||x||, eps) along `dim`."""
+    return input / input.norm(dim, keepdim=True).clamp(min=eps)

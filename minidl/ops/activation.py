@@ -1,0 +1,128 @@
+"""Nonlinearities, element by element. At the kink x = 0 the slope of relu is 0, as in PyTorch."""
+
+from __future__ import annotations
+
+import math
+
+from ..device import erf, namespace
+from ..kernels import fast
+from ..tape import op
+from ..tensor import Tensor
+from .arithmetic import _constant, _real
+from .terms import Elementwise
+
+
+def _relu(x):
+    return namespace(x).maximum(x, 0)
+
+
+def _relu_grad(gy, y):
+    return gy * (y > 0)
+
+
+@op("D2-RELU", terms=Elementwise("maximum(x, 0)", "(x > 0) * 1.0"))
+def relu(input: Tensor):
+    """max(0, x); gx = gy where x > 0, else 0. Source: D2-RELU."""
+    def backward(gy, need, out):
+        return relu_grad(gy, out.data)
+    return fast(_relu, input.data)(input.data), backward
+
+
+@op("D2-RELU")
+def relu_grad(gy: Tensor, y):
+    """gy where y > 0, else 0: linear in gy, so its own adjoint."""
+    def backward(g):
+        return relu_grad(g, y)
+    return fast(_relu_grad, gy.data)(gy.data, y), backward
+
+
+@op("D0-LRELU", terms=Elementwise("where(x > 0, x, negative_slope * x)",
+                                  "where(x > 0, 1.0, negative_slope)"))
+def leaky_relu(input: Tensor, negative_slope: float = 0.01):
+    """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
+    x = input.data
+    slope = _slopes(x, negative_slope)
+    def backward(gy):
+        return gy * _constant(slope)
+    return x * slope, backward
+
+
+def _slopes(x, negative_slope):
+    xp = namespace(x)
+    return xp.where(x > 0, xp.asarray(1, x.dtype), xp.asarray(negative_slope, x.dtype))
+
+
+@op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
+def elu(input: Tensor, alpha: float = 1.0):
+    """x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner, Hochreiter (2015)."""
+    x = input.data
+    xp = namespace(x)
+    y = xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+    positive = _constant((x > 0).astype(x.dtype))
+    def backward(gy, need, out):
+        return gy * (positive + (1 - positive) * (out + alpha))
+    return y, backward
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x), Phi the normal distribution function; ``approximate="tanh"`` replaces Phi by
+    (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Hendrycks, Gimpel (2016)."""
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)
+        return 0.5 * input * (1 + tanh(inner))
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
+    return input * normal_cdf(input)
+
+
+@op(terms=Elementwise("0.5 * (1 + erf(x / sqrt(2.0)))", "exp(-x**2 / 2) / sqrt(2 * pi)"))
+def normal_cdf(input: Tensor):
+    """Phi(x) = (1 + erf(x / sqrt 2)) / 2; its slope is the normal density."""
+    y = 0.5 * (1 + erf(input.data * (1 / math.sqrt(2))))
+    def backward(gy):
+        return gy * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
+    return y, backward
+
+
+def _softplus(x):
+    xp = namespace(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+@op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
+def _softplus1(input: Tensor):
+    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)"""
+    def backward(gy):
+        return gy * sigmoid(input)
+    return _softplus(input.data), backward
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^{beta x}) / beta, computed so that nothing overflows. Above `threshold` PyTorch
+    returns x itself; the formula here agrees with that to rounding, so `threshold` has no effect.
+    """
+    return _softplus1(input) if beta == 1 else _softplus1(input * beta) / beta
+
+
+def _sigmoid(x):
+    xp = namespace(x)
+    e = xp.exp(-xp.abs(x))                               # in (0, 1]: never overflows
+    return xp.where(x >= 0, 1, e) / (1 + e)
+
+
+@op("D0-SIGMOID", terms=Elementwise("1 / (1 + exp(-x))", "out * (1 - out)"))
+def sigmoid(input: Tensor):
+    """s = 1 / (1 + e^-x); gx = gy s (1 - s). Source: D0-SIGMOID."""
+    def backward(gy, need, out):
+        return gy * out * (1 - out)
+    return _sigmoid(_real(input)), backward
+
+
+@op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
+def tanh(input: Tensor):
+    """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
+    def backward(gy, need, out):
+        return gy * (1 - out * out)
+    return namespace(input.data).tanh(_real(input)), backward
+
+

@@ -1,0 +1,222 @@
+"""Element by element: + - * / ** and the functions of one number.
+
+Operands broadcast against each other as in NumPy; the engine sums gradients back. Number types
+follow PyTorch: an integer operand takes over the other's float type, and a function of an integer
+is float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..device import move, namespace
+from ..tape import op
+from ..tensor import Tensor
+from .terms import Elementwise, Gather
+
+
+def _pair(x: Tensor, y: Tensor):
+    """Both arrays, an integer one converted to the other's float type."""
+    a, b = x.data, y.data
+    if a.dtype is not b.dtype:
+        if a.dtype.kind == "f" and b.dtype.kind != "f":
+            b = b.astype(a.dtype)
+        elif b.dtype.kind == "f" and a.dtype.kind != "f":
+            a = a.astype(b.dtype)
+    return a, b
+
+
+def _real(x: Tensor):
+    """The array as floats."""
+    return x.data if x.data.dtype.kind == "f" else x.data.astype(np.float32)
+
+
+def _constant(array) -> Tensor:
+    return Tensor._wrap(array)
+
+
+@op(terms=Elementwise("x + y", "1", "1"))
+def add(input: Tensor, other: Tensor):
+    """x + y."""
+    a, b = _pair(input, other)
+    def backward(gy):
+        return gy, gy
+    return a + b, backward
+
+
+@op(terms=Elementwise("x - y", "1", "-1"))
+def sub(input: Tensor, other: Tensor):
+    """x - y."""
+    a, b = _pair(input, other)
+    def backward(gy, need):
+        return gy, -gy if need[1] else None
+    return a - b, backward
+
+
+@op(terms=Elementwise("x * y", "y", "x"))
+def mul(input: Tensor, other: Tensor):
+    """x y."""
+    a, b = _pair(input, other)
+    def backward(gy, need):
+        return gy * other if need[0] else None, gy * input if need[1] else None
+    return a * b, backward
+
+
+@op(terms=Elementwise("x / y", "1 / y", "-x / y**2"))
+def div(input: Tensor, other: Tensor):
+    """x / y."""
+    a, b = _pair(input, other)
+    if a.dtype.kind != "f":
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    def backward(gy, need, out):
+        gx = gy / other
+        return gx, -gx * out if need[1] else None
+    return a / b, backward
+
+
+@op(terms=Elementwise("x ** y", "y * x ** (y - 1)", "out * log(x)"))
+def pow(input: Tensor, other: Tensor):
+    """x^y. At x = 0 the gradients are the limits that exist: 0 for y = 0, and 0 for 0^y log 0."""
+    a, b = _pair(input, other)
+    def backward(gy, need, out):
+        gx = gb = None
+        if need[0]:
+            gx = gy * other * input ** where(other == 0, 1, other).sub(1)
+        if need[1]:
+            gb = gy * out * log(where(input == 0, 1, input))
+        return gx, gb
+    return a ** b, backward
+
+
+@op(terms=Elementwise("-x", "-1"))
+def neg(input: Tensor):
+    """-x."""
+    def backward(gy):
+        return -gy
+    return -input.data, backward
+
+
+@op(terms=Elementwise("abs(x)", "sign(x)"))
+def abs(input: Tensor):
+    """|x|; the gradient at the kink x = 0 is 0."""
+    xp = namespace(input.data)
+    def backward(gy):
+        return gy * _constant(xp.sign(input.data))
+    return xp.abs(input.data), backward
+
+
+@op(terms=Elementwise("exp(x)", "out"))
+def exp(input: Tensor):
+    """e^x."""
+    def backward(gy, need, out):
+        return gy * out
+    return namespace(input.data).exp(_real(input)), backward
+
+
+@op(terms=Elementwise("log(x)", "1 / x"))
+def log(input: Tensor):
+    """ln x; -inf at 0, nan below."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = namespace(input.data).log(_real(input))
+    def backward(gy):
+        return gy / input
+    return y, backward
+
+
+@op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
+def sqrt(input: Tensor):
+    """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
+    with np.errstate(invalid="ignore"):
+        y = namespace(input.data).sqrt(_real(input))
+    def backward(gy, need, out):
+        return gy / (2 * out)
+    return y, backward
+
+
+@op(terms=Elementwise("sin(x)", "cos(x)"))
+def sin(input: Tensor):
+    """sin x, x in radians."""
+    def backward(gy):
+        return gy * cos(input)
+    return namespace(input.data).sin(_real(input)), backward
+
+
+@op(terms=Elementwise("cos(x)", "-sin(x)"))
+def cos(input: Tensor):
+    """cos x, x in radians."""
+    def backward(gy):
+        return -gy * sin(input)
+    return namespace(input.data).cos(_real(input)), backward
+
+
+@op(terms=Elementwise("clip(x, min, max)", "(clip(x, min, max) == x) * 1.0"))
+def clamp(input: Tensor, min=None, max=None):
+    """x limited to [min, max]; the gradient is 1 inside and on the limits, 0 outside."""
+    if min is None and max is None:
+        raise ValueError("clamp: give min, max or both")
+    y = input.data.clip(min, max)
+    def backward(gy):
+        return gy * _constant((y == input.data).astype(y.dtype))
+    return y, backward
+
+
+@op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)", "(y > x) + 0.5 * (x == y)"))
+def maximum(input: Tensor, other: Tensor):
+    """The larger of x and y; where they are equal each gets half of the gradient."""
+    a, b = _pair(input, other)
+    def backward(gy, need):
+        share = _constant(((a > b) + 0.5 * (a == b)).astype(gy.dtype))
+        return gy * share if need[0] else None, gy * (1 - share) if need[1] else None
+    return namespace(a).maximum(a, b), backward
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of x and y, = -max(-x, -y)."""
+    return -maximum(-input, neg(other))
+
+
+@op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))
+def where(condition: Tensor, input: Tensor, other: Tensor):
+    """x where the condition (a boolean tensor) holds, y elsewhere."""
+    c = condition.data
+    if c.dtype != np.bool_:
+        raise TypeError(f"where: condition must be boolean, got {c.dtype}")
+    a, b = _pair(input, other)
+    def backward(gy, need):
+        zero = Tensor._wrap(namespace(c).zeros((), dtype=gy.dtype))
+        return (None, where(condition, gy, zero) if need[1] else None,
+                where(condition, zero, gy) if need[2] else None)
+    return namespace(c).where(c, a, b), backward
+
+
+# --------------------------------------------------------------------------- copies
+@op(terms=Gather())
+def clone(input: Tensor):
+    """A copy with a gradient path."""
+    def backward(gy):
+        return gy
+    return input.data.copy(), backward
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself if it is in C order, else a copy that is."""
+    return input if input.data.flags.c_contiguous else clone(input)
+
+
+@op(terms=Gather())
+def _convert(input: Tensor, dtype, device):
+    """The numbers in another dtype or on another device."""
+    array = move(input.data, device)
+    y = array.astype(dtype)
+    before = input.dtype, input.device
+    def backward(gy):
+        return to(gy, *before)
+    return y, backward if y.dtype.kind == "f" else None
+
+
+def to(input: Tensor, dtype=None, device=None) -> Tensor:
+    """The tensor itself if `dtype` and `device` (None: unchanged) fit, else a converted copy."""
+    dtype, device = dtype or input.dtype, device or input.device
+    if dtype == input.dtype and device == input.device:
+        return input
+    return _convert(input, dtype, device)

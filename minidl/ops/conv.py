@@ -1,0 +1,134 @@
+"""Convolution, forward and backward.
+
+Three arrays, x (N,C,H,W), w (O,C,KH,KW) and g (N,O,OH,OW), and one trilinear form
+
+    T(x, w, g) = sum_{n,o,i,j,c,u,v}  g[n,o,i,j] * x[n, c, i SH - PH + u DH, j SW - PW + v DW]
+                                      * w[o,c,u,v]            (x counts as 0 outside its borders)
+
+seen from three sides:
+
+    conv2d(x, w)             = dT/dg        the forward pass
+    conv2d_input_grad(g, w)  = dT/dx        = the transposed convolution of g
+    conv2d_weight_grad(x, g) = dT/dw        = a correlation of x with g
+
+so that <conv2d(x,w), g> = <x, conv2d_input_grad(g,w)> = <w, conv2d_weight_grad(x,g)>, and the
+backward pass of each is made of the two others: gradients of gradients come for free.
+
+The arithmetic gathers the window under each output pixel into a row (im2col), and is then one
+matrix product. In memory the rows are pixels and the columns channels, so results are channels-last
+arrays seen through a transposed view.
+"""
+
+from __future__ import annotations
+
+from ..device import namespace
+from ..kernels import fast
+from ..tape import op
+from ..tensor import Tensor
+from .terms import Contract
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """floor((size + 2 padding - (kernel - 1) dilation - 1) / stride) + 1"""
+    return (size + 2 * padding - (kernel - 1) * dilation - 1) // stride + 1
+
+
+# --------------------------------------------------------------------------- the arithmetic
+def _windows(x, kernel, stride, padding, dilation):
+    """The window under each output pixel: a view (N,OH,OW,KH,KW,C) of the zero-padded x."""
+    (KH, KW), (SH, SW), (PH, PW), (DH, DW) = kernel, stride, padding, dilation
+    N, C, H, W = x.shape
+    xp = namespace(x)
+    x = x.transpose(0, 2, 3, 1)                                       # (N, H, W, C)
+    if PH or PW:
+        padded = xp.zeros((N, H + 2 * PH, W + 2 * PW, C), dtype=x.dtype)
+        padded[:, PH:PH + H, PW:PW + W] = x
+        x = padded
+    OH, OW = output_size(H, KH, SH, PH, DH), output_size(W, KW, SW, PW, DW)
+    n, h, w, c = x.strides
+    return xp.lib.stride_tricks.as_strided(
+        x, (N, OH, OW, KH, KW, C), (n, h * SH, w * SW, h * DH, w * DW, c))
+
+
+def _conv2d(x, w, stride, padding, dilation):
+    O, C, KH, KW = w.shape
+    cols = _windows(x, (KH, KW), stride, padding, dilation)           # (N, OH, OW, KH, KW, C)
+    N, OH, OW = cols.shape[:3]
+    rows = cols.reshape(N * OH * OW, KH * KW * C)                     # im2col: the one copy
+    taps = w.transpose(2, 3, 1, 0).reshape(KH * KW * C, O)
+    return (rows @ taps).reshape(N, OH, OW, O).transpose(0, 3, 1, 2)  # (N, O, OH, OW)
+
+
+def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+    (SH, SW), (PH, PW), (DH, DW), (H, W) = stride, padding, dilation, size
+    N, O, OH, OW = g.shape
+    O, C, KH, KW = w.shape
+    rows = g.transpose(0, 2, 3, 1).reshape(N * OH * OW, O)
+    taps = w.transpose(0, 2, 3, 1).reshape(O, KH * KW * C)
+    cols = (rows @ taps).reshape(N, OH, OW, KH, KW, C)                # each output's share
+    gx = namespace(g).zeros((N, H + 2 * PH, W + 2 * PW, C), dtype=cols.dtype)
+    for u in range(KH):                  # col2im: windows overlap, so shares add up
+        for v in range(KW):
+            top, left = u * DH, v * DW
+            gx[:, top:top + OH * SH:SH, left:left + OW * SW:SW] += cols[:, :, :, u, v]
+    return gx[:, PH:PH + H, PW:PW + W].transpose(0, 3, 1, 2)          # (N, C, H, W)
+
+
+def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
+    N, O, OH, OW = g.shape
+    (KH, KW), C = kernel, x.shape[1]
+    cols = _windows(x, kernel, stride, padding, dilation)[:, :OH, :OW]
+    rows = cols.reshape(N * OH * OW, KH * KW * C)
+    g_rows = g.transpose(0, 2, 3, 1).reshape(N * OH * OW, O)
+    return (g_rows.T @ rows).reshape(O, KH, KW, C).transpose(0, 3, 1, 2)
+
+
+# --------------------------------------------------------------------------- the three ops
+_X = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
+
+
+@op("D3-CONV", terms=Contract(f"y[n,o,i,j] += x{_X} * w[o,c,u,v]"))
+def conv2d(x: Tensor, w: Tensor, stride, padding, dilation):
+    """y[n,o,i,j] = sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
+
+    x (N,C,H,W), w (O,C,KH,KW) -> y (N,O,OH,OW). Source: D0-CONV (one channel), D3-CONV.
+    """
+    y = fast(_conv2d, x.data, w.data)(x.data, w.data, stride, padding, dilation)
+    size, kernel = x.shape[2:], w.shape[2:]
+    def backward(gy, need):
+        gx = conv2d_input_grad(gy, w, size, stride, padding, dilation) if need[0] else None
+        gw = conv2d_weight_grad(x, gy, kernel, stride, padding, dilation) if need[1] else None
+        return gx, gw
+    return y, backward
+
+
+@op("D1-TCONV", terms=Contract(f"y{_X} += g[n,o,i,j] * w[o,c,u,v]"))
+def conv2d_input_grad(g: Tensor, w: Tensor, size, stride, padding, dilation):
+    """y[n, c, i SH - PH + u DH, j SW - PW + v DW] += g[n,o,i,j] w[o,c,u,v]
+
+    g (N,O,OH,OW), w (O,C,KH,KW) -> y (N,C,H,W) with `size` = (H,W): conv2d's input gradient, and
+    the transposed convolution of g. Source: D1-TCONV.
+    """
+    y = fast(_conv2d_input_grad, g.data, w.data)(g.data, w.data, size, stride, padding, dilation)
+    kernel = w.shape[2:]
+    def backward(gy, need):
+        gg = conv2d(gy, w, stride, padding, dilation) if need[0] else None
+        gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
+        return gg, gw
+    return y, backward
+
+
+@op("D3-CONV", terms=Contract(f"y[o,c,u,v] += x{_X} * g[n,o,i,j]",
+                              ranges={"u": "KH", "v": "KW"}))
+def conv2d_weight_grad(x: Tensor, g: Tensor, kernel, stride, padding, dilation):
+    """y[o,c,u,v] = sum_{n,i,j} x[n, c, i SH - PH + u DH, j SW - PW + v DW] g[n,o,i,j]
+
+    x (N,C,H,W), g (N,O,OH,OW) -> y (O,C,KH,KW) with `kernel` = (KH,KW): conv2d's weight gradient.
+    """
+    y = fast(_conv2d_weight_grad, x.data, g.data)(x.data, g.data, kernel, stride, padding, dilation)
+    size = x.shape[2:]
+    def backward(gy, need):
+        gx = conv2d_input_grad(g, gy, size, stride, padding, dilation) if need[0] else None
+        gg = conv2d(x, gy, stride, padding, dilation) if need[1] else None
+        return gx, gg
+    return y, backward

@@ -1,0 +1,73 @@
+"""Matrix products, and the layer that is one: y = x W^T + b."""
+
+from __future__ import annotations
+
+from .. import checks
+from ..device import namespace
+from ..tape import op
+from ..tensor import Tensor, as_tensor
+from .shape import reshape, squeeze, transpose, unsqueeze
+from .terms import Contract
+
+
+@op(terms=Contract("y[...,i,j] += a[...,i,k] * b[...,k,j]"))
+def _matmul(a: Tensor, b: Tensor):
+    """ga = gy b^T,  gb = a^T gy"""
+    def backward(gy, need):
+        return (_matmul(gy, b.mT) if need[0] else None,
+                _matmul(a.mT, gy) if need[1] else None)
+    return namespace(a.data).matmul(a.data, b.data), backward
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product over the last two axes; leading axes broadcast, a vector is a row on the
+    left and a column on the right. Raises ValueError when the inner lengths differ."""
+    input, other = as_tensor(input), as_tensor(other)
+    if input.ndim == 0 or other.ndim == 0:
+        raise ValueError(f"matmul: needs at least one axis on each side, got shapes {input.shape} "
+                         f"and {other.shape}")
+    if input.shape[-1] != other.shape[-2 if other.ndim > 1 else 0]:
+        raise ValueError(f"matmul: inner lengths differ: {input.shape} @ {other.shape}")
+    if input.ndim == 1:
+        return squeeze(matmul(unsqueeze(input, 0), other), -1 if other.ndim == 1 else -2)
+    if other.ndim == 1:
+        return squeeze(_matmul(input, unsqueeze(other, 1)), -1)
+    return _matmul(input, other)
+
+
+@op("D1-DENSE", terms=Contract("y[n,o] += x[n,i] * w[o,i]"))
+def _linear(x: Tensor, w: Tensor):
+    """gx = gy W,  gW = gy^T x"""
+    def backward(gy, need):
+        return (_matmul(gy, w) if need[0] else None,
+                _matmul(gy.mT, x) if need[1] else None)
+    return x.data @ w.data.T, backward
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
+
+    Raises ValueError when the lengths do not fit.
+    """
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
+                         f" input has shape {input.shape}")
+    if bias is not None and bias.shape != (weight.shape[0],):
+        raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
+    rows = input if input.ndim == 2 else reshape(input, -1, weight.shape[1])
+    y = _linear(rows, weight)
+    if input.ndim != 2:
+        y = reshape(y, *input.shape[:-1], weight.shape[0])
+    return y if bias is None else y + bias
+
+
+def embedding(input: Tensor, weight: Tensor) -> Tensor:
+    """Row `input` of `weight` for each integer: (...) and (V, D) -> (..., D)."""
+    input = as_tensor(input)
+    checks.labels("embedding", input.data, weight.shape[0])
+    return weight[input]
+
+
+def bilinear_form(left: Tensor, weight: Tensor, right: Tensor) -> Tensor:
+    """left W right^T over the last two axes: (..., S, A), (A, B), (..., T, B) -> (..., S, T)."""
+    return matmul(matmul(left, weight), transpose(right, -2, -1))

@@ -1,0 +1,118 @@
+"""Normalisation: one op, standardize, seen over the batch, over features, or over groups."""
+
+from __future__ import annotations
+
+import math
+
+from ..device import namespace
+from ..kernels import fast
+from ..tape import mode, op
+from ..tensor import Tensor
+from .arithmetic import _constant
+from .reduce import _axes, _sum, var
+from .shape import reshape
+from .terms import Composite
+
+
+def _standardize(x, dim, eps):
+    mean = x.mean(axis=dim, keepdims=True)
+    centred = x - mean
+    variance = (centred * centred).mean(axis=dim, keepdims=True)
+    scale = 1 / namespace(x).sqrt(variance + x.dtype.type(eps))
+    return centred * scale, mean, variance, scale
+
+
+def _standardize_grad(gy, y, scale, dim):
+    return scale * (gy - gy.mean(axis=dim, keepdims=True)
+                    - y * (gy * y).mean(axis=dim, keepdims=True))
+
+
+@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)"))
+def standardize(x: Tensor, dim, eps):
+    """y = (x - m) / sqrt(v + eps), m and v the mean and (biased) variance over the axes `dim`.
+
+        gx = (gy - mean(gy) - y mean(gy y)) / sqrt(v + eps)
+
+    Returns y, m and v; only y carries a gradient. Source: D1-BN.
+    """
+    y, mean, variance, scale = fast(_standardize, x.data)(x.data, dim, eps)
+    count = math.prod(x.shape[i] for i in dim)
+
+    def backward(gy, need, out):
+        if not mode.grad:            # the usual backward: the formula on arrays, in one go
+            return _constant(fast(_standardize_grad, gy.data, y)(gy.data, y, scale, dim))
+        # Recording: the same in tensors, the scale too as a function of x.
+        scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
+        mean_g = _sum(gy, dim, True) / count
+        mean_gy = _sum(gy * out, dim, True) / count
+        return scale_x * (gy - mean_g - out * mean_gy)
+
+    return (y, mean, variance), backward
+
+
+def _affine(y: Tensor, weight, bias, shape) -> Tensor:
+    """weight * y + bias, each along the axes that `shape` leaves open."""
+    if weight is not None:
+        y = y * reshape(weight, *shape)
+    return y if bias is None else y + reshape(bias, *shape)
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None = None,
+               running_var: Tensor | None = None, weight: Tensor | None = None,
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
+               eps: float = 1e-5) -> Tensor:
+    """gamma (x - m) / sqrt(v + eps) + beta for each channel: x (N,C) or (N,C,...). Source: D1-BN.
+
+    Training: m, v are the mean and biased variance of the batch over all axes but C, and the
+    running statistics move by ``r <- (1 - momentum) r + momentum s``, s the mean or the *unbiased*
+    variance, as in PyTorch. (Keras writes ``momentum`` for what is 1 - momentum here.)
+    Evaluation: m, v are the running statistics. Raises ValueError for one value a channel.
+    """
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    C, dim = input.shape[1], (0, *range(2, input.ndim))
+    shape = (1, C, *(1,) * (input.ndim - 2))
+    for name, t in (("running_mean", running_mean), ("running_var", running_var),
+                    ("weight", weight), ("bias", bias)):
+        if t is not None and t.shape != (C,):
+            raise ValueError(f"batch_norm: {name} must have shape ({C},) for input {input.shape}, "
+                             f"got {t.shape}")
+    if not training and (running_mean is None or running_var is None):
+        raise ValueError("batch_norm: evaluation needs running_mean and running_var")
+    if not training:
+        scale = (running_var + eps) ** -0.5
+        y = (input - reshape(running_mean, *shape)) * reshape(scale, *shape)
+        return _affine(y, weight, bias, shape)
+    count = input.numel() // C if C else 0
+    if count <= 1:
+        raise ValueError("batch_norm: training needs more than one value for each channel, got "
+                         f"input {input.shape}")
+    y, mean, variance = standardize(input, dim, eps)
+    for running, new in ((running_mean, mean.data.reshape(C)),
+                         (running_var, variance.data.reshape(C) * (count / (count - 1)))):
+        if running is not None:
+            running.copy_(running.data * (1 - momentum) + new * momentum)
+    return _affine(y, weight, bias, shape)
+
+
+def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
+    bias of that shape. Ba, Kiros, Hinton (2016)."""
+    shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
+    if input.shape[input.ndim - len(shape):] != shape:
+        raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
+    y, *_ = standardize(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
+    return _affine(y, weight, bias, shape)
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
+    x (N,C,...). Wu, He (2018)."""
+    N, C = input.shape[:2]
+    if num_groups < 1 or C % num_groups:
+        raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
+    grouped = reshape(input, N, num_groups, -1)
+    y, *_ = standardize(grouped, (2,), eps)
+    return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))

@@ -1,0 +1,155 @@
+"""Pooling: the maximum, or the sum, of the window under each output pixel.
+
+Windows are visited tap by tap: tap (u, v) of all windows at once is one strided slice of x.
+"""
+
+from __future__ import annotations
+
+from ..device import namespace
+from ..kernels import fast
+from ..tape import op
+from ..tensor import Tensor
+from .terms import Contract, Gather
+
+
+def _taps(window, stride, dilation, OH, OW):
+    """For each tap its number and the slice of the padded image that all windows see there."""
+    (KH, KW), (SH, SW), (DH, DW) = window, stride, dilation
+    for u in range(KH):
+        for v in range(KW):
+            top, left = u * DH, v * DW
+            rows = slice(top, top + (OH - 1) * SH + 1, SH)
+            columns = slice(left, left + (OW - 1) * SW + 1, SW)
+            yield u * KW + v, (slice(None), slice(None), rows, columns)
+
+
+def _bordered(x, pads, value):
+    """x inside a border ((top, bottom), (left, right)) of `value`, memory order kept."""
+    (top, bottom), (left, right) = pads
+    if not (top or bottom or left or right):
+        return x
+    N, C, H, W = x.shape
+    padded = namespace(x).full((N, H + top + bottom, W + left + right, C), value, dtype=x.dtype)
+    padded = padded.transpose(0, 3, 1, 2)
+    padded[:, :, top:top + H, left:left + W] = x
+    return padded
+
+
+def _inside(pads, size):
+    (top, _), (left, _) = pads
+    return (slice(None), slice(None), slice(top, top + size[0]), slice(left, left + size[1]))
+
+
+# --------------------------------------------------------------------------- maximum
+def _max_pool2d(x, window, stride, pads, dilation, out_size):
+    """The largest value under each window, and the number of the tap that had it (the first)."""
+    xp = namespace(x)
+    x = _bordered(x, pads, -xp.inf)
+    y = tap = None
+    for k, place in _taps(window, stride, dilation, *out_size):
+        candidate = x[place]
+        if y is None:
+            y, tap = candidate.copy(order="K"), xp.zeros_like(candidate, dtype=xp.int32)
+            continue
+        better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
+        y = xp.where(better, candidate, y)                           # nan wins
+        tap = xp.where(better, xp.int32(k), tap)
+    return y, tap
+
+
+def _scatter_taps(g, tap, window, stride, pads, dilation, size):
+    """Each g to the pixel its window's maximum came from; shares of overlapping windows add."""
+    (top, bottom), (left, right) = pads
+    N, C, OH, OW = g.shape
+    xp = namespace(g)
+    gx = xp.zeros((N, size[0] + top + bottom, size[1] + left + right, C), dtype=g.dtype)
+    gx = gx.transpose(0, 3, 1, 2)
+    for k, place in _taps(window, stride, dilation, OH, OW):
+        gx[place] += xp.where(tap == k, g, 0)
+    return gx[_inside(pads, size)]
+
+
+def _gather_taps(x, tap, window, stride, pads, dilation):
+    """The adjoint: what stands at the recorded taps."""
+    xp = namespace(x)
+    x = _bordered(x, pads, 0)
+    y = xp.zeros_like(tap, dtype=x.dtype)
+    for k, place in _taps(window, stride, dilation, *tap.shape[2:]):
+        y = xp.where(tap == k, x[place], y)
+    return y
+
+
+@op("D0-MAXPOOL", terms=Gather())
+def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
+    """y[n,c,i,j] = max_{u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW]; border: -infinity.
+
+    x (N,C,H,W) -> y (N,C,OH,OW), and the tap u KW + v of each maximum. Among equal values the
+    first counts and gets all of the gradient. Source: D0-MAXPOOL.
+    """
+    geometry = (window, stride, pads, dilation)
+    y, tap = fast(_max_pool2d, x.data)(x.data, *geometry, out_size)
+    size = x.shape[2:]
+    def backward(gy):
+        return max_pool2d_grad(gy, tap, *geometry, size)
+    return (y, tap), backward
+
+
+@op("D0-MAXPOOL")
+def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
+    """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
+    y = fast(_scatter_taps, g.data)(g.data, tap, window, stride, pads, dilation, size)
+    def backward(gy):
+        return _max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
+    return y, backward
+
+
+@op("D0-MAXPOOL")
+def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
+    """What stands at the recorded taps."""
+    def backward(gy):
+        return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
+    return fast(_gather_taps, x.data)(x.data, tap, window, stride, pads, dilation), backward
+
+
+# --------------------------------------------------------------------------- sum
+def _sum_pool2d(x, window, stride, pads, out_size):
+    x, y = _bordered(x, pads, 0), None
+    for _, place in _taps(window, stride, (1, 1), *out_size):
+        y = x[place].copy(order="K") if y is None else y + x[place]
+    return y
+
+
+def _sum_pool2d_grad(g, window, stride, pads, size):
+    (top, bottom), (left, right) = pads
+    N, C, OH, OW = g.shape
+    gx = namespace(g).zeros((N, size[0] + top + bottom, size[1] + left + right, C), dtype=g.dtype)
+    gx = gx.transpose(0, 3, 1, 2)
+    for _, place in _taps(window, stride, (1, 1), OH, OW):
+        gx[place] += g
+    return gx[_inside(pads, size)]
+
+
+_X = "[n, c, i*SH - PH + u, j*SW - PW + v]"
+_KERNEL = {"u": "KH", "v": "KW"}
+
+
+@op("D0-AVGPOOL", terms=Contract(f"y[n,c,i,j] += x{_X}", ranges=_KERNEL))
+def sum_pool2d(x: Tensor, window, stride, pads, out_size):
+    """y[n,c,i,j] = sum_{u,v} x[n, c, i SH - PH + u, j SW - PW + v]: the average times its divisor.
+
+    x (N,C,H,W) -> y (N,C,OH,OW). Source: D0-AVGPOOL.
+    """
+    y = fast(_sum_pool2d, x.data)(x.data, window, stride, pads, out_size)
+    size = x.shape[2:]
+    def backward(gy):
+        return sum_pool2d_grad(gy, window, stride, pads, size)
+    return y, backward
+
+
+@op("D0-AVGPOOL", terms=Contract(f"y{_X} += g[n,c,i,j]", ranges=_KERNEL))
+def sum_pool2d_grad(g: Tensor, window, stride, pads, size):
+    """gx: each g added to every pixel of its window."""
+    out_size = g.shape[2:]
+    def backward(gy):
+        return sum_pool2d(gy, window, stride, pads, out_size)
+    return fast(_sum_pool2d_grad, g.data)(g.data, window, stride, pads, size), backward

@@ -1,0 +1,247 @@
+"""Sums, means, extremes: fewer numbers out than in. ``dim`` is an axis, several, or None for all.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..device import namespace
+from ..tape import op
+from ..tensor import Tensor
+from .arithmetic import _constant, sqrt
+from .shape import _axis, _expand, _reshape
+from .terms import Composite, Gather, Reduce
+
+
+class Extreme(NamedTuple):
+    """What ``max`` and ``min`` along an axis return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+        return tuple(range(ndim))
+    axes = tuple(_axis(name, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim]))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{name}: dim {dim} names an axis twice")
+    return axes
+
+
+def _kept(shape, axes) -> tuple[int, ...]:
+    """The shape with the reduced axes kept as length 1."""
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+@op(terms=Reduce())
+def _sum(input: Tensor, dim, keepdim):
+    shape = input.shape
+    def backward(gy):
+        return _expand(_reshape(gy, _kept(shape, dim)), shape)
+    return input.data.sum(axis=dim, keepdims=keepdim), backward
+
+
+def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """The sum over `dim`. Booleans and integers are counted in int64."""
+    return _sum(input, _axes("sum", dim, input.ndim), keepdim)
+
+
+def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """The mean over `dim`: sum / n."""
+    if input.dtype.kind != "f":
+        raise TypeError(f"mean: needs floats, got {input.dtype}; use .float() first")
+    axes = _axes("mean", dim, input.ndim)
+    return _sum(input, axes, keepdim) / builtins.max(_count(input, axes), 1)
+
+
+def _count(input: Tensor, axes) -> int:
+    return math.prod(input.shape[i] for i in axes)
+
+
+def var(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
+    """The variance over `dim`: sum (x - mean)^2 / (n - correction)."""
+    axes = _axes("var", dim, input.ndim)
+    centred = input - mean(input, axes, keepdim=True)
+    return _sum(centred * centred, axes, keepdim) / builtins.max(
+        _count(input, axes) - correction, 0)
+
+
+def std(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
+    """The standard deviation, sqrt(var)."""
+    return sqrt(var(input, dim, correction=correction, keepdim=keepdim))
+
+
+def norm(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """The Euclidean norm sqrt(sum x^2) over `dim`; its gradient at x = 0 is 0."""
+    return _norm(input, _axes("norm", dim, input.ndim), keepdim)
+
+
+@op(terms=Composite("sqrt(sum(x**2, dim))"))
+def _norm(input: Tensor, dim, keepdim):
+    x = input.data
+    y = namespace(x).sqrt((x * x).sum(axis=dim, keepdims=keepdim))
+    def backward(gy, need, out):
+        kept = _kept(x.shape, dim)
+        length = _reshape(out, kept)
+        zero = length.data == 0
+        safe = length + _constant(zero.astype(x.dtype))      # x / |x| with 0 / 0 = 0
+        return _reshape(gy, kept) * input / safe
+    return y, backward
+
+
+# --------------------------------------------------------------------------- extremes
+@op(terms=Gather())
+def _max_along(input: Tensor, dim, keepdim):
+    """The first maximum along one axis, and where it is."""
+    x = input.data
+    xp = namespace(x)
+    where = xp.expand_dims(xp.argmax(x, axis=dim), dim)
+    y = xp.take_along_axis(x, where, axis=dim)
+    length = x.shape[dim]
+    def backward(gy):
+        return _put_along(_reshape(gy, where.shape), where, dim, length)
+    squeezed = (y, where) if keepdim else (y.squeeze(dim), where.squeeze(dim))
+    return squeezed, backward
+
+
+@op(terms=None)
+def _put_along(input: Tensor, where, dim, length):
+    """Zeros but for x at the recorded places: the adjoint of picking them."""
+    xp = namespace(input.data)
+    shape = list(where.shape)
+    shape[dim] = length
+    y = xp.zeros(shape, dtype=input.dtype)
+    xp.put_along_axis(y, where, input.data, axis=dim)
+    def backward(gy):
+        return _take_along(gy, where, dim)
+    return y, backward
+
+
+@op(terms=Gather())
+def _take_along(input: Tensor, where, dim):
+    length = input.shape[dim]
+    def backward(gy):
+        return _put_along(gy, where, dim, length)
+    return namespace(input.data).take_along_axis(input.data, where, axis=dim), backward
+
+
+@op(terms=Composite("max(x, dim)"))
+def _amax(input: Tensor, dim, keepdim):
+    x = input.data
+    y = x.max(axis=dim, keepdims=True)
+    def backward(gy):
+        ties = x == y
+        share = ties.astype(x.dtype) / ties.sum(axis=dim, keepdims=True).astype(x.dtype)
+        return _reshape(gy, y.shape) * _constant(share)
+    return (y if keepdim else y.squeeze(dim)), backward
+
+
+def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+    """The maximum over `dim`; equal maxima share the gradient equally."""
+    _not_empty("amax", input)
+    return _amax(input, _axes("amax", dim, input.ndim), keepdim)
+
+
+def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
+    """The minimum over `dim`; equal minima share the gradient equally."""
+    return -amax(-input, dim, keepdim)
+
+
+def max(input: Tensor, dim=None, keepdim: bool = False):
+    """The largest element (as :func:`amax`); with `dim` the ``(values, indices)`` along one axis,
+    where the first maximum counts and gets all of the gradient; with a tensor as second argument
+    the elementwise :func:`maximum`."""
+    if isinstance(dim, Tensor):
+        return input.maximum(dim)
+    if dim is None:
+        return amax(input)
+    _not_empty("max", input)
+    return Extreme(*_max_along(input, _axis("max", dim, input.ndim), keepdim))
+
+
+def min(input: Tensor, dim=None, keepdim: bool = False):
+    """The smallest element; with `dim` the ``(values, indices)`` of the first minimum."""
+    if isinstance(dim, Tensor):
+        return input.minimum(dim)
+    if dim is None:
+        return amin(input)
+    values, indices = max(-input, dim, keepdim)
+    return Extreme(-values, indices)
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the (first) maximum is: in the flattened tensor, or along `dim`. No gradient."""
+    _not_empty("argmax", input)
+    xp = namespace(input.data)
+    if dim is None:
+        return Tensor._wrap(xp.asarray(input.data.argmax()))
+    y = input.data.argmax(axis=_axis("argmax", dim, input.ndim))
+    return Tensor._wrap(xp.expand_dims(y, dim) if keepdim else xp.asarray(y))
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the (first) minimum is."""
+    return argmax(-input.detach(), dim, keepdim)
+
+
+def _not_empty(name: str, input: Tensor) -> None:
+    if input.numel() == 0:
+        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements")
+
+
+# --------------------------------------------------------------------------- log-sum-exp family
+@op(terms=Composite("log(sum(exp(x), dim))"))
+def _logsumexp(input: Tensor, dim, keepdim):
+    x = input.data
+    xp = namespace(x)
+    top = x.max(axis=dim, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
+    with np.errstate(divide="ignore"):
+        y = xp.log(xp.exp(x - top).sum(axis=dim, keepdims=True)) + top
+    def backward(gy, need, out):
+        return _reshape(gy, y.shape) * (input - _reshape(out, y.shape)).exp()
+    return (y if keepdim else y.squeeze(dim)), backward
+
+
+def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
+    """log sum_k e^{x_k}, computed as m + log sum_k e^{x_k - m} with m the maximum."""
+    _not_empty("logsumexp", input)
+    return _logsumexp(input, _axes("logsumexp", dim, input.ndim), keepdim)
+
+
+def _softmax_array(x, dim):
+    xp = namespace(x)
+    e = xp.exp(x - x.max(axis=dim, keepdims=True))
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+@op("D1-SOFTMAX", terms=Composite("exp(x) / sum(exp(x), dim)"))
+def softmax(input: Tensor, dim: int = -1):
+    """y_i = e^{x_i} / sum_k e^{x_k} along `dim`, computed with x - max x. Source: D1-SOFTMAX.
+
+    gx_i = y_i (gy_i - sum_k gy_k y_k)
+    """
+    y = _softmax_array(input.data, dim)
+    def backward(gy, need, out):
+        return out * (gy - (gy * out).sum(dim, keepdim=True))
+    return y, backward
+
+
+@op("D1-SOFTMAX", terms=Composite("x - log(sum(exp(x), dim))"))
+def log_softmax(input: Tensor, dim: int = -1):
+    """log softmax(x) = x - log sum_k e^{x_k}, never through softmax. Source: D1-SOFTMAX.
+
+    gx_i = gy_i - softmax(x)_i sum_k gy_k
+    """
+    x = input.data
+    xp = namespace(x)
+    shifted = x - x.max(axis=dim, keepdims=True)
+    y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
+    def backward(gy, need, out):
+        return gy - out.exp() * gy.sum(dim, keepdim=True)
+    return y, backward

@@ -1,0 +1,247 @@
+"""Rearranging: every element of the output is an element of the input, so every gradient is too.
+
+Views where NumPy gives views; nothing here computes.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..device import namespace
+from ..tape import op
+from ..tensor import Tensor, as_tensor
+from .terms import Gather
+
+
+def _sizes(sizes) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    return tuple(int(n) for n in sizes)
+
+
+def _axis(name: str, dim: int, ndim: int) -> int:
+    """A possibly negative axis number as one in [0, ndim)."""
+    if not -ndim <= dim < builtins.max(ndim, 1):
+        raise ValueError(f"{name}: dim {dim} is not an axis of a tensor with {ndim} axes")
+    return dim % ndim if ndim else 0
+
+
+@op(terms=Gather())
+def _reshape(input: Tensor, shape):
+    before = input.shape
+    def backward(gy):
+        return _reshape(gy, before)
+    return input.data.reshape(shape), backward
+
+
+def reshape(input: Tensor, *shape) -> Tensor:
+    """The same elements, in the same (row-major) order, in another shape; one length may be -1."""
+    shape = _sizes(shape)
+    rest = math.prod(n for n in shape if n != -1)
+    unknown = shape.count(-1)
+    if unknown > 1 or (unknown and (rest == 0 or input.numel() % rest)) or (
+            not unknown and rest != input.numel()):
+        raise ValueError(f"reshape: shape {shape} does not fit {input.numel()} elements of a "
+                         f"tensor of shape {input.shape}")
+    return _reshape(input, shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Axes start_dim..end_dim made one; ``flatten(x, 1)`` keeps the batch axis."""
+    first = _axis("flatten", start_dim, input.ndim)
+    last = _axis("flatten", end_dim, input.ndim)
+    return reshape(input, *input.shape[:first], -1, *input.shape[last + 1:])
+
+
+@op(terms=Gather())
+def _permute(input: Tensor, dims):
+    back = tuple(int(i) for i in np.argsort(dims))
+    def backward(gy):
+        return _permute(gy, back)
+    return input.data.transpose(dims), backward
+
+
+def permute(input: Tensor, *dims) -> Tensor:
+    """Axes in the order `dims`."""
+    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes(dims))
+    if sorted(dims) != list(range(input.ndim)):
+        raise ValueError(f"permute: {dims} is not a permutation of {input.ndim} axes")
+    return _permute(input, dims)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Axes dim0 and dim1 exchanged."""
+    dims = list(range(input.ndim))
+    a, b = _axis("transpose", dim0, input.ndim), _axis("transpose", dim1, input.ndim)
+    dims[a], dims[b] = dims[b], dims[a]
+    return _permute(input, tuple(dims))
+
+
+def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
+    """Without axes of length 1 (all of them, or only `dim`)."""
+    drop = range(input.ndim) if dim is None else [_axis("squeeze", dim, input.ndim)]
+    return _reshape(input, tuple(n for i, n in enumerate(input.shape)
+                                 if not (i in drop and n == 1)))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a new axis of length 1 at `dim`."""
+    dim = _axis("unsqueeze", dim, input.ndim + 1)
+    return _reshape(input, (*input.shape[:dim], 1, *input.shape[dim:]))
+
+
+@op(terms=Gather())
+def _expand(input: Tensor, shape):
+    def backward(gy):
+        return gy                        # the engine sums a broadcast gradient back
+    return namespace(input.data).broadcast_to(input.data, shape), backward
+
+
+def expand(input: Tensor, *sizes) -> Tensor:
+    """Axes of length 1 repeated (a view); -1 keeps a length."""
+    sizes = _sizes(sizes)
+    own = (1,) * (len(sizes) - input.ndim) + input.shape
+    shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
+    if len(own) != len(sizes) or any(m not in (1, n) for n, m in zip(shape, own)):
+        raise ValueError(f"expand: shape {input.shape} cannot be expanded to {sizes}")
+    return _expand(input, shape)
+
+
+# --------------------------------------------------------------------------- joining, cutting
+@op(terms=Gather())
+def _cat(tensors: Sequence[Tensor], dim):
+    arrays = [t.data for t in tensors]
+    lengths = [a.shape[dim] for a in arrays]
+    def backward(gy, need):
+        lead, start, grads = (slice(None),) * dim, 0, []
+        for length, needed in zip(lengths, need):
+            grads.append(gy[(*lead, slice(start, start + length))] if needed else None)
+            start += length
+        return grads
+    return namespace(arrays[0]).concatenate(arrays, axis=dim), backward
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors joined along axis `dim`; the other axes must agree."""
+    tensors = [as_tensor(t) for t in tensors]
+    if not tensors:
+        raise ValueError("cat: needs at least one tensor")
+    dim = _axis("cat", dim, tensors[0].ndim)
+    want = tensors[0].shape
+    for t in tensors:
+        if t.ndim != len(want) or any(a != b for i, (a, b) in enumerate(zip(t.shape, want))
+                                      if i != dim):
+            raise ValueError(f"cat: shapes {want} and {t.shape} differ outside dim {dim}")
+    return _cat(tensors, dim)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis `dim`."""
+    tensors = [as_tensor(t) for t in tensors]
+    return cat([unsqueeze(t, dim) for t in tensors],
+               _axis("stack", dim, tensors[0].ndim + 1) if tensors else 0)
+
+
+def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along `dim`: of length `split_size` (the last may be shorter), or of those lengths."""
+    dim = _axis("split", dim, input.ndim)
+    total = input.shape[dim]
+    lengths = ([split_size] * (total // split_size) + [total % split_size] * bool(
+        total % split_size) if isinstance(split_size, int) else list(split_size))
+    if sum(lengths) != total:
+        raise ValueError(f"split: lengths {lengths} do not add up to {total}, dim {dim} of "
+                         f"{input.shape}")
+    ends = np.cumsum(lengths).tolist()
+    return tuple(input[(slice(None),) * dim + (slice(e - n, e),)] for n, e in zip(lengths, ends))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`chunks` pieces along `dim` of equal length (the last may be shorter)."""
+    return split(input, -(-input.shape[dim] // chunks), dim)
+
+
+# --------------------------------------------------------------------------- indexing
+def plain_index(index):
+    """An index with its tensors made arrays."""
+    if isinstance(index, tuple):
+        return tuple(plain_index(i) for i in index)
+    if isinstance(index, list):
+        return np.asarray(index) if index else np.zeros(0, dtype=np.int64)
+    return index.data if isinstance(index, Tensor) else index
+
+
+@op(terms=Gather())
+def _getitem(input: Tensor, index):
+    try:
+        y = input.data[index]
+    except IndexError as error:
+        raise IndexError(f"x[...]: {error}; the tensor has shape {input.shape}") from None
+    shape = input.shape
+    def backward(gy):
+        return _scatter(gy, index, shape)
+    return y, backward
+
+
+@op(terms=None)
+def _scatter(input: Tensor, index, shape):
+    """The adjoint of x[index]: an array of zeros to which x is added at `index`."""
+    xp = namespace(input.data)
+    y = xp.zeros(shape, dtype=input.dtype)
+    if _is_basic(index):
+        y[index] = input.data
+    else:
+        xp.add.at(y, index, input.data)          # an element may be picked more than once
+    def backward(gy):
+        return _getitem(gy, index)
+    return y, backward
+
+
+def _is_basic(index) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(isinstance(i, (int, slice, type(None), type(...), np.integer)) for i in parts)
+
+
+def getitem(input: Tensor, index) -> Tensor:
+    """``x[index]``: integers, slices, None, ``...``, integer arrays and boolean masks."""
+    return _getitem(input, plain_index(index))
+
+
+def flip(input: Tensor, *dims) -> Tensor:
+    """The order along `dims` reversed."""
+    dims = {_axis("flip", d, input.ndim) for d in _sizes(dims)}
+    return _getitem(input, tuple(slice(None, None, -1 if i in dims else None)
+                                 for i in range(input.ndim)))
+
+
+@op(terms=Gather())
+def _pad(input: Tensor, widths, value):
+    xp = namespace(input.data)
+    y = xp.full([n + a + b for n, (a, b) in zip(input.shape, widths)], value, dtype=input.dtype)
+    inside = tuple(slice(a, a + n) for n, (a, _) in zip(input.shape, widths))
+    y[inside] = input.data
+    def backward(gy):
+        return _getitem(gy, inside)
+    return y, backward
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """A border of `value`: ``pad`` = (left, right, top, bottom, ...), the last axis first.
+
+    A negative width cuts off. Only mode "constant" is offered.
+    """
+    if mode != "constant":
+        raise ValueError(f'pad: only mode "constant" is offered, got {mode!r}')
+    if len(pad) % 2 or len(pad) // 2 > input.ndim:
+        raise ValueError(f"pad: {tuple(pad)} must be pairs, at most one for each of the "
+                         f"{input.ndim} axes")
+    pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
+    widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
+    cut = tuple(slice(-a if a < 0 else 0, b if b < 0 else None) for a, b in widths)
+    if any(s != slice(0, None) for s in cut):
+        input = _getitem(input, cut)
+    return _pad(input, tuple((builtins.max(a, 0), builtins.max(b, 0)) for a, b in widths), value)

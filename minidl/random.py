@@ -1,0 +1,99 @@
+"""Noise as a pure function of (seed, counter, element).
+
+A generator's whole state is two integers. Draw number `counter` under `seed` is the output of the
+counter-based cipher Philox 4x64-10 [1] with key (seed, counter): element e is word e mod 4 of block
+e div 4 + 1. Nothing else enters, so any device can make the same numbers, in any order, and a run
+resumes by restoring two integers.
+
+* uniform: u = floor(word / 2^40) / 2^24 in float32, floor(word / 2^11) / 2^53 in float64, in [0, 1)
+* normal (Box-Muller [2]), from uniforms u, v of words 2k and 2k+1:
+  n_2k = sqrt(-2 ln(1 - u)) cos(2 pi v),   n_2k+1 = sqrt(-2 ln(1 - u)) sin(2 pi v)
+
+[1] Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (2011).
+[2] Box, Muller: A note on the generation of random normal deviates (1958).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+
+
+class Generator:
+    """A stream of draws; ``seed`` and ``counter`` (the number of draws so far) are its state."""
+
+    def __init__(self, seed: int = 0):
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again at draw 0 of `seed` (an integer, 0 <= seed < 2^64)."""
+        try:
+            seed = operator.index(seed)
+        except TypeError:
+            raise TypeError(f"manual_seed: seed must be an integer, got {seed!r}") from None
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"manual_seed: seed must be in [0, 2**64), got {seed}")
+        self.seed, self.counter = seed, 0
+        return self
+
+    def get_state(self) -> tuple[int, int]:
+        """``(seed, counter)``: everything there is to save."""
+        return self.seed, self.counter
+
+    def set_state(self, state) -> None:
+        """Continue where `state`, a pair of :meth:`get_state`, was taken."""
+        seed, counter = state
+        self.manual_seed(int(seed)).counter = int(counter)
+
+    def __repr__(self):
+        return f"Generator(seed={self.seed}, counter={self.counter})"
+
+    def _philox(self) -> np.random.Philox:
+        """The cipher of the next draw."""
+        key = np.array([self.seed, self.counter], dtype=np.uint64)
+        self.counter += 1
+        return np.random.Philox(key=key)
+
+    def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
+        """Uniform numbers in [0, 1), of float32 or float64."""
+        return _uniform(self._philox().random_raw(math.prod(shape)), dtype).reshape(shape)
+
+    def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
+        """Numbers from N(0, 1), computed in float64 and rounded to `dtype`."""
+        count = math.prod(shape)
+        words = self._philox().random_raw(count + count % 2)
+        u, v = _uniform(words, np.float64).reshape(-1, 2).T
+        radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
+        pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        return pairs.reshape(-1)[:count].reshape(shape).astype(dtype)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """The integers 0..n-1 in random order."""
+        return np.random.Generator(self._philox()).permutation(n)
+
+    def integers(self, low: int, high: int, shape=()) -> np.ndarray:
+        """Integers in [low, high), int64."""
+        return np.random.Generator(self._philox()).integers(low, high, shape)
+
+
+def _uniform(words: np.ndarray, dtype) -> np.ndarray:
+    if np.dtype(dtype) == np.float32:
+        return (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+    if np.dtype(dtype) == np.float64:
+        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    raise TypeError(f"uniform: dtype must be float32 or float64, got {np.dtype(dtype)}")
+
+
+_DEFAULT = Generator(0)
+
+
+def default_generator() -> Generator:
+    """The generator used wherever none is given."""
+    return _DEFAULT
+
+
+def manual_seed(seed: int) -> Generator:
+    """Make the run repeatable: weights, noise and dropout follow from `seed`."""
+    return _DEFAULT.manual_seed(seed)

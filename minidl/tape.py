@@ -1,0 +1,434 @@
+"""The tape: what an op leaves behind, and how ``backward`` walks back over it.
+
+An op is one function that returns its value and a closure, its backward pass (see :func:`op`).
+If an input wants a gradient, the result gets a :class:`Node`: the op, its inputs, the closure.
+There is no list of all nodes: the graph is whatever the tensors at hand still refer to, and it
+dies by reference counting.
+
+Reverse-mode differentiation, for ``loss = f_n(...f_1(x))`` with gy = d loss / d y of a node:
+
+    g_x  +=  J_x(y)^T gy          for every input x of the node, nodes taken youngest first.
+
+A node is always younger than the nodes it consumes, so age order is a topological order, and a
+value used twice (``b = a + a; c = b + b``) has received all of its gradient before it passes any
+of it on. No recursion: a chain of 100,000 ops is as good as a chain of ten.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from operator import attrgetter
+
+import numpy as np
+
+from .tensor import Tensor, as_tensor
+
+_AGE = itertools.count()
+age = attrgetter("age")
+
+
+# --------------------------------------------------------------------------- modes
+class _Mode(threading.local):
+    """Switches of the current thread: is a graph recorded, and is it kept after backward?"""
+
+    grad = True
+    keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
+
+
+mode = _Mode()
+
+
+class _Switch(ContextDecorator):
+    """Set one field of `mode` inside a ``with`` block or a decorated function."""
+
+    def __init__(self, field: str, value: bool):
+        self._field, self._value, self._before = field, value, []
+
+    def __enter__(self):
+        self._before.append(getattr(mode, self._field))
+        setattr(mode, self._field, self._value)
+        return self
+
+    def __exit__(self, *exc):
+        setattr(mode, self._field, self._before.pop())
+
+
+def no_grad() -> ContextDecorator:
+    """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator."""
+    return _Switch("grad", False)
+
+
+def enable_grad() -> ContextDecorator:
+    """Record a graph inside, also within :func:`no_grad`."""
+    return _Switch("grad", True)
+
+
+def set_grad_enabled(enabled: bool) -> ContextDecorator:
+    """Record a graph inside, or not, as `enabled` says."""
+    return _Switch("grad", bool(enabled))
+
+
+def is_grad_enabled() -> bool:
+    """Is a graph being recorded in this thread?"""
+    return mode.grad
+
+
+def keep() -> ContextDecorator:
+    """Keep what backward would free: operands, consumers and every gradient, for explaining.
+
+    Inside, each tensor's ``.grad`` (not only a leaf's) is there after ``backward()``, backward may
+    be run again, and ``tensor.consumers`` lists the nodes that used it. Costs memory.
+    ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
+    """
+    return _Switch("keep", True)
+
+
+# --------------------------------------------------------------------------- ops
+class Op:
+    """What the engine knows of an op: name, ledger id, index map, which arguments are tensors."""
+
+    def __init__(self, forward: Callable, source: str | None, terms):
+        self.name, self.source, self.terms = forward.__name__, source, terms
+        self.signature = inspect.signature(forward)
+        kinds = [str(p.annotation) for p in self.signature.parameters.values()]
+        self.positions = [i for i, k in enumerate(kinds) if k in ("Tensor", str(Tensor))]
+        self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
+
+    def __repr__(self):
+        return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
+
+    def positional(self, args, kwargs) -> tuple:
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.args
+
+    def tensors(self, args: tuple) -> tuple[tuple, Sequence[Tensor]]:
+        """The arguments with numbers and arrays made tensors, and the tensors among them."""
+        if self.sequence:
+            inputs = [as_tensor(a) for a in args[0]]
+            args = (inputs, *args[1:])
+        else:
+            places = self.positions or [i for i, a in enumerate(args)
+                                        if isinstance(a, (Tensor, np.ndarray))]
+            inputs = [args[i] for i in places]
+            if not all([isinstance(x, Tensor) for x in inputs]):
+                tensors = [x for x in inputs if isinstance(x, Tensor)]
+                like = next((x for x in tensors if x.is_floating_point()), (tensors or [None])[-1])
+                inputs = [as_tensor(x, like) for x in inputs]
+                replaced = dict(zip(places, inputs))
+                args = tuple(replaced.get(i, a) for i, a in enumerate(args))
+        if len(inputs) > 1:
+            kind = type(inputs[0].data)
+            for x in inputs:
+                if type(x.data) is not kind:
+                    raise TypeError(
+                        f"{self.name}: {inputs[0]._brief()} and {x._brief()} are on different "
+                        "devices; move one with .to(device)")
+        return args, inputs
+
+
+OPS: dict[str, Op] = {}
+"""The op table: every op of the library by name (``minidl.ops`` fills it)."""
+
+
+def op(source: str | Callable | None = None, *, terms=None):
+    """Make a differentiable op of one function; its body is the mathematics, the rest is here.
+
+    ::
+
+        @op
+        def cube(x):
+            y = x.data ** 3                       # arrays in, array out
+            def backward(gy):                     # tensors in, tensors out: differentiable again
+                return gy * 3 * x**2
+            return y, backward
+
+    The function gets its tensor arguments as Tensors (parameters annotated ``Tensor``; without
+    annotations, whatever is a Tensor or an array) and returns ``(y, backward)``:
+
+    * ``y``: an array; or a tuple of arrays, of which only the first carries a gradient.
+    * ``backward(gy)``, ``backward(gy, need)`` or ``backward(gy, need, out)`` returns one gradient
+      per tensor argument, in order, ``None`` where there is none. ``need[k]`` says whether argument
+      k's gradient is wanted; ``out`` is the op's own output. ``backward`` may be ``None``.
+
+    Un-broadcasting, dtype, accumulation and the graph are the engine's. `source` is a ledger id and
+    `terms` an index map (``minidl.ops.terms``), both optional.
+    """
+
+    def decorate(forward: Callable) -> Callable:
+        entry = Op(forward, source if isinstance(source, str) else None, terms)
+
+        @functools.wraps(forward)
+        def apply(*args, **kwargs):
+            if kwargs or len(args) < len(entry.signature.parameters):
+                args = entry.positional(args, kwargs)
+            args, inputs = entry.tensors(args)
+            y, backward = forward(*args)
+            return _record(entry, args, inputs, y, backward)
+
+        apply.op = entry
+        if forward.__module__.startswith(f"{__package__}.ops"):
+            OPS[entry.name] = entry
+        return apply
+
+    return decorate(source) if callable(source) else decorate
+
+
+def _record(entry: Op, args, inputs, y, backward):
+    """The op's output tensor, with a node behind it if somebody may want a gradient."""
+    extra = ()
+    if type(y) is tuple:
+        y, *extra = y
+    if isinstance(y, np.generic):
+        y = np.asarray(y)
+    out = Tensor._wrap(y)
+    if y.base is not None:
+        for x in inputs:
+            out._share_version(x)
+    if backward is not None and mode.grad:
+        for x in inputs:
+            if x._requires_grad:
+                out._requires_grad = True
+                out.node = Node(entry, args, inputs, backward, out)
+                break
+    return (out, *map(Tensor._wrap, extra)) if extra else out
+
+
+class Node:
+    """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
+
+    A parent is where an input's gradient goes: the node that made it, the leaf itself, or None if
+    it wants none. The inputs themselves live on only if the closure names them, or in `args` under
+    :func:`keep`.
+    """
+
+    __slots__ = ("age", "op", "args", "parents", "kinds", "backward", "out", "versions", "hooks",
+                 "retain", "grad", "keep")
+
+    def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
+        self.age = next(_AGE)
+        self.op, self.backward = entry, backward
+        self.parents = [(x.node or x) if x._requires_grad else None for x in inputs]
+        self.kinds = [(x.data.shape, x.data.dtype) for x in inputs]
+        self.hooks, self.retain, self.grad, self.keep = None, False, None, mode.keep
+        self.args, self.out = None, None
+        # What the closure names is what it saved: remember the version of each such tensor.
+        self.versions = []
+        for cell in backward.__closure__ or ():
+            saved = _contents(cell)
+            if isinstance(saved, Tensor):
+                self.versions.append((saved, saved._version))
+        if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
+            counter = out._counter = out._counter or [0]     # or the two would keep each other
+            self.out = (out.data, counter, counter[0])
+        if self.keep:
+            self.retain, self.args = True, args
+            for x in inputs:
+                x.consumers = (*x.consumers, self)
+
+    def __repr__(self):
+        return f"<node {self.op.name}, {len(self.parents)} inputs>"
+
+    def gradients(self, gy: Tensor, need: tuple[bool, ...]) -> Sequence[Tensor | None]:
+        """Call the closure: one gradient for each input."""
+        for saved, version in self.versions:
+            if saved._version != version:
+                raise _stale(self.op.name, saved.shape)
+        result = self.backward(*(gy, need, self._output())[:self.backward.__code__.co_argcount])
+        return result if isinstance(result, (tuple, list)) else (result,)
+
+    def _output(self) -> Tensor | None:
+        """The op's own output as a fresh tensor of the same place in the graph."""
+        if self.out is None:
+            return None
+        data, counter, version = self.out
+        if counter[0] != version:
+            raise _stale(self.op.name, data.shape)
+        out = Tensor._wrap(data)
+        out._requires_grad, out.node = True, self
+        return out
+
+    def free(self):
+        """Forget operands and closure; what is left only tells that backward was here."""
+        self.backward, self.parents, self.out, self.versions = None, (), None, ()
+
+
+def _contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:          # a name of the closure that this call did not set
+        return None
+
+
+def _stale(name: str, shape) -> RuntimeError:
+    return RuntimeError(
+        f"{name}: a tensor of shape {tuple(shape)} that its backward pass needs was changed in "
+        "place after the forward pass; change a copy (x.clone()), or change it after backward()")
+
+
+# --------------------------------------------------------------------------- backward
+def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_graph: bool = False,
+             create_graph: bool = False, wanted: Sequence[Tensor] | None = None):
+    """Carry gradients back from `outputs`: into the leaves' ``.grad``, or to `wanted` alone.
+
+    Returns the gradients of `wanted` (``None`` where nothing arrived), or ``None`` if it is None.
+    Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
+    """
+    nodes = _younger_first(outputs)
+    targets = None if wanted is None else {w.node or w for w in wanted}
+    useful = None if targets is None else _leading_to(targets, nodes)
+    sums: dict[Node | Tensor, Tensor] = {}          # gradient received so far
+    for y, gy in zip(outputs, gradients):
+        _add(sums, y.node or y, gy)
+
+    with set_grad_enabled(create_graph):
+        for node in nodes:
+            gy = sums.get(node) if targets and node in targets else sums.pop(node, None)
+            if gy is None:
+                continue
+            if node.hooks:
+                gy = _hooked(node.hooks, gy)
+                if targets and node in targets:
+                    sums[node] = gy
+            if node.retain:
+                _deposit(node, gy, create_graph)
+            if useful is not None and node not in useful:
+                continue
+            if useful is None:
+                need = tuple([p is not None for p in node.parents])
+            else:
+                need = tuple([p is not None and (p in targets or p in useful)
+                              for p in node.parents])
+            grads = node.gradients(gy, need)
+            for parent, kind, needed, g in zip(node.parents, node.kinds, need, grads):
+                if needed and g is not None:
+                    _add(sums, parent, _fit(node.op.name, g, *kind))
+            if not (retain_graph or node.keep):
+                node.free()
+
+    if wanted is not None:
+        return [sums.get(w.node or w) for w in wanted]
+    for leaf, g in sums.items():
+        if leaf._hooks:
+            g = _hooked(leaf._hooks, g)
+        _deposit(leaf, g, create_graph)
+    return None
+
+
+def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
+    """Every node the outputs depend on, youngest first: each after all of its consumers."""
+    found = {y.node for y in outputs if y.node is not None}
+    stack = list(found)
+    while stack:
+        node = stack.pop()
+        if node.backward is None:
+            raise RuntimeError(
+                f"backward: the graph behind this tensor was freed by an earlier backward() (at "
+                f"{node.op.name}); give that first call retain_graph=True, or run forward again")
+        for parent in node.parents:
+            if type(parent) is Node and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return sorted(found, key=age, reverse=True)
+
+
+def _leading_to(targets: set, nodes: list[Node]) -> set[Node]:
+    """The nodes from which a target can be reached; the others need not be run."""
+    useful: set[Node] = set()
+    for node in reversed(nodes):
+        if any(p is not None and (p in targets or p in useful) for p in node.parents):
+            useful.add(node)
+    return useful
+
+
+def _add(sums: dict, key, g: Tensor) -> None:
+    """The multivariate chain rule: gradients of a value's several uses add up."""
+    before = sums.get(key)
+    sums[key] = g if before is None else before + g
+
+
+def _fit(name: str, g, shape: tuple[int, ...], dtype) -> Tensor:
+    """Undo broadcasting (its adjoint is a sum) and promotion: g gets the input's shape, dtype."""
+    if not isinstance(g, Tensor):
+        g = as_tensor(g)
+    if g.data.shape != shape:
+        g = _sum_to(name, g, shape)
+    return g if g.data.dtype == dtype else g.to(dtype)
+
+
+def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    lead = g.ndim - len(shape)
+    spread = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+        raise ValueError(f"{name}: backward returned a gradient of shape {g.shape} for an input of "
+                         f"shape {shape}")
+    return g.sum(tuple(range(lead)) + tuple(spread)).reshape(shape)
+
+
+def _hooked(hooks, g: Tensor) -> Tensor:
+    for hook in list(hooks.values()):
+        changed = hook(g)
+        g = g if changed is None else changed
+    return g
+
+
+def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
+    """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
+    before = place.grad
+    if before is None:
+        place.grad = g if create_graph else Tensor._wrap(g.data.copy())
+    elif create_graph:
+        place.grad = before + g
+    else:
+        before.data[...] += g.data
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,
+         create_graph: bool = False, allow_unused: bool = False) -> tuple[Tensor | None, ...]:
+    """Gradients of the sum of `outputs` with respect to `inputs`, without touching any ``.grad``.
+
+    ``grad(y, x, create_graph=True)`` gives tensors that can be differentiated again.
+    Raises ValueError when an input is not part of the graph (unless `allow_unused`).
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
+    given = [None] * len(outputs) if grad_outputs is None else given
+    if len(given) != len(outputs):
+        raise ValueError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
+    for x in inputs:
+        if not x._requires_grad:
+            raise ValueError(f"grad: input {x._brief()} does not require grad")
+    seeds = [seed_gradient("grad", y, g) for y, g in zip(outputs, given)]
+    keep_graph = create_graph if retain_graph is None else retain_graph
+    result = backward(outputs, seeds, retain_graph=keep_graph, create_graph=create_graph,
+                      wanted=inputs)
+    for x, g in zip(inputs, result):
+        if g is None and not allow_unused:
+            raise ValueError(f"grad: the outputs do not depend on input {x._brief()}; "
+                             "allow_unused=True returns None for it")
+    return tuple(result)
+
+
+def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
+    """The gradient backward starts with: 1 for a scalar, the given one otherwise."""
+    if not y._requires_grad:
+        raise RuntimeError(f"{name}: {y._brief()} does not require grad: nothing it was computed "
+                           "from was created with requires_grad=True (or it was under no_grad())")
+    if gradient is None:
+        if y.data.size != 1:
+            raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has "
+                               f"shape {y.shape}: pass gradient=, or reduce with .sum() or .mean()")
+        gradient = 1.0
+    gradient = as_tensor(gradient, y)
+    if gradient.shape != y.shape:
+        if gradient.data.size != 1 or y.data.size != 1:
+            raise ValueError(f"{name}: gradient has shape {gradient.shape}, output {y.shape}")
+        gradient = gradient.reshape(y.shape)
+    return gradient if gradient.dtype == y.dtype else gradient.to(y.dtype)

@@ -1,0 +1,471 @@
+"""The Tensor: an array that knows how it was made.
+
+`data` is the array, `grad` the gradient of the last ``backward()`` (leaves, and whoever called
+``retain_grad()``), `node` the op on the tape that made it (None for a leaf). The arithmetic is in
+``minidl.ops``: a method here only calls it. Names and meanings are PyTorch's.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from . import device as _device
+
+float32, float64 = np.dtype("float32"), np.dtype("float64")
+int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
+bool_ = np.dtype("bool")
+_HOOK = itertools.count()
+
+
+class Tensor:
+    """``Tensor(array, requires_grad=False)``: a copy of `array` as a leaf of the graph.
+
+    Python numbers and lists of floats become float32; an array keeps its dtype (float32, float64,
+    integers, bool). Raises TypeError for what is no array of numbers, and for an integer tensor
+    asked for gradients.
+    """
+
+    # What a fresh tensor does not set lives here, on the class.
+    _grad: Tensor | None = None
+    _requires_grad = False
+    _counter: list[int] | None = None      # version of the storage, shared with its views
+    _hooks: dict = {}
+    node = None
+    consumers: tuple = ()
+    __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
+
+    def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
+        self.data = _new_array(array, dtype, device)
+        self.requires_grad = requires_grad
+
+    @classmethod
+    def _wrap(cls, array) -> Tensor:
+        """A tensor of `array` itself, not of a copy."""
+        t = Tensor.__new__(Tensor)
+        t.data = array
+        return t
+
+    # ------------------------------------------------------------------ what it is
+    shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
+    dtype = property(lambda self: self.data.dtype, doc="The dtype, as NumPy names it.")
+    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
+    device = property(lambda self: _device.device_of(self.data), doc='"cpu" or "cuda:0".')
+    is_leaf = property(lambda self: self.node is None, doc="Was it made by no op of a graph?")
+    grad_fn = property(lambda self: self.node, doc="The node on the tape that made it.")
+
+    def size(self, dim: int | None = None):
+        """The shape, or the length of axis `dim`."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    def is_floating_point(self) -> bool:
+        """Is the dtype a float?"""
+        return self.data.dtype.kind == "f"
+
+    def __len__(self):
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        text = np.array2string(_device.to_host(self.data), separator=", ", prefix="tensor(",
+                               threshold=100, edgeitems=3, precision=4)
+        kind = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
+        place = "" if self.device == "cpu" else f", device={self.device}"
+        made = (f", grad_fn=<{self.node.op.name}>" if self.node
+                else ", requires_grad=True" if self._requires_grad else "")
+        return f"tensor({text}{kind}{place}{made})"
+
+    def _brief(self) -> str:
+        return f"tensor of shape {self.shape} and dtype {self.dtype} on {self.device}"
+
+    def __format__(self, spec):
+        return format(self.item() if spec and self.data.size == 1 else repr(self), spec)
+
+    # ------------------------------------------------------------------ out to Python and NumPy
+    def item(self):
+        """The one element as a Python number. Raises ValueError if there are more."""
+        if self.data.size != 1:
+            raise ValueError(f"item: needs one element, the tensor has shape {self.shape}")
+        return self.data.item()
+
+    def tolist(self):
+        """Nested Python lists."""
+        return self.data.tolist()
+
+    def numpy(self) -> np.ndarray:
+        """The array (from a GPU a copy); read-only if the tensor is part of a graph."""
+        array = _device.to_host(self.data)
+        if self._requires_grad and array is self.data:
+            array = array.view()
+            array.flags.writeable = False
+        return array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.data.dtype.kind not in "iu":
+            raise TypeError(f"only an integer tensor can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self):
+        if self.data.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: "
+                             "use .any() or .all()")
+        return bool(self.item())
+
+    __hash__ = object.__hash__
+
+    def __deepcopy__(self, memo):
+        if self.node is not None:
+            raise RuntimeError("deepcopy: only leaves can be copied deeply; use x.detach().clone()")
+        copy = memo[id(self)] = type(self).__new__(type(self))
+        copy.data, copy._requires_grad = self.data.copy(), self._requires_grad
+        if self._grad is not None:
+            copy._grad = Tensor._wrap(self._grad.data.copy())
+        return copy
+
+    # ------------------------------------------------------------------ gradients
+    @property
+    def requires_grad(self) -> bool:
+        """Is a gradient with respect to this tensor wanted?"""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool):
+        if wanted and self.data.dtype.kind != "f":
+            raise TypeError(f"requires_grad: only float tensors have gradients, this one is "
+                            f"{self.dtype}; use .float() first")
+        if not wanted and self.node is not None:
+            raise RuntimeError("requires_grad: part of a graph; use x.detach() for a tensor that "
+                               "is not")
+        self._requires_grad = bool(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set ``requires_grad`` and return self."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that ``backward()`` left here; None if none has arrived (not: zero)."""
+        return self._grad if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None):
+        if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
+            raise ValueError(f"grad: {value._brief()} does not fit {self._brief()}")
+        self._grad = value
+
+    def backward(self, gradient=None, retain_graph: bool | None = None,
+                 create_graph: bool = False) -> None:
+        """Add d self / d leaf, times `gradient` (1 for a scalar), to every leaf's ``.grad``.
+
+        The graph is freed unless `retain_graph`; `create_graph` records the backward pass, so that
+        gradients can be differentiated. Raises RuntimeError for a tensor without a graph, a
+        non-scalar without `gradient`, and a second run.
+        """
+        seed = tape.seed_gradient("backward", self, gradient)
+        keep = create_graph if retain_graph is None else retain_graph
+        tape.backward([self], [seed], retain_graph=keep, create_graph=create_graph)
+
+    def retain_grad(self) -> None:
+        """Keep ``.grad`` of a tensor inside the graph too."""
+        if self.node is not None:
+            self.node.retain = True
+
+    def register_hook(self, hook):
+        """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if not
+        None, replaces the gradient. Returns a handle with ``remove()``."""
+        if not self._requires_grad:
+            raise RuntimeError(f"register_hook: {self._brief()} does not require grad")
+        owner, name = (self, "_hooks") if self.node is None else (self.node, "hooks")
+        hooks = getattr(owner, name) or {}
+        setattr(owner, name, hooks)
+        return HookHandle(hooks, hook)
+
+    def detach(self) -> Tensor:
+        """The same numbers outside the graph (shared memory)."""
+        out = Tensor._wrap(self.data)
+        out._share_version(self)
+        return out
+
+    # ------------------------------------------------------------------ in place
+    @property
+    def _version(self) -> int:
+        """How often the storage was changed in place."""
+        return self._counter[0] if self._counter else 0
+
+    def _share_version(self, other: Tensor) -> None:
+        """If self is a view of other's memory, count changes together."""
+        if _root(self.data) is _root(other.data):
+            if other._counter is None:
+                other._counter = [0]
+            self._counter = other._counter
+
+    def _changed(self, op: str, new=None) -> Tensor:
+        """Write `new` into the array and count the change; refuse what would break a graph."""
+        if self.node is not None:
+            raise RuntimeError(f"{op}: this tensor is part of a graph; changing it in place would "
+                               "falsify its history. Compute a new one, or x.detach().clone()")
+        if self._requires_grad and tape.mode.grad:
+            raise RuntimeError(f"{op}: a leaf that requires grad is changed in place only inside "
+                               "`with minidl.no_grad():`")
+        if new is not None:
+            new = new.data if isinstance(new, Tensor) else new
+            try:
+                self.data[...] = new
+            except ValueError:
+                raise ValueError(f"{op}: value of shape {np.shape(new)} does not fit a tensor of "
+                                 f"shape {self.shape}") from None
+        if self._counter is None:
+            self._counter = [0]
+        self._counter[0] += 1
+        return self
+
+    def copy_(self, other) -> Tensor:
+        """Take over other's numbers."""
+        return self._changed("copy_", other)
+
+    def fill_(self, value) -> Tensor:
+        """Set every element to `value`."""
+        return self._changed("fill_", value)
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self._changed("zero_", 0)
+
+    def add_(self, other, *, alpha=1) -> Tensor:
+        """self += alpha * other."""
+        return self._changed("add_", self.data + alpha * _plain(other))
+
+    def sub_(self, other, *, alpha=1) -> Tensor:
+        """self -= alpha * other."""
+        return self._changed("sub_", self.data - alpha * _plain(other))
+
+    def mul_(self, other) -> Tensor:
+        """self *= other."""
+        return self._changed("mul_", self.data * _plain(other))
+
+    def div_(self, other) -> Tensor:
+        """self /= other."""
+        return self._changed("div_", self.data / _plain(other))
+
+    def clamp_(self, min=None, max=None) -> Tensor:
+        """Limit every element to [min, max]."""
+        return self._changed("clamp_", self.data.clip(min, max))
+
+    # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
+    # `loss += term` works, and no value that a backward pass needs is ever overwritten.
+    def _in_graph(self, other) -> bool:
+        return tape.mode.grad and (self.node is not None or getattr(other, "_requires_grad", False))
+
+    def __iadd__(self, other):
+        return self + other if self._in_graph(other) else self.add_(other)
+
+    def __isub__(self, other):
+        return self - other if self._in_graph(other) else self.sub_(other)
+
+    def __imul__(self, other):
+        return self * other if self._in_graph(other) else self.mul_(other)
+
+    def __itruediv__(self, other):
+        return self / other if self._in_graph(other) else self.div_(other)
+
+    def __setitem__(self, index, value):
+        if getattr(value, "_requires_grad", False) and tape.mode.grad:
+            raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
+                               "x with where, cat or stack")
+        self._changed("x[i] = v")
+        self.data[ops.plain_index(index)] = _plain(value)
+
+    # ------------------------------------------------------------------ arithmetic: calls ops
+    # The imports of this package run downward; these methods are one of its two exceptions. The
+    # name `ops` is bound at the end of this file and looked up at the call.
+    def __add__(self, other): return ops.add(self, other)
+    def __radd__(self, other): return ops.add(other, self)
+    def __sub__(self, other): return ops.sub(self, other)
+    def __rsub__(self, other): return ops.sub(other, self)
+    def __mul__(self, other): return ops.mul(self, other)
+    def __rmul__(self, other): return ops.mul(other, self)
+    def __truediv__(self, other): return ops.div(self, other)
+    def __rtruediv__(self, other): return ops.div(other, self)
+    def __pow__(self, exponent): return ops.pow(self, exponent)
+    def __rpow__(self, base): return ops.pow(base, self)
+    def __matmul__(self, other): return ops.matmul(self, other)
+    def __rmatmul__(self, other): return ops.matmul(other, self)
+    def __neg__(self): return ops.neg(self)
+    def __abs__(self): return ops.abs(self)
+    def __getitem__(self, index): return ops.getitem(self, index)
+
+    def __eq__(self, other): return _bool(self.data == _plain(other))
+    def __ne__(self, other): return _bool(self.data != _plain(other))
+    def __lt__(self, other): return _bool(self.data < _plain(other))
+    def __le__(self, other): return _bool(self.data <= _plain(other))
+    def __gt__(self, other): return _bool(self.data > _plain(other))
+    def __ge__(self, other): return _bool(self.data >= _plain(other))
+    def __and__(self, other): return _bool(self.data & _plain(other))
+    def __or__(self, other): return _bool(self.data | _plain(other))
+    def __xor__(self, other): return _bool(self.data ^ _plain(other))
+    def __invert__(self): return _bool(~self.data)
+    def any(self): return _bool(self.data.any())
+    def all(self): return _bool(self.data.all())
+
+    def add(self, other, *, alpha=1): return ops.add(self, other if alpha == 1 else alpha * other)
+    def sub(self, other, *, alpha=1): return ops.sub(self, other if alpha == 1 else alpha * other)
+    def mul(self, other): return ops.mul(self, other)
+    def div(self, other): return ops.div(self, other)
+    def pow(self, exponent): return ops.pow(self, exponent)
+    def square(self): return ops.mul(self, self)
+    def neg(self): return ops.neg(self)
+    def abs(self): return ops.abs(self)
+    def exp(self): return ops.exp(self)
+    def log(self): return ops.log(self)
+    def sqrt(self): return ops.sqrt(self)
+    def sin(self): return ops.sin(self)
+    def cos(self): return ops.cos(self)
+    def clamp(self, min=None, max=None): return ops.clamp(self, min, max)
+    def maximum(self, other): return ops.maximum(self, other)
+    def minimum(self, other): return ops.minimum(self, other)
+    def where(self, condition, other): return ops.where(condition, self, other)
+    def relu(self): return ops.relu(self)
+    def sigmoid(self): return ops.sigmoid(self)
+    def tanh(self): return ops.tanh(self)
+    def softmax(self, dim): return ops.softmax(self, dim)
+    def log_softmax(self, dim): return ops.log_softmax(self, dim)
+    def matmul(self, other): return ops.matmul(self, other)
+    mm = bmm = dot = matmul
+
+    def sum(self, dim=None, keepdim=False): return ops.sum(self, dim, keepdim)
+    def mean(self, dim=None, keepdim=False): return ops.mean(self, dim, keepdim)
+    def var(self, dim=None, *, correction=1, keepdim=False):
+        return ops.var(self, dim, correction=correction, keepdim=keepdim)
+    def std(self, dim=None, *, correction=1, keepdim=False):
+        return ops.std(self, dim, correction=correction, keepdim=keepdim)
+    def max(self, dim=None, keepdim=False): return ops.max(self, dim, keepdim)
+    def min(self, dim=None, keepdim=False): return ops.min(self, dim, keepdim)
+    def amax(self, dim=(), keepdim=False): return ops.amax(self, dim, keepdim)
+    def amin(self, dim=(), keepdim=False): return ops.amin(self, dim, keepdim)
+    def argmax(self, dim=None, keepdim=False): return ops.argmax(self, dim, keepdim)
+    def argmin(self, dim=None, keepdim=False): return ops.argmin(self, dim, keepdim)
+    def logsumexp(self, dim, keepdim=False): return ops.logsumexp(self, dim, keepdim)
+    def norm(self, dim=None, keepdim=False): return ops.norm(self, dim, keepdim)
+
+    def reshape(self, *shape): return ops.reshape(self, *shape)
+    def view(self, *shape): return ops.reshape(self, *shape)
+    def flatten(self, start_dim=0, end_dim=-1): return ops.flatten(self, start_dim, end_dim)
+    def permute(self, *dims): return ops.permute(self, *dims)
+    def transpose(self, dim0, dim1): return ops.transpose(self, dim0, dim1)
+    def squeeze(self, dim=None): return ops.squeeze(self, dim)
+    def unsqueeze(self, dim): return ops.unsqueeze(self, dim)
+    def expand(self, *sizes): return ops.expand(self, *sizes)
+    def split(self, split_size, dim=0): return ops.split(self, split_size, dim)
+    def chunk(self, chunks, dim=0): return ops.chunk(self, chunks, dim)
+    def flip(self, *dims): return ops.flip(self, *dims)
+    T = property(lambda self: ops.transpose(self, 0, 1) if self.ndim == 2 else self.permute(
+        *range(self.ndim)[::-1]), doc="The axes reversed.")
+    mT = property(lambda self: ops.transpose(self, -2, -1), doc="The last two axes exchanged.")
+
+    # ------------------------------------------------------------------ dtype and device
+    def to(self, *args, dtype=None, device=None) -> Tensor:
+        """Convert: ``x.to("cuda")``, ``x.to(minidl.float64)``, ``x.to(other_tensor)``."""
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
+                device = a
+            else:
+                dtype = a
+        return ops.to(self, None if dtype is None else np.dtype(dtype),
+                      None if device is None else _device.resolve(device))
+
+    def float(self): return self.to(float32)
+    def double(self): return self.to(float64)
+    def long(self): return self.to(int64)
+    def int(self): return self.to(int32)
+    def bool(self): return self.to(bool_)
+    def cpu(self): return self.to("cpu")
+    def cuda(self): return self.to("cuda")
+    def clone(self): return ops.clone(self)
+    def contiguous(self): return ops.contiguous(self)
+
+
+class HookHandle:
+    """What ``register_hook`` returns; ``remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: dict, hook):
+        self._hooks, self._key = hooks, next(_HOOK)
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        self._hooks.pop(self._key, None)
+
+
+def as_tensor(value, like: Tensor | None = None) -> Tensor:
+    """`value` as a Tensor: itself if it is one; a number takes the dtype of `like`."""
+    if isinstance(value, Tensor):
+        return value
+    if like is not None and not hasattr(value, "dtype") and np.ndim(value) == 0:
+        kind = like.data.dtype
+        if kind.kind != "f" and isinstance(value, float):
+            kind = float32
+        elif kind.kind == "b" and not isinstance(value, bool):
+            kind = int64
+        return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=kind))
+    return Tensor._wrap(_new_array(value, None, None, copy=False))
+
+
+def _new_array(value, dtype, device, copy=True):
+    """A fresh array of numbers from whatever the user has."""
+    array = value.data if isinstance(value, Tensor) else value
+    if not _device.is_array(array):
+        try:
+            array = np.array(array)
+        except ValueError as error:                       # ragged lists
+            raise ValueError(f"Tensor: {error}") from None
+        if dtype is None and array.dtype == float64 and not isinstance(value, np.generic):
+            dtype = float32                               # Python floats
+    kind = array.dtype.kind
+    if kind not in "fiub":
+        raise TypeError(f"Tensor: expected numbers, got {type(value).__name__} of dtype "
+                        f"{array.dtype}")
+    if device is not None:
+        array = _device.move(array, device)
+    return array.astype(array.dtype if dtype is None else np.dtype(dtype), copy=copy)
+
+
+def _plain(value):
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _bool(array) -> Tensor:
+    return Tensor._wrap(np.asarray(array) if isinstance(array, (np.generic, bool)) else array)
+
+
+def _root(array):
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
+
+
+from . import ops, tape  # noqa: E402  at the end: both need the class above
