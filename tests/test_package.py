@@ -1,0 +1,143 @@
+"""The package as a whole: what importing it loads, which way imports run, what it ships."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl
+
+PACKAGE = Path(minidl.__file__).parent
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Low to high: a file imports from its own line or from lines above it in this list.
+LAYERS = [
+    ["formulas", "device", "kernels", "random", "checks"],
+    ["tensor", "tape"],
+    ["ops"],
+    ["functional"],
+    ["nn", "optim", "data", "metrics"],
+    ["models"],
+    ["testing", "plots"],
+    ["training"],
+    ["cli"],
+    ["__init__", "__main__"],
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# The methods of Tensor call ops, and look each one up at the call.
+EXCEPTIONS = {("tensor", "ops")}
+
+
+def part(path: Path) -> str:
+    """The file or package of minidl that a source file belongs to: ops/conv.py is "ops"."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The parts of minidl that a source file imports, at its top or inside a function."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = part(path) if node.level and depth > node.level else ""
+            base = ".".join(filter(None, ["minidl" * bool(node.level), inside, node.module or ""]))
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        found.update(name.split(".")[1] for name in names if name.startswith("minidl."))
+    return found & set(RANK)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_run_downward(path):
+    own = part(path)
+    assert own in RANK, f"{own} has no place in LAYERS: give it one"
+    upward = {
+        other
+        for other in imported_parts(path)
+        if RANK[other] > RANK[own] and (own, other) not in EXCEPTIONS
+    }
+    assert not upward, f"{path.name} imports {upward} from above its own layer"
+
+
+def test_the_import_test_sees_imports():
+    assert {"ops", "tape", "device"} <= imported_parts(PACKAGE / "tensor.py")
+    assert {"kernels", "tape", "tensor"} <= imported_parts(PACKAGE / "ops" / "conv.py")
+
+
+def test_import_loads_numpy_only():
+    """Of everything installed, `import minidl` loads NumPy alone."""
+    code = (
+        "import sys; import numpy; before = set(sys.modules); import minidl, minidl.cli\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names) - {'minidl', 'numpy'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_no_assert_for_a_users_mistake(path):
+    """`python -O` removes assert statements, so none may stand in the library."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def test_shipped_files():
+    assert (PACKAGE / "py.typed").is_file()
+    assert len(list((PACKAGE / "data" / "files").glob("*.xz"))) == 4
+    assert (PACKAGE / "data" / "files" / "LICENCE.txt").is_file()
+
+
+def test_installed_version_is_the_sources():
+    try:
+        installed = importlib.metadata.version("minidl")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("this source was never installed")
+    assert installed == minidl.__version__
+
+
+def test_public_names_have_docstrings():
+    exported = [name for name in vars(minidl) if not name.startswith("_")]
+    functions = [name for name in exported if callable(getattr(minidl, name))]
+    missing = [name for name in functions if not (getattr(minidl, name).__doc__ or "").strip()]
+    assert not [name for name in missing if not isinstance(getattr(minidl, name), type)]
+
+
+def test_readme_shows_the_two_commands_on_its_first_screen():
+    first_screen = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:25]
+    for command in (
+        "python -m pip install . && python -m minidl train cnn",
+        'python -m pip install ".[test]" && python -m pytest',
+    ):
+        assert command in first_screen
+        for alone in command.split(" && "):  # one a line, for older Windows shells
+            assert alone in first_screen
+
+
+def test_metadata_stands_in_setup_cfg():
+    assert (ROOT / "pyproject.toml").read_text(encoding="utf-8").count("\n[") == 0
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = setup["options"]["install_requires"].split("\n")
+    assert all(">=" in line for line in required if line), "every dependency has a lower bound"
+    assert {"test", "docs", "cuda12", "cuda13"} == set(setup["options.extras_require"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name
+)
+def test_examples_are_short_and_say_what_they_are(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 60
+    assert ast.get_docstring(ast.parse(text)), "the gallery shows the docstring"
