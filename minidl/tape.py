@@ -97,7 +97,9 @@ class Op:
         self.name, self.source, self.terms = forward.__name__, source, terms
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
-        self.positions = [i for i, k in enumerate(kinds) if k in ("Tensor", str(Tensor))]
+        self.arity = len(kinds)
+        self.places = [i for i, k in enumerate(kinds) if k in ("Tensor", str(Tensor))]
+        self.all_tensors = bool(kinds) and len(self.places) == self.arity
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
 
     def __repr__(self):
@@ -108,29 +110,30 @@ class Op:
         bound.apply_defaults()
         return bound.args
 
-    def tensors(self, args: tuple) -> tuple[tuple, Sequence[Tensor]]:
-        """The arguments with numbers and arrays made tensors, and the tensors among them."""
+    def inputs(self, args: tuple) -> Sequence:
+        """The arguments that are, or are to be made, tensors."""
         if self.sequence:
-            inputs = [as_tensor(a) for a in args[0]]
-            args = (inputs, *args[1:])
-        else:
-            places = self.positions or [i for i, a in enumerate(args)
-                                        if isinstance(a, (Tensor, np.ndarray))]
-            inputs = [args[i] for i in places]
-            if not all([isinstance(x, Tensor) for x in inputs]):
-                tensors = [x for x in inputs if isinstance(x, Tensor)]
-                like = next((x for x in tensors if x.is_floating_point()), (tensors or [None])[-1])
-                inputs = [as_tensor(x, like) for x in inputs]
-                replaced = dict(zip(places, inputs))
-                args = tuple(replaced.get(i, a) for i, a in enumerate(args))
-        if len(inputs) > 1:
-            kind = type(inputs[0].data)
-            for x in inputs:
-                if type(x.data) is not kind:
-                    raise TypeError(
-                        f"{self.name}: {inputs[0]._brief()} and {x._brief()} are on different "
-                        "devices; move one with .to(device)")
-        return args, inputs
+            return args[0]
+        if self.places:
+            return [args[i] for i in self.places]
+        return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
+
+    def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
+        """Numbers and arrays made tensors; a number takes the dtype of the op's float tensor."""
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        like = next((x for x in tensors if x.is_floating_point()), (tensors or [None])[-1])
+        made = {id(x): as_tensor(x, like) for x in inputs}
+        inputs = [made[id(x)] for x in inputs]
+        if self.sequence:
+            return (inputs, *args[1:]), inputs
+        return tuple([made.get(id(a), a) for a in args]), inputs
+
+    def refuse_mixture(self, inputs) -> None:
+        """Say so if an op failed because its inputs are on different devices."""
+        for x in inputs:
+            if type(x.data) is not type(inputs[0].data):
+                raise TypeError(f"{self.name}: {inputs[0]._brief()} and {x._brief()} are on "
+                                "different devices; move one with .to(device)") from None
 
 
 OPS: dict[str, Op] = {}
@@ -166,10 +169,18 @@ def op(source: str | Callable | None = None, *, terms=None):
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
-            if kwargs or len(args) < len(entry.signature.parameters):
+            if kwargs or len(args) != entry.arity:
                 args = entry.positional(args, kwargs)
-            args, inputs = entry.tensors(args)
-            y, backward = forward(*args)
+            inputs = args if entry.all_tensors else entry.inputs(args)
+            for x in inputs:
+                if not isinstance(x, Tensor):
+                    args, inputs = entry.converted(args, inputs)
+                    break
+            try:
+                y, backward = forward(*args)
+            except TypeError:
+                entry.refuse_mixture(inputs)
+                raise
             return _record(entry, args, inputs, y, backward)
 
         apply.op = entry
@@ -208,27 +219,26 @@ class Node:
     :func:`keep`.
     """
 
-    __slots__ = ("age", "op", "args", "parents", "kinds", "backward", "out", "versions", "hooks",
-                 "retain", "grad", "keep")
+    # What a node seldom has lives here, on the class.
+    hooks = grad = args = value = counter = versions = None
+    retain = keep = False
+    version = 0
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
         self.age = next(_AGE)
         self.op, self.backward = entry, backward
-        self.parents = [(x.node or x) if x._requires_grad else None for x in inputs]
-        self.kinds = [(x.data.shape, x.data.dtype) for x in inputs]
-        self.hooks, self.retain, self.grad, self.keep = None, False, None, mode.keep
-        self.args, self.out = None, None
-        # What the closure names is what it saved: remember the version of each such tensor.
-        self.versions = []
-        for cell in backward.__closure__ or ():
-            saved = _contents(cell)
-            if isinstance(saved, Tensor):
-                self.versions.append((saved, saved._version))
+        self.parents = tuple([(x.node or x) if x._requires_grad else None for x in inputs])
+        self.shapes = tuple([x.data.shape for x in inputs])
+        self.dtype = out.data.dtype
+        for x in inputs:
+            if x._counter is not None:             # its storage has views or was changed before
+                self.versions = {**(self.versions or {}), id(x): x._counter[0]}
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
-            counter = out._counter = out._counter or [0]     # or the two would keep each other
-            self.out = (out.data, counter, counter[0])
-        if self.keep:
-            self.retain, self.args = True, args
+            self.value = out.data                  # or the two would keep each other alive
+            self.counter = out._counter
+            self.version = out._version
+        if mode.keep:
+            self.keep, self.retain, self.args = True, True, args
             for x in inputs:
                 x.consumers = (*x.consumers, self)
 
@@ -237,26 +247,29 @@ class Node:
 
     def gradients(self, gy: Tensor, need: tuple[bool, ...]) -> Sequence[Tensor | None]:
         """Call the closure: one gradient for each input."""
-        for saved, version in self.versions:
-            if saved._version != version:
+        backward = self.backward
+        # What the closure names is what it saved: it must be what it was at the forward pass.
+        for cell in backward.__closure__ or ():
+            saved = _contents(cell)
+            if isinstance(saved, Tensor) and saved._counter is not None and (
+                    saved._counter[0] != (self.versions or {}).get(id(saved), 0)):
                 raise _stale(self.op.name, saved.shape)
-        result = self.backward(*(gy, need, self._output())[:self.backward.__code__.co_argcount])
+        count = backward.__code__.co_argcount
+        result = (backward(gy) if count == 1 else backward(gy, need) if count == 2
+                  else backward(gy, need, self._output()))
         return result if isinstance(result, (tuple, list)) else (result,)
 
-    def _output(self) -> Tensor | None:
+    def _output(self) -> Tensor:
         """The op's own output as a fresh tensor of the same place in the graph."""
-        if self.out is None:
-            return None
-        data, counter, version = self.out
-        if counter[0] != version:
-            raise _stale(self.op.name, data.shape)
-        out = Tensor._wrap(data)
+        if self.counter is not None and self.counter[0] != self.version:
+            raise _stale(self.op.name, self.value.shape)
+        out = Tensor._wrap(self.value)
         out._requires_grad, out.node = True, self
         return out
 
     def free(self):
         """Forget operands and closure; what is left only tells that backward was here."""
-        self.backward, self.parents, self.out, self.versions = None, (), None, ()
+        self.backward, self.parents, self.value, self.versions = None, (), None, None
 
 
 def _contents(cell):
@@ -292,6 +305,8 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             gy = sums.get(node) if targets and node in targets else sums.pop(node, None)
             if gy is None:
                 continue
+            if gy.data.dtype != node.dtype:
+                gy = gy.to(node.dtype)
             if node.hooks:
                 gy = _hooked(node.hooks, gy)
                 if targets and node in targets:
@@ -300,21 +315,26 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 _deposit(node, gy, create_graph)
             if useful is not None and node not in useful:
                 continue
+            parents = node.parents
             if useful is None:
-                need = tuple([p is not None for p in node.parents])
+                need = tuple([p is not None for p in parents])
             else:
-                need = tuple([p is not None and (p in targets or p in useful)
-                              for p in node.parents])
-            grads = node.gradients(gy, need)
-            for parent, kind, needed, g in zip(node.parents, node.kinds, need, grads):
-                if needed and g is not None:
-                    _add(sums, parent, _fit(node.op.name, g, *kind))
+                need = tuple([p is not None and (p in targets or p in useful) for p in parents])
+            for parent, shape, needed, g in zip(parents, node.shapes, need,
+                                                node.gradients(gy, need)):
+                if not needed or g is None:
+                    continue
+                if not isinstance(g, Tensor) or g.data.shape != shape:
+                    g = _fit(node.op.name, g, shape)
+                _add(sums, parent, g)
             if not (retain_graph or node.keep):
                 node.free()
 
     if wanted is not None:
-        return [sums.get(w.node or w) for w in wanted]
+        grads = [sums.get(w.node or w) for w in wanted]
+        return [g if g is None else g.to(w.dtype) for w, g in zip(wanted, grads)]
     for leaf, g in sums.items():
+        g = g.to(leaf.dtype)
         if leaf._hooks:
             g = _hooked(leaf._hooks, g)
         _deposit(leaf, g, create_graph)
@@ -323,10 +343,9 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
 
 def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
     """Every node the outputs depend on, youngest first: each after all of its consumers."""
-    found = {y.node for y in outputs if y.node is not None}
-    stack = list(found)
-    while stack:
-        node = stack.pop()
+    order = list({y.node: None for y in outputs if y.node is not None})
+    found = set(order)
+    for node in order:                         # grows while it is walked
         if node.backward is None:
             raise RuntimeError(
                 f"backward: the graph behind this tensor was freed by an earlier backward() (at "
@@ -334,8 +353,9 @@ def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
         for parent in node.parents:
             if type(parent) is Node and parent not in found:
                 found.add(parent)
-                stack.append(parent)
-    return sorted(found, key=age, reverse=True)
+                order.append(parent)
+    order.sort(key=age, reverse=True)
+    return order
 
 
 def _leading_to(targets: set, nodes: list[Node]) -> set[Node]:
@@ -353,13 +373,10 @@ def _add(sums: dict, key, g: Tensor) -> None:
     sums[key] = g if before is None else before + g
 
 
-def _fit(name: str, g, shape: tuple[int, ...], dtype) -> Tensor:
-    """Undo broadcasting (its adjoint is a sum) and promotion: g gets the input's shape, dtype."""
-    if not isinstance(g, Tensor):
-        g = as_tensor(g)
-    if g.data.shape != shape:
-        g = _sum_to(name, g, shape)
-    return g if g.data.dtype == dtype else g.to(dtype)
+def _fit(name: str, g, shape: tuple[int, ...]) -> Tensor:
+    """Undo broadcasting, whose adjoint is a sum: the gradient gets the input's shape."""
+    g = as_tensor(g)
+    return g if g.data.shape == shape else _sum_to(name, g, shape)
 
 
 def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -17,6 +17,7 @@ float32, float64 = np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
 bool_ = np.dtype("bool")
 _HOOK = itertools.count()
+_bare = object.__new__
 
 
 class Tensor:
@@ -40,10 +41,10 @@ class Tensor:
         self.data = _new_array(array, dtype, device)
         self.requires_grad = requires_grad
 
-    @classmethod
-    def _wrap(cls, array) -> Tensor:
+    @staticmethod
+    def _wrap(array) -> Tensor:
         """A tensor of `array` itself, not of a copy."""
-        t = Tensor.__new__(Tensor)
+        t = _bare(Tensor)
         t.data = array
         return t
 
@@ -215,12 +216,18 @@ class Tensor:
         """How often the storage was changed in place."""
         return self._counter[0] if self._counter else 0
 
+    def _count_changes(self) -> list[int]:
+        """The counter of the storage, from now on; the node that keeps the array is told of it."""
+        if self._counter is None:
+            self._counter = [0]
+            if self.node is not None:
+                self.node.counter = self._counter
+        return self._counter
+
     def _share_version(self, other: Tensor) -> None:
         """If self is a view of other's memory, count changes together."""
         if _root(self.data) is _root(other.data):
-            if other._counter is None:
-                other._counter = [0]
-            self._counter = other._counter
+            self._counter = other._count_changes()
 
     def _changed(self, op: str, new=None) -> Tensor:
         """Write `new` into the array and count the change; refuse what would break a graph."""
@@ -237,9 +244,7 @@ class Tensor:
             except ValueError:
                 raise ValueError(f"{op}: value of shape {np.shape(new)} does not fit a tensor of "
                                  f"shape {self.shape}") from None
-        if self._counter is None:
-            self._counter = [0]
-        self._counter[0] += 1
+        self._count_changes()[0] += 1
         return self
 
     def copy_(self, other) -> Tensor:
@@ -425,6 +430,8 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     """`value` as a Tensor: itself if it is one; a number takes the dtype of `like`."""
     if isinstance(value, Tensor):
         return value
+    if type(value) is float and like is not None and like.data.dtype.kind == "f":
+        return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=like.data.dtype))
     if like is not None and not hasattr(value, "dtype") and np.ndim(value) == 0:
         kind = like.data.dtype
         if kind.kind != "f" and isinstance(value, float):
