@@ -113,13 +113,10 @@ def _max_along(input: Tensor, dim, keepdim):
 def _put_along(input: Tensor, where, dim, length):
     """Zeros but for x at the recorded places: the adjoint of picking them."""
     xp = namespace(input.data)
-    shape = list(where.shape)
-    shape[dim] = length
-    y = xp.zeros(shape, dtype=input.dtype)
-    xp.put_along_axis(y, where, input.data, axis=dim)
+    places = xp.arange(length).reshape([-1 if i == dim else 1 for i in range(where.ndim)])
     def backward(gy):
         return _take_along(gy, where, dim)
-    return y, backward
+    return xp.where(places == where, input.data, 0), backward
 
 
 @op(terms=Gather())
