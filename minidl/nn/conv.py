@@ -1,0 +1,109 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+from .. import functional as F
+from ..tensor import Tensor
+from . import init
+from .linear import empty
+from .module import Module
+
+
+class _Conv(Module):
+    """What convolution layers share: arguments, weight and bias."""
+
+    axes = 2
+    transposed = False
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride, padding, dilation,
+                 groups: int, bias: bool, padding_mode: str):
+        super().__init__()
+        name = type(self).__name__
+        if padding_mode != "zeros":
+            raise ValueError(f'{name}: only padding_mode="zeros" is offered, got {padding_mode!r}')
+        for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if groups < 1 or channels < 1 or channels % groups:
+                raise ValueError(f"{name}: {what}={channels} does not divide into groups={groups}")
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
+        self.stride, self.dilation = (self._sizes("stride", stride, 1),
+                                      self._sizes("dilation", dilation, 1))
+        self.padding = padding if isinstance(padding, str) else self._sizes("padding", padding, 0)
+        across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.weight = empty(across[0], across[1] // groups, *self.kernel_size)
+        self.register_parameter("bias", empty(out_channels) if bias else None)
+        self.reset_parameters()
+
+    def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
+        sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * self.axes
+        if len(sizes) != self.axes or not all(isinstance(n, int) and n >= least for n in sizes):
+            raise ValueError(f"{type(self).__name__}: {name} must be an integer >= {least}, or "
+                             f"{self.axes} of them, got {value!r}")
+        return sizes
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        init.pytorch_(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        usual = {"stride": (1,) * self.axes, "padding": (0,) * self.axes,
+                 "output_padding": (0,) * self.axes, "dilation": (1,) * self.axes, "groups": 1}
+        for name, default in usual.items():
+            if getattr(self, name, default) != default:
+                text += f", {name}={getattr(self, name)!r}"
+        return text + ("" if self.bias is not None else ", bias=False")
+
+
+class Conv2d(_Conv):
+    """y[n,o] = b[o] + sum_c x[n,c] * w[o,c]: (N,C,H,W) -> (N,O,OH,OW), w (O, C/groups, KH, KW).
+
+    ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+                         bias, padding_mode)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
+                        self.groups)
+
+
+class Conv1d(_Conv):
+    """:class:`Conv2d` along one axis: (N,C,W) -> (N,O,OW), w (O, C/groups, KW)."""
+
+    axes = 1
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+                         bias, padding_mode)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
+                        self.groups)
+
+
+class ConvTranspose2d(_Conv):
+    """The adjoint of Conv2d: (N,C,H,W) -> (N,O,OH,OW), w (C, O/groups, KH, KW).
+
+    OH = (H-1) SH - 2 PH + (KH-1) DH + output_padding + 1; ``padding="same"`` is Keras's: OH = H SH.
+    Source: D1-TCONV.
+    """
+
+    transposed = True
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 output_padding=0, groups: int = 1, bias: bool = True, dilation=1,
+                 padding_mode: str = "zeros"):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
+                         bias, padding_mode)
+        self.output_padding = self._sizes("output_padding", output_padding, 0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding,
+                                  self.output_padding, self.groups, self.dilation)

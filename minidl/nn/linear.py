@@ -1,0 +1,38 @@
+"""Dense layers, and tables of vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional as F
+from ..tensor import Tensor
+from . import init
+from .module import Module, Parameter
+
+
+def empty(*shape: int) -> Parameter:
+    """A float32 parameter still to be initialised."""
+    return Parameter(np.zeros(shape, np.float32))
+
+
+class Linear(Module):
+    """y = x W^T + b: (..., in_features) -> (..., out_features), W (out_features, in_features).
+    Source: D1-DENSE."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = empty(out_features, in_features)
+        self.register_parameter("bias", empty(out_features) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        init.pytorch_(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (f"in_features={self.in_features}, out_features={self.out_features}, "
+                f"bias={self.bias is not None}")

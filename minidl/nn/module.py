@@ -1,0 +1,326 @@
+"""Module: what has parameters, and children that have parameters.
+
+Parameters, buffers and children are ordinary attributes of the object: ``self.weight`` is found
+where Python looks first, and a debugger shows it. ``_kinds`` only remembers which attributes they
+are, in the order they came. Names and meanings are PyTorch's, and so are the keys of a state dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import device as _device
+from ..tape import no_grad
+from ..tensor import HookHandle, Tensor, float32, float64
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: ``Parameter(array)`` is a copy that requires a gradient."""
+
+    def __init__(self, data, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+
+    def __repr__(self):
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class LoadResult(NamedTuple):
+    """What ``load_state_dict`` did not match; both empty unless ``strict=False``."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+PARAMETER, BUFFER, TRANSIENT, CHILD = "parameter", "buffer", "transient buffer", "child"
+
+
+class Module:
+    """Base of all layers and networks. A subclass calls ``super().__init__()``, assigns parameters
+    and children as attributes, and defines ``forward``; calling the module calls ``forward``."""
+
+    training: bool = True
+    _forward_hooks: dict = {}
+
+    def __init__(self):
+        self._kinds: dict[str, str] = {}
+
+    def forward(self, *args, **kwargs):
+        """What the module computes; a subclass defines it."""
+        raise NotImplementedError(f"{type(self).__name__}: define forward(self, ...)")
+
+    def __call__(self, *args, **kwargs):
+        out = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, out)
+            out = out if changed is None else changed
+        return out
+
+    def register_forward_hook(self, hook: Callable) -> HookHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, if not None,
+        replaces the output. Returns a handle with ``remove()``."""
+        self._forward_hooks = self.__dict__.get("_forward_hooks", {})
+        return HookHandle(self._forward_hooks, hook)
+
+    # ------------------------------------------------------------------ attributes
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._kinds[name] = PARAMETER
+        elif isinstance(value, Module):
+            self._kinds[name] = CHILD
+        elif name in self.__dict__.get("_kinds", ()):
+            self._check_kind(name, value)
+        object.__setattr__(self, name, value)
+
+    def _check_kind(self, name: str, value: Any) -> None:
+        """A registered name keeps its kind, or becomes None."""
+        kind = self._kinds[name]
+        expected = {PARAMETER: "a Parameter", CHILD: "a Module"}.get(kind, "a Tensor")
+        if value is not None and not (expected == "a Tensor" and isinstance(value, Tensor)):
+            raise TypeError(f"{type(self).__name__}: {name} is a {kind} and expects {expected} or "
+                            f"None, got {type(value).__name__}; to change its numbers, use "
+                            f"`with no_grad(): module.{name}.copy_(...)`")
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._kinds.pop(name, None)
+
+    def __getattr__(self, name: str):          # only called for what is not there
+        if name == "_kinds":
+            raise AttributeError(f"{type(self).__name__}: call super().__init__() at the beginning "
+                                 "of __init__, before parameters and modules are assigned")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _register(self, name: str, kind: str, value, expected: type) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"{type(self).__name__}: {name!r} is no name for a {kind}: expected a "
+                             "non-empty string without a dot")
+        if hasattr(self, name) and name not in self._kinds:
+            raise ValueError(f"{type(self).__name__}: the attribute {name!r} exists already")
+        if value is not None and not isinstance(value, expected):
+            raise TypeError(f"{type(self).__name__}: the {kind} {name!r} must be a "
+                            f"{expected.__name__} or None, got {type(value).__name__}")
+        self._kinds[name] = kind
+        object.__setattr__(self, name, value)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter; None keeps the name for a parameter that is left out."""
+        self._register(name, PARAMETER, param, Parameter)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is not learnt (running statistics, a mask); saved if `persistent`."""
+        self._register(name, BUFFER if persistent else TRANSIENT, tensor, Tensor)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child under `name`."""
+        self._register(name, CHILD, module, Module)
+
+    # ------------------------------------------------------------------ walking
+    def _own(self, *kinds: str) -> Iterator[tuple[str, Any]]:
+        for name, kind in self._kinds.items():
+            value = self.__dict__[name]
+            if kind in kinds and value is not None:
+                yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct children, with their names."""
+        seen = set()
+        for name, child in self._own(CHILD):
+            if child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """The direct children."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, memo: set | None = None, prefix: str = "",
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, parents first, with dotted names."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._own(CHILD):
+            below = f"{prefix}.{name}" if prefix else name
+            yield from child.named_modules(memo, below, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _named(self, kinds: tuple[str, ...], prefix: str, recurse: bool, remove_duplicate: bool):
+        seen: set[Tensor] = set()
+        modules = (self.named_modules(None, prefix, remove_duplicate) if recurse
+                   else [(prefix, self)])
+        for path, module in modules:
+            for name, tensor in module._own(*kinds):
+                if tensor not in seen:
+                    if remove_duplicate:
+                        seen.add(tensor)
+                    yield (f"{path}.{name}" if path else name), tensor
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True,
+                         remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with dotted names; a shared one once, under its first name."""
+        return self._named((PARAMETER,), prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True,
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with dotted names."""
+        return self._named((BUFFER, TRANSIENT), prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module under a dotted name: ``net.get_submodule("features.0")``."""
+        for path, module in self.named_modules(remove_duplicate=False):
+            if path == target:
+                return module
+        raise AttributeError(f"{type(self).__name__}: no module is named {target!r}")
+
+    # ------------------------------------------------------------------ saving and loading
+    def _saved(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """What a state dict holds, in PyTorch's order; a shared tensor under each of its names."""
+        for path, module in self.named_modules(None, prefix, remove_duplicate=False):
+            dot = f"{path}." if path else ""
+            for kind in (PARAMETER, BUFFER):
+                for name, tensor in module._own(kind):
+                    yield dot + name, tensor
+
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """Name -> tensor, of parameters and persistent buffers; the tensors share memory."""
+        return {prefix + name: tensor.detach() for name, tensor in self._saved()}
+
+    def load_state_dict(self, state_dict, strict: bool = True) -> LoadResult:
+        """Copy numbers (tensors or NumPy arrays) in by name; they take this module's dtype.
+
+        Raises ValueError listing every missing, unexpected and misshapen entry, and then nothing
+        has been changed. ``strict=False`` lets missing and unexpected entries pass, and returns
+        them.
+        """
+        own = dict(self._saved())
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        arrays, wrong = {}, []
+        for name, tensor in own.items():
+            if name in state_dict:
+                value = state_dict[name]
+                arrays[name] = value.data if isinstance(value, Tensor) else np.asarray(value)
+                if arrays[name].shape != tensor.shape:
+                    wrong.append(f"{name}: {arrays[name].shape} given, {tensor.shape} needed")
+                elif arrays[name].dtype.kind not in "fiub":
+                    wrong.append(f"{name}: no numbers, dtype {arrays[name].dtype}")
+        faults = [f"{what}: {', '.join(names)}" for what, names in
+                  (("missing", missing), ("unexpected", unexpected)) if names and strict]
+        if faults or wrong:
+            raise ValueError(f"load_state_dict: {type(self).__name__} does not fit\n  "
+                             + "\n  ".join([*faults, *wrong]))
+        with no_grad():
+            for name, array in arrays.items():
+                own[name].copy_(_device.move(array, own[name].device))
+        return LoadResult(missing, unexpected)
+
+    # ------------------------------------------------------------------ changing all of it
+    def to(self, *args, dtype=None, device=None) -> Module:
+        """Convert parameters and buffers in place (optimisers follow): ``to("cuda")``,
+        ``to(minidl.float64)``, ``to(tensor)``. A dtype changes float tensors only."""
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
+                device = a
+            else:
+                dtype = a
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise TypeError(f"{type(self).__name__}.to: dtype must be a float, got {dtype}")
+        for tensor in (*self.parameters(), *self.buffers()):
+            convert_(tensor, dtype, device)
+        return self
+
+    def float(self) -> Module:
+        """Parameters and buffers in float32."""
+        return self.to(float32)
+
+    def double(self) -> Module:
+        """Parameters and buffers in float64."""
+        return self.to(float64)
+
+    def cpu(self) -> Module:
+        """Parameters and buffers on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Module:
+        """Parameters and buffers on the GPU."""
+        return self.to("cuda")
+
+    def train(self, mode: bool = True) -> Module:
+        """Training behaviour (dropout, batch statistics) for this module and all below it."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation behaviour: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Freeze (False) or unfreeze all parameters."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients (or set them to zero)."""
+        clear_gradients(self.parameters(), set_to_none)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Module:
+        """Call ``fn(module)`` on every module, children first."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # ------------------------------------------------------------------ showing it
+    def extra_repr(self) -> str:
+        """What stands between the brackets of the layer's repr."""
+        return ""
+
+    def __repr__(self):
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._own(CHILD)]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+
+
+def convert_(tensor: Tensor, dtype=None, device=None) -> None:
+    """Give a leaf, and its gradient, another dtype or device without making a new tensor of it."""
+    array = tensor.data if device is None else _device.move(tensor.data, device)
+    if dtype is not None and array.dtype.kind == "f":
+        array = array.astype(dtype, copy=False)
+    if array is not tensor.data:
+        tensor.data = array
+        tensor._counter = [tensor._version + 1]        # a graph that saved it must notice
+        if tensor._grad is not None:
+            convert_(tensor._grad, dtype, device)
+
+
+def clear_gradients(parameters, set_to_none: bool = True) -> None:
+    """Set every gradient to None, or to zero."""
+    for p in parameters:
+        if set_to_none:
+            p.grad = None
+        elif p.grad is not None:
+            p.grad = p.grad.detach()
+            p.grad.zero_()
