@@ -54,11 +54,10 @@ class DataLoader:
                 "DataLoader: dataset must be an ArrayDataset, a TensorDataset or a tuple of "
                 f"arrays, got {type(dataset).__name__}"
             )
-        options = {"batch_size": (batch_size, 1), "seed": (seed, 0), "pad": (pad, 0),
-                   "shrink": (shrink, 1)}  # fmt: skip
-        for name, (value, least) in options.items():
-            if value != int(value) or not least <= value < 2**63:
-                raise ValueError(f"DataLoader: {name} is {value}, an integer >= {least} is needed")
+        least = {"batch_size": 1, "seed": 0, "pad": 0, "shrink": 1}
+        for (name, low), value in zip(least.items(), (batch_size, seed, pad, shrink)):
+            if not isinstance(value, (int, np.integer)) or not low <= value < 2**64:
+                raise ValueError(f"DataLoader: {name} is {value!r}, an integer >= {low} is needed")
         if scale not in ("unit", "tanh"):
             raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
@@ -114,7 +113,8 @@ class DataLoader:
             yield tuple(Tensor(self._convert(array)) for array in batch)
 
     def _philox(self, epoch: int, step: int, stream: int) -> np.random.Philox:
-        return np.random.Philox(key=[self.seed, epoch], counter=[0, 0, step, stream])
+        key = np.array([self.seed, epoch], dtype=np.uint64)
+        return np.random.Philox(key=key, counter=[0, 0, step, stream])
 
     def _convert(self, array: np.ndarray) -> np.ndarray:
         if array.dtype != np.uint8 or array.ndim != 4:
