@@ -183,7 +183,7 @@ def op(source: str | Callable | None = None, *, terms=None):
                 raise
             return _record(entry, args, inputs, y, backward)
 
-        apply.op = entry
+        apply.op, entry.call = entry, apply
         if forward.__module__.startswith(f"{__package__}.ops"):
             OPS[entry.name] = entry
         return apply
@@ -245,19 +245,16 @@ class Node:
     def __repr__(self):
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
 
-    def gradients(self, gy: Tensor, need: tuple[bool, ...]) -> Sequence[Tensor | None]:
-        """Call the closure: one gradient for each input."""
-        backward = self.backward
-        # What the closure names is what it saved: it must be what it was at the forward pass.
-        for cell in backward.__closure__ or ():
+    def arguments(self, gy: Tensor, need: tuple[bool, ...]) -> tuple:
+        """What the closure is called with, after a look at what it saved: everything it names must
+        still be what it was at the forward pass."""
+        for cell in self.backward.__closure__ or ():
             saved = _contents(cell)
             if isinstance(saved, Tensor) and saved._counter is not None and (
                     saved._counter[0] != (self.versions or {}).get(id(saved), 0)):
                 raise _stale(self.op.name, saved.shape)
-        count = backward.__code__.co_argcount
-        result = (backward(gy) if count == 1 else backward(gy, need) if count == 2
-                  else backward(gy, need, self._output()))
-        return result if isinstance(result, (tuple, list)) else (result,)
+        count = self.backward.__code__.co_argcount
+        return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
 
     def _output(self) -> Tensor:
         """The op's own output as a fresh tensor of the same place in the graph."""
@@ -320,8 +317,10 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 need = tuple([p is not None for p in parents])
             else:
                 need = tuple([p is not None and (p in targets or p in useful) for p in parents])
-            for parent, shape, needed, g in zip(parents, node.shapes, need,
-                                                node.gradients(gy, need)):
+            grads = node.backward(*node.arguments(gy, need))
+            if not isinstance(grads, (tuple, list)):
+                grads = (grads,)
+            for parent, shape, needed, g in zip(parents, node.shapes, need, grads):
                 if not needed or g is None:
                     continue
                 if not isinstance(g, Tensor) or g.data.shape != shape:
