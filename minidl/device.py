@@ -20,6 +20,8 @@ def namespace(array):
     try:
         return _NAMESPACES[type(array)]
     except KeyError:
+        if isinstance(array, np.generic):     # what NumPy makes of a 0-d array: never remembered as
+            return np                         # an array type, see is_array
         module = sys.modules[type(array).__module__.partition(".")[0]]
         return _NAMESPACES.setdefault(type(array), module)
 
@@ -85,7 +87,7 @@ def move(array, device: str):
 
 def erf(x):
     """The error function 2/sqrt(pi) * integral_0^x exp(-t^2) dt, which NumPy does not have."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, (np.ndarray, np.generic)):
         return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), dtype=x.dtype)
     from cupyx.scipy.special import erf as cuda_erf
     return cuda_erf(x)

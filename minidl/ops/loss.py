@@ -9,7 +9,7 @@ from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor, as_tensor
 from .activation import softplus
-from .arithmetic import _constant, where
+from .arithmetic import _constant, log, where
 from .reduce import log_softmax, mean, sum
 from .shape import reshape, transpose
 from .terms import Elementwise
@@ -170,7 +170,9 @@ def _bce(p: Tensor, t: Tensor):
     y = -(t.data * log_p + (1 - t.data) * log_q)
     def backward(gy, need):
         slope = (p - t) / (p * (1 - p)).clamp(min=1e-12)
-        return gy * slope, gy * _constant(log_q - log_p) if need[1] else None
+        if not need[1]:
+            return gy * slope, None
+        return gy * slope, gy * (log(1 - p).clamp(min=-100) - log(p).clamp(min=-100))
     return y, backward
 
 

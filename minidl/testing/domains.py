@@ -1,0 +1,253 @@
+"""The domain of each op: the arguments that the tests draw for it.
+
+``DOMAINS[name]`` is a Hypothesis strategy of argument tuples for ``minidl.OPS[name]``: float64
+arrays where the op takes tensors, plain values elsewhere. Kinks and ties are left out by
+construction, so that every drawn point has a gradient. An op that cannot have a domain stands in
+``WITHOUT_DOMAIN`` with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ..ops.pool import _max_pool2d
+from .strategies import (
+    arrays,
+    broadcasting_shapes,
+    conv_geometries,
+    distinct_arrays,
+    generators,
+    integer_arrays,
+    shapes,
+)
+
+WITHOUT_DOMAIN: dict[str, str] = {}
+
+_plain = arrays(shapes())
+_positive = arrays(shapes(), 0.3, 3.0)
+_off_zero = arrays(shapes(), away_from=[0.0])
+
+
+@st.composite
+def _pair(draw, low=-2.0, high=2.0, **second):
+    """Two arrays that broadcast; `second` says what differs for the second."""
+    a, b = draw(broadcasting_shapes(2))
+    return draw(arrays(a, low, high)), draw(arrays(b, **{"low": low, "high": high, **second}))
+
+
+@st.composite
+def _distinct_pair(draw):
+    """Two arrays that broadcast, no number of one close to a number of the other."""
+    a, b = draw(broadcasting_shapes(2))
+    numbers = draw(distinct_arrays((math.prod(a) + math.prod(b),)))
+    return numbers[:math.prod(a)].reshape(a), numbers[math.prod(a):].reshape(b)
+
+
+@st.composite
+def _where(draw):
+    c, x, y = draw(broadcasting_shapes(3))
+    return draw(generators()).random(c) < 0.5, draw(arrays(x)), draw(arrays(y))
+
+
+# --------------------------------------------------------------------------- rearranging
+@st.composite
+def _reshape(draw):
+    x = draw(_plain)
+    return x, draw(st.sampled_from([(x.size,), x.shape[::-1], (1, *x.shape), (-1, 1)]))
+
+
+@st.composite
+def _permute(draw):
+    x = draw(_plain)
+    return x, tuple(draw(st.permutations(range(x.ndim))))
+
+
+@st.composite
+def _expand(draw):
+    full = draw(shapes())
+    own = tuple(draw(st.sampled_from([1, n])) for n in full)[draw(st.integers(0, len(full))):]
+    return draw(arrays(own)), full
+
+
+@st.composite
+def _cat(draw):
+    shape = draw(shapes(1))
+    dim, count = draw(st.integers(0, len(shape) - 1)), draw(st.integers(1, 3))
+    lengths = [draw(st.integers(0 if i else 1, 3)) for i in range(count)]
+    return [draw(arrays((*shape[:dim], n, *shape[dim + 1:]))) for n in lengths], dim
+
+
+@st.composite
+def indices(draw, shape):
+    """Basic indices, integer arrays (an element may be picked twice) and masks."""
+    kind = draw(st.sampled_from(["basic", "integers", "mask"]))
+    if kind == "basic":
+        return draw(hnp.basic_indices(shape, allow_newaxis=True))
+    if kind == "integers":
+        return draw(hnp.integer_array_indices(
+            shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4)))
+    return draw(generators()).random(shape) < 0.5
+
+
+@st.composite
+def _getitem(draw):
+    shape = draw(shapes(1))
+    return draw(arrays(shape)), draw(indices(shape))
+
+
+@st.composite
+def _scatter(draw):
+    shape = draw(shapes(1))
+    index = draw(indices(shape))
+    return draw(arrays(np.empty(shape)[index].shape)), index, shape
+
+
+@st.composite
+def _pad(draw):
+    x = draw(_plain)
+    widths = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in x.shape)
+    return x, widths, draw(st.sampled_from([0.0, 1.5]))
+
+
+# --------------------------------------------------------------------------- reductions, products
+@st.composite
+def _reduced(draw, source):
+    """(x, axes, keepdim)"""
+    x = draw(source)
+    axes = draw(st.lists(st.sampled_from(range(x.ndim)), unique=True)) if x.ndim else []
+    return x, tuple(sorted(axes)), draw(st.booleans())
+
+
+@st.composite
+def _along(draw, source, keepdim=False):
+    """(x, dim), with or without a keepdim."""
+    x = draw(source)
+    dim = draw(st.integers(0, x.ndim - 1))
+    return (x, dim, draw(st.booleans())) if keepdim else (x, dim)
+
+
+@st.composite
+def _places(draw, put: bool):
+    """One place along an axis for each line of it, as argmax records them."""
+    shape, rng = draw(shapes(1)), draw(generators())
+    dim = draw(st.integers(0, len(shape) - 1))
+    line = (*shape[:dim], 1, *shape[dim + 1:])
+    where = np.asarray(rng.integers(0, shape[dim], line))
+    return (draw(arrays(line)), where, dim, shape[dim]) if put else (draw(arrays(shape)), where,
+                                                                     dim)
+
+
+@st.composite
+def _standardize(draw):
+    x = draw(distinct_arrays(shapes(1), gap=0.3))
+    dims = draw(st.lists(st.sampled_from(range(x.ndim)), min_size=1, unique=True))
+    return x, tuple(sorted(dims)), draw(st.sampled_from([1e-5, 1e-3, 0.1]))
+
+
+@st.composite
+def _matmul(draw):
+    (a, b), (i, j, k) = draw(broadcasting_shapes(2, 2)), draw(shapes(3, 3, 1, 3))
+    return draw(arrays((*a, i, k))), draw(arrays((*b, k, j)))
+
+
+@st.composite
+def _linear(draw):
+    n, i, o = draw(shapes(3, 3))
+    return draw(arrays((n, i))), draw(arrays((o, i)))
+
+
+# --------------------------------------------------------------------------- windows
+@st.composite
+def _conv(draw, which: str):
+    g = draw(conv_geometries())
+    x, w, y = (draw(arrays(shape)) for shape in (g.x_shape, g.w_shape, g.y_shape))
+    last = g.stride, g.padding, g.dilation
+    return {"value": (x, w, *last), "x": (y, w, g.size, *last), "w": (x, y, g.kernel, *last)}[which]
+
+
+@st.composite
+def _max_pool(draw, which: str):
+    g = draw(conv_geometries(pool=True))
+    x = draw(distinct_arrays(g.x_shape))
+    pads = tuple((p, draw(st.integers(p, p + 1))) for p in g.padding)     # ceil_mode adds behind
+    last = g.kernel, g.stride, pads, g.dilation
+    if which == "value":
+        return x, *last, g.out
+    tap = _max_pool2d(x, *last, g.out)[1]
+    return draw(arrays(g.y_shape if which == "grad" else g.x_shape)), tap, *last, g.size
+
+
+@st.composite
+def _sum_pool(draw, grad: bool):
+    g = draw(conv_geometries(pool=True, max_dilation=1))
+    pads = tuple((p, draw(st.integers(p, p + 1))) for p in g.padding)
+    last = g.kernel, g.stride, pads, g.size if grad else g.out
+    return draw(arrays(g.y_shape if grad else g.x_shape)), *last
+
+
+# --------------------------------------------------------------------------- the table
+def _args(*strategies):
+    return st.tuples(*strategies)
+
+
+DOMAINS: dict[str, st.SearchStrategy] = {
+    "add": _pair(),
+    "sub": _pair(),
+    "mul": _pair(),
+    "div": _pair(low=-3.0, high=3.0, away_from=[0.0], gap=0.4),
+    "pow": _pair(low=0.3, high=2.5),
+    "neg": _args(_plain),
+    "abs": _args(_off_zero),
+    "exp": _args(_plain),
+    "log": _args(_positive),
+    "sqrt": _args(_positive),
+    "sin": _args(_plain),
+    "cos": _args(_plain),
+    "clamp": st.sampled_from([(-1.0, 1.0), (None, 0.5), (-0.5, None)]).flatmap(
+        lambda ends: _args(arrays(shapes(), away_from=[e for e in ends if e is not None]),
+                           *map(st.just, ends))),
+    "maximum": _distinct_pair(),
+    "where": _where(),
+    "clone": _args(_plain),
+    "_convert": _args(_plain, st.just(np.dtype(np.float64)), st.just("cpu")),
+    "relu": _args(_off_zero),
+    "relu_grad": shapes().flatmap(lambda s: _args(arrays(s), arrays(s))),
+    "leaky_relu": _args(_off_zero, st.sampled_from([0.01, 0.2, 0.3])),
+    "elu": _args(_off_zero, st.sampled_from([0.5, 1.0, 2.0])),
+    "normal_cdf": _args(_plain),
+    "_softplus1": _args(_plain),
+    "sigmoid": _args(_plain),
+    "tanh": _args(_plain),
+    "_reshape": _reshape(),
+    "_permute": _permute(),
+    "_expand": _expand(),
+    "_cat": _cat(),
+    "_getitem": _getitem(),
+    "_scatter": _scatter(),
+    "_pad": _pad(),
+    "_matmul": _matmul(),
+    "_linear": _linear(),
+    "_sum": _reduced(_plain),
+    "_norm": _reduced(_off_zero),
+    "_amax": _reduced(distinct_arrays(shapes())),
+    "_logsumexp": _reduced(_plain),
+    "_max_along": _along(distinct_arrays(shapes(1)), keepdim=True),
+    "_put_along": _places(put=True),
+    "_take_along": _places(put=False),
+    "softmax": _along(arrays(shapes(1))),
+    "log_softmax": _along(arrays(shapes(1))),
+    "standardize": _standardize(),
+    "conv2d": _conv("value"),
+    "conv2d_input_grad": _conv("x"),
+    "conv2d_weight_grad": _conv("w"),
+    "max_pool2d": _max_pool("value"),
+    "max_pool2d_grad": _max_pool("grad"),
+    "_max_pool2d_pick": _max_pool("pick"),
+    "sum_pool2d": _sum_pool(grad=False),
+    "sum_pool2d_grad": _sum_pool(grad=True),
+    "_bce": shapes().flatmap(lambda s: _args(arrays(s, 0.1, 0.9), arrays(s, 0.1, 0.9))),
+}
