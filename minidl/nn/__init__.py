@@ -1,10 +1,16 @@
 """Layers, under PyTorch's names: ``from minidl import nn``."""
 
-from . import init
+from . import init, utils
 from .module import Module, Parameter
-from .container import Sequential
-from .linear import Linear
+from .container import ModuleDict, ModuleList, Residual, Sequential
+from .linear import Embedding, Linear
 from .conv import Conv1d, Conv2d, ConvTranspose2d
-from .pooling import Flatten, MaxPool2d
-from .activation import ReLU
-from .loss import CrossEntropyLoss
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .shape import Flatten, Identity, PixelShuffle, Unflatten, Upsample
+from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from .dropout import Dropout
+from .attention import MultiheadAttention
+from .loss import (BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, L1Loss, MSELoss,
+                   NLLLoss, SmoothL1Loss)
+from .summary import Summary, summary

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import operator
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..tensor import Tensor
-from .module import Module
+from .module import CHILD, Module
 
 
 class _Numbered(Module):
     """Children under the names "0", "1", ...; what Sequential and ModuleList share."""
 
     def _all(self) -> list[Module]:
-        return [self.__dict__[name] for name in self._kinds]
+        return [module for _, module in self._own(CHILD)]
 
     def _name(self, index) -> str:
-        index, names = operator.index(index), list(self._kinds)
+        index, names = operator.index(index), [name for name, _ in self._own(CHILD)]
         if not -len(names) <= index < len(names):
             raise IndexError(f"{type(self).__name__}: index {index} of {len(names)} modules")
         return names[index]
@@ -31,7 +31,7 @@ class _Numbered(Module):
         self.add_module(self._name(index), module)
 
     def __len__(self):
-        return len(self._kinds)
+        return len(self._all())
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._all())
@@ -61,10 +61,81 @@ class Sequential(_Numbered):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._own("child"))[index]))
+            return Sequential(OrderedDict(list(self._own(CHILD))[index]))
         return super().__getitem__(index)
 
     def forward(self, input: Tensor) -> Tensor:
-        for name in self._kinds:
-            input = self.__dict__[name](input)
+        for module in self:
+            input = module(input)
         return input
+
+
+class ModuleList(_Numbered):
+    """A list of modules, whose parameters count as the owner's; it has no forward of its own."""
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        super().__init__()
+        self.extend(modules)
+
+
+class ModuleDict(Module):
+    """A dict of modules, whose parameters count as the owner's; it has no forward of its own."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add or replace modules by name."""
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def __getitem__(self, name: str) -> Module:
+        if name not in self._kinds:
+            raise KeyError(f"ModuleDict: no module {name!r}; there are {', '.join(self._kinds)}")
+        return self.__dict__[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.add_module(name, module)
+
+    def __delitem__(self, name: str) -> None:
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __len__(self):
+        return len(self._kinds)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._kinds.keys()
+
+    def values(self) -> Iterable[Module]:
+        """The modules."""
+        return [self.__dict__[name] for name in self._kinds]
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Names and modules."""
+        return [(name, self.__dict__[name]) for name in self._kinds]
+
+
+class Residual(Module):
+    """y = x + F(x), F any module; `shortcut` (1x1 convolution, say) stands for x where F changes
+    the shape. Source: D3-RESIDUAL."""
+
+    def __init__(self, function: Module, shortcut: Module | None = None):
+        super().__init__()
+        self.function = function
+        self.add_module("shortcut", shortcut)
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = input if self.shortcut is None else self.shortcut(input)
+        fx = self.function(input)
+        if x.shape != fx.shape:
+            raise ValueError(f"Residual: x has shape {x.shape}, F(x) {fx.shape}; give a shortcut "
+                             "that makes x fit")
+        return x + fx

@@ -47,6 +47,11 @@ class _Conv(Module):
         """Draw new weights."""
         init.pytorch_(self.weight, self.bias)
 
+    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
+        # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
+        pixels = input if self.transposed else output
+        return pixels.numel() // self.weight.shape[0] * self.weight.numel()
+
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         usual = {"stride": (1,) * self.axes, "padding": (0,) * self.axes,

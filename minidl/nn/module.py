@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import device as _device
+from ..optim import clear_gradients
 from ..tape import no_grad
 from ..tensor import HookHandle, Tensor, float32, float64
 
@@ -292,6 +293,16 @@ class Module:
         return self
 
     # ------------------------------------------------------------------ showing it
+    def summary(self, input_shape):
+        """The table of layers for one example of `input_shape`: see :func:`minidl.nn.summary`."""
+        from .summary import summary
+        return summary(self, input_shape)
+
+    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
+        """How many multiplications a forward pass makes in the layer's own products of numbers
+        with weights (not its children's); a layer that has such products says how many."""
+        return 0
+
     def extra_repr(self) -> str:
         """What stands between the brackets of the layer's repr."""
         return ""
@@ -314,13 +325,3 @@ def convert_(tensor: Tensor, dtype=None, device=None) -> None:
         tensor._counter = [tensor._version + 1]        # a graph that saved it must notice
         if tensor._grad is not None:
             convert_(tensor._grad, dtype, device)
-
-
-def clear_gradients(parameters, set_to_none: bool = True) -> None:
-    """Set every gradient to None, or to zero."""
-    for p in parameters:
-        if set_to_none:
-            p.grad = None
-        elif p.grad is not None:
-            p.grad = p.grad.detach()
-            p.grad.zero_()

@@ -1,4 +1,4 @@
-"""Pooling, and layers that only change a tensor's shape or size."""
+"""Pooling: images made smaller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from .module import Module
 
 
 class MaxPool2d(Module):
-    """The maximum of each window: (N,C,H,W) -> (N,C,OH,OW). Source: D0-MAXPOOL."""
+    """The maximum of each window: (N,C,H,W) -> (N,C,OH,OW); `stride` is the window's size unless
+    given. Source: D0-MAXPOOL."""
 
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1,
                  return_indices: bool = False, ceil_mode: bool = False):
@@ -22,18 +23,43 @@ class MaxPool2d(Module):
                             self.ceil_mode, self.return_indices)
 
     def extra_repr(self) -> str:
+        return (f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+                f"dilation={self.dilation}, ceil_mode={self.ceil_mode}")
+
+
+class AvgPool2d(Module):
+    """The mean of each window: (N,C,H,W) -> (N,C,OH,OW). Source: D0-AVGPOOL."""
+
+    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
+                 count_include_pad: bool = True, divisor_override=None):
+        super().__init__()
+        if divisor_override is not None:
+            raise ValueError("AvgPool2d: divisor_override is not offered; multiply the result "
+                             "instead")
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding, self.ceil_mode = padding, ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
+                            self.count_include_pad)
+
+    def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class Flatten(Module):
-    """Axes `start_dim` to `end_dim` made one: (N,C,H,W) -> (N, C H W)."""
+class AdaptiveAvgPool2d(Module):
+    """The mean of each channel, "global average pooling": (N,C,H,W) -> (N,C,1,1). Of PyTorch's
+    output sizes only 1 is offered."""
 
-    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+    def __init__(self, output_size):
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        if output_size not in (1, (1, 1)):
+            raise ValueError(f"AdaptiveAvgPool2d: only output_size=1 is offered, got {output_size}")
+        self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.flatten(input, self.start_dim, self.end_dim)
+        return input.mean((-2, -1), keepdim=True)
 
     def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+        return f"output_size={self.output_size}"

@@ -1,0 +1,26 @@
+"""Dropout as a layer."""
+
+from __future__ import annotations
+
+from .. import functional as F
+from ..tensor import Tensor
+from .module import Module
+
+
+class Dropout(Module):
+    """Inverted dropout: in training each number is 0 with probability p, else divided by 1 - p; in
+    evaluation nothing happens. Source: D3-DROPOUT."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False):
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout: p must be in [0, 1], got {p}")
+        if inplace:
+            raise ValueError("Dropout: inplace=True is not offered; the result is a new tensor")
+        self.p = p
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(input, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

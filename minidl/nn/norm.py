@@ -1,0 +1,110 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import functional as F
+from ..tensor import Tensor
+from .module import Module, Parameter
+
+
+class _Norm(Module):
+    """What normalisation layers share: weight (ones) and bias (zeros), if `affine`."""
+
+    def __init__(self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool = True):
+        super().__init__()
+        self.eps = eps
+        one, zero = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+        self.register_parameter("weight", Parameter(one) if affine else None)
+        self.register_parameter("bias", Parameter(zero) if affine and bias else None)
+
+
+class _BatchNorm(_Norm):
+    """gamma (x - m) / sqrt(v + eps) + beta for each channel. Source: D1-BN."""
+
+    axes: tuple[int, ...] = ()
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, track_running_stats: bool = True):
+        super().__init__((num_features,), eps, affine)
+        self.num_features, self.momentum = num_features, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", Tensor(zeros) if tracked else None)
+        self.register_buffer("running_var", Tensor(ones) if tracked else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.int64(0)) if tracked else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        name = type(self).__name__
+        if input.ndim not in self.axes:
+            raise ValueError(f"{name}: input must have {' or '.join(map(str, self.axes))} axes, "
+                             f"got shape {input.shape}")
+        momentum, count = self.momentum, self.training and self.track_running_stats
+        if count and momentum is None:                 # the mean of all batches so far
+            momentum = 1 / (self.num_batches_tracked.item() + 1)
+        y = F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
+                         self.training or not self.track_running_stats, momentum, self.eps)
+        if count:
+            self.num_batches_tracked.add_(1)
+        return y
+
+    def extra_repr(self) -> str:
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+                f"affine={self.affine}, track_running_stats={self.track_running_stats}")
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N,C) or (N,C,L): see :class:`BatchNorm2d`. Source: D1-BN."""
+
+    axes = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """gamma (x - m) / sqrt(v + eps) + beta for each channel of (N,C,H,W). Source: D1-BN.
+
+    In training m, v are the batch's, and the running statistics move by r <- (1 - momentum) r +
+    momentum s; in evaluation m, v are the running ones. ``momentum`` is PyTorch's: Keras writes
+    1 - momentum for it. Keras's ``BatchNormalization(momentum=0.8)`` is
+    ``BatchNorm2d(C, eps=1e-3, momentum=1 - 0.8)`` here; its default is eps=1e-3, momentum=0.01.
+    ``momentum=None`` averages all batches alike.
+    """
+
+    axes = (4,)
+
+
+class LayerNorm(_Norm):
+    """(x - m) / sqrt(v + eps) over the last axes, of `normalized_shape`, times weight plus bias.
+    Ba, Kiros, Hinton (2016)."""
+
+    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
+                 bias: bool = True):
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        super().__init__(tuple(shape), eps, elementwise_affine, bias)
+        self.normalized_shape, self.elementwise_affine = tuple(shape), elementwise_affine
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (f"{self.normalized_shape}, eps={self.eps}, "
+                f"elementwise_affine={self.elementwise_affine}")
+
+
+class GroupNorm(_Norm):
+    """Standardised over each of `num_groups` groups of the channels of (N,C,...), then weight and
+    bias a channel. Wu, He (2018)."""
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: num_channels={num_channels} does not divide into "
+                             f"num_groups={num_groups}")
+        super().__init__((num_channels,), eps, affine)
+        self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"

@@ -1,0 +1,83 @@
+"""Layers that rearrange numbers, or repeat them."""
+
+from __future__ import annotations
+
+from .. import functional as F
+from ..tensor import Tensor
+from .module import Module
+
+
+class Identity(Module):
+    """y = x; takes any arguments and ignores them."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input
+
+
+class Flatten(Module):
+    """Axes `start_dim` to `end_dim` made one: (N,C,H,W) -> (N, C H W)."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Axis `dim` made several: ``Unflatten(1, (512, 4, 4))``; one length may be -1."""
+
+    def __init__(self, dim: int, unflattened_size):
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not -input.ndim <= self.dim < input.ndim:
+            raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
+        dim = self.dim % input.ndim
+        return F.reshape(input, *input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1:])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Upsample(Module):
+    """Nearest-neighbour up-sampling: (N,C,H,W) -> (N, C, H s, W s), or to `size`. Of PyTorch's
+    modes only "nearest" is offered. Source: D2-UPSAMPLE."""
+
+    def __init__(self, size=None, scale_factor=None, mode: str = "nearest"):
+        super().__init__()
+        if mode != "nearest":
+            raise ValueError(f'Upsample: only mode="nearest" is offered, got {mode!r}')
+        if (size is None) == (scale_factor is None):
+            raise ValueError("Upsample: give either size or scale_factor")
+        self.size, self.scale_factor, self.mode = size, scale_factor, mode
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.interpolate(input, self.size, self.scale_factor, self.mode)
+
+    def extra_repr(self) -> str:
+        what = "scale_factor" if self.size is None else "size"
+        return f"{what}={getattr(self, what)}, mode={self.mode!r}"
+
+
+class PixelShuffle(Module):
+    """(N, C r^2, H, W) -> (N, C, H r, W r), r = `upscale_factor`: channels become pixels. Shi et
+    al. (2016)."""
+
+    def __init__(self, upscale_factor: int):
+        super().__init__()
+        self.upscale_factor = upscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pixel_shuffle(input, self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"upscale_factor={self.upscale_factor}"
