@@ -50,7 +50,7 @@ def _distinct_pair(draw):
 @st.composite
 def _where(draw):
     c, x, y = draw(broadcasting_shapes(3))
-    return draw(generators()).random(c) < 0.5, draw(arrays(x)), draw(arrays(y))
+    return np.asarray(draw(generators()).random(c) < 0.5), draw(arrays(x)), draw(arrays(y))
 
 
 # --------------------------------------------------------------------------- rearranging
@@ -90,7 +90,7 @@ def indices(draw, shape):
     if kind == "integers":
         return draw(hnp.integer_array_indices(
             shape, result_shape=hnp.array_shapes(max_dims=2, max_side=4)))
-    return draw(generators()).random(shape) < 0.5
+    return np.asarray(draw(generators()).random(shape) < 0.5)
 
 
 @st.composite

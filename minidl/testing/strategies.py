@@ -98,7 +98,7 @@ def in_order(array: np.ndarray, order: str) -> np.ndarray:
     view of every second number of a larger array."""
     if order == "channels-last" and array.ndim > 1:
         return np.moveaxis(np.moveaxis(array, 1, -1).copy(), -1, 1)
-    if order == "reversed":
+    if order == "reversed" and array.ndim:
         back = (slice(None, None, -1),) * array.ndim
         return array[back].copy()[back]
     if order == "strided" and array.ndim:

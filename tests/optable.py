@@ -1,0 +1,74 @@
+"""Calling an op of the table with arguments of its domain: shared by the tests that walk it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import minidl
+from minidl import OPS
+from minidl.testing.domains import DOMAINS
+
+every_op = pytest.mark.parametrize("name", [n for n in OPS if n in DOMAINS])
+few = settings(max_examples=max(settings.default.max_examples // 4, 5))
+
+
+def tensor_arguments(name: str, args: tuple) -> list[np.ndarray]:
+    """The arrays among `args` that the op takes as tensors."""
+    return list(args[0]) if OPS[name].sequence else [args[i] for i in OPS[name].places]
+
+
+def with_tensors(name: str, args: tuple, tensors) -> tuple:
+    """`args` with `tensors` in the places of the op's tensor arguments."""
+    if OPS[name].sequence:
+        return (list(tensors), *args[1:])
+    put = dict(zip(OPS[name].places, tensors))
+    return tuple(put.get(i, a) for i, a in enumerate(args))
+
+
+def call(name: str, args: tuple, tensors) -> minidl.Tensor:
+    """The first output of the op, `tensors` in the places of its tensor arguments."""
+    y = OPS[name].call(*with_tensors(name, args, tensors))
+    return y[0] if isinstance(y, tuple) else y
+
+
+def in_dtype(args, dtype):
+    """`args` with every float array converted."""
+    if isinstance(args, (tuple, list)):
+        return type(args)(in_dtype(a, dtype) for a in args)
+    is_float = isinstance(args, np.ndarray) and args.dtype.kind == "f"
+    return args.astype(dtype) if is_float else args
+
+
+def leaf(array: np.ndarray) -> minidl.Tensor:
+    """A leaf on this very memory; floats want a gradient."""
+    return minidl.from_numpy(array).requires_grad_(array.dtype.kind == "f")
+
+
+def noise_like(array: np.ndarray) -> np.ndarray:
+    """A random upstream gradient, no entry near 0."""
+    rng = np.random.default_rng(1)
+    sign = rng.choice([-1.0, 1.0], array.shape)
+    return np.asarray(sign * rng.uniform(0.5, 1.5, array.shape), dtype=array.dtype)
+
+
+def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool = False):
+    """(y, gradients) as arrays, for a random upstream gradient; None where there is none."""
+    arrays = tensor_arguments(name, args) if arrays is None else arrays
+    leaves = [leaf(x) for x in arrays]
+    y = call(name, args, leaves)
+    wanted = [x for x in leaves if x.requires_grad]
+    found = iter(minidl.grad(y, wanted, minidl.from_numpy(noise_like(y.data)),
+                             create_graph=create_graph, allow_unused=True))
+    gradients = [next(found) if x.requires_grad else None for x in leaves]
+    return y.data, [None if g is None else g.data for g in gradients]
+
+
+def assert_close(found, expected, rtol: float = 1e-10, what: str = "") -> None:
+    """Equal to `rtol` of the largest entry: rounding is relative to what was added up."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape, f"{what}: shape {found.shape}, want {expected.shape}"
+    if expected.size:
+        scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * scale, err_msg=what)
