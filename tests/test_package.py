@@ -25,7 +25,7 @@ LAYERS = [
     ["functional"],
     ["nn", "optim", "data", "metrics"],
     ["models"],
-    ["testing", "plots"],
+    ["testing", "explain", "plots"],
     ["training"],
     ["cli"],
     ["__init__", "__main__"],
