@@ -1,0 +1,244 @@
+"""The command line: ``minidl models | train | evaluate | sample``, or ``python -m minidl ...``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from . import __version__, plots, use_kernels
+from .device import resolve
+from .kernels import CHOICES
+from .models import MODELS
+from .training import NotFinite, Run, Trainer, checkpoint, report
+from .training.job import Job, config_for, recipe_called, trained
+from .training.progress import values_text
+
+PROG = "minidl" if Path(sys.argv[0]).stem == "minidl" else "python -m minidl"
+
+
+# --------------------------------------------------------------------------- commands
+def models(args: argparse.Namespace) -> None:
+    """List the networks, or one network's layers."""
+    if args.name:
+        recipe = recipe_called(args.name)
+        print(f"{recipe.name}: {recipe.title}\nSource: {recipe.source}")
+        print(f"Trained with lr {recipe.lr:g}, batches of {recipe.batch_size}, {recipe.epochs} "
+              "epochs")
+        from .nn import summary
+        for name, module, shape in recipe.parts():
+            print(f"\n{name}, input {shape}\n{summary(module, shape)}")
+        return
+    rows = [("name", "parameters", "source", "what it is")]
+    for recipe in MODELS.values():
+        count = sum(p.numel() for p in recipe.build().parameters())
+        rows.append((recipe.name, f"{count:,}", recipe.source.partition(":")[0], recipe.title))
+    for name, count, source, title in rows:
+        print(f"{name:13} {count:>11}  {source:8}  {title}")
+    print(f"\nLayers of one: {PROG} models cnn")
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train a network into a new run folder, or go on with a run."""
+    device = _prepare(args)
+    if args.resume:
+        run = _run_to_resume(args)
+        job = Job(run.config, device)
+    else:
+        job = Job(_new_config(args), device)
+        _ = job.splits, job.model               # wrong data or options fail before a folder is made
+        run = Run.create(job.config, args.out)
+    splits, config = job.splits, run.config
+    if splits.notice:
+        print(f"\n*** {splits.notice} ***\n")
+    print(f"{job.recipe.name}: {job.recipe.title} ({job.recipe.source})\n"
+          f"{splits.name}: {len(splits.train):,} images to train on, {len(splits.test):,} to test "
+          f"on; batches of {config['batch_size']}, lr {config['lr']:g}, seed {config['seed']}, "
+          f"on {device}\nrun folder: {run.folder}")
+    trainer = Trainer(job.procedure, job.train_loader(),
+                      None if job.recipe.kind == "gan" else job.test_loader(), run=run,
+                      device=device, after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
+    if args.resume:
+        trainer.resume()
+        print(f"resumed after epoch {trainer.epoch}, step {trainer.step}")
+    began = time.monotonic()
+    try:
+        trainer.fit(config["epochs"])
+    except KeyboardInterrupt:
+        print("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
+                             f"; go on with: {PROG} train --resume {run.folder}"))
+        return 130
+    print(f"trained in {time.monotonic() - began:.0f} s")
+    _draw(run, job)
+    return 0
+
+
+def _new_config(args: argparse.Namespace) -> dict[str, Any]:
+    if not args.name:
+        raise ValueError(f"train: name a model ({', '.join(MODELS)}), or --resume RUN")
+    kind = recipe_called(args.name).kind
+    for option, kinds in (("latent", ("gan", "vae")), ("likelihood", ("vae",))):
+        if getattr(args, option) is not None and kind not in kinds:
+            raise ValueError(f"train: --{option} is for {' and '.join(kinds)} models, {args.name} "
+                             f"is a {kind}")
+    if args.latent is not None and args.latent < 1:
+        raise ValueError(f"train: --latent must be at least 1, got {args.latent}")
+    options = {name: value for name in ("latent", "likelihood")
+               if (value := getattr(args, name)) is not None}
+    return config_for(args.name, epochs=args.epochs, batch_size=args.batch_size, lr=args.lr,
+                      seed=args.seed or 0, quick=args.quick,
+                      data=str(Path(args.data).resolve()) if args.data else None, **options)
+
+
+def _run_to_resume(args: argparse.Namespace) -> Run:
+    run = Run.open(args.resume)
+    for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick"):
+        if getattr(args, option):
+            raise ValueError(f"train: --{option.replace('_', '-')} belongs to a new run; beside "
+                             "--resume there are --epochs, --device and --kernels")
+    if args.name not in (None, run.config["model"]):
+        raise ValueError(f"train: {run.folder} is a run of {run.config['model']}, not {args.name}")
+    if args.epochs is not None:
+        run.config["epochs"] = args.epochs
+    return run
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Judge a run on the test set, and a GAN's or VAE's images by a trained classifier."""
+    device = _prepare(args)
+    run = Run.open(args.run)
+    job = trained(run, device)
+    loader = job.test_loader(1000 if job.recipe.kind == "gan" else None)
+    result: dict[str, Any] = job.procedure.evaluate(loader)
+    print(f"{job.recipe.name}, {len(loader.dataset):,} test images: {values_text(result)}")
+    if args.judge:
+        judge = trained(Run.open(args.judge), device)
+        found = report.judged(report.samples(job, args.number, seed=1), judge)
+        print(f"{args.number:,} samples, judged by {judge.recipe.name}: mean confidence "
+              f"{found['confidence']:.3f}")
+        for label, share in found["shares"].items():
+            print(f"  {label:>3} {100 * share:5.1f} % {'#' * round(100 * share)}")
+        result["judged"] = {"judge": str(args.judge), "samples": args.number, **found}
+    text = json.dumps(result, indent=2) + "\n"
+    checkpoint.write_atomically(run.folder / "evaluation.json", text.encode())
+    if not args.no_pictures:
+        _draw(run, job)
+
+
+def sample(args: argparse.Namespace) -> None:
+    """New pictures from a trained GAN or VAE."""
+    run = Run.open(args.run)
+    job = trained(run, _prepare(args))
+    path = Path(args.out) if args.out else run.folder / f"sample-seed{args.seed}.png"
+    images = report.samples(job, args.number, args.seed)
+    plots.grid(images, f"{job.recipe.name}, seed {args.seed}").savefig(path)
+    print(f"{args.number} samples: {path}")
+
+
+# --------------------------------------------------------------------------- what they share
+def _prepare(args: argparse.Namespace) -> str:
+    """Choose the kernels; the device that `--device` means."""
+    if args.kernels:
+        use_kernels(args.kernels)
+    try:
+        return resolve(args.device)
+    except RuntimeError as error:
+        raise ValueError(error) from error
+
+
+def _draw(run: Run, job: Job) -> None:
+    if plots.problem():
+        print(f"note: {plots.problem()}")
+        return
+    names = [path.name for path in report.pictures(run, job)]
+    print(f"pictures in {run.folder}: {', '.join(names)}")
+
+
+def _number(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _with_example(argparse.ArgumentParser, "train cnn", prog=PROG, description=
+                           "Train small CNNs, GANs and VAEs, and look at what they learnt.")
+    parser.add_argument("--version", action="version", version=f"minidl {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(function: Any, *examples: str) -> argparse.ArgumentParser:
+        text = function.__doc__
+        made = _with_example(commands.add_parser, *examples, name=function.__name__, help=text,
+                             description=text)
+        made.set_defaults(function=function)
+        return made
+
+    p = command(models, "models", "models cnn")
+    p.add_argument("name", nargs="?", metavar="NAME", help="the network whose layers to list")
+
+    p = command(train, "train cnn", "train vae --latent 2 --epochs 3 --out runs/plane",
+                "train gan --quick", "train --resume runs/plane --epochs 5")
+    p.add_argument("name", nargs="?", metavar="NAME", help=", ".join(MODELS))
+    p.add_argument("--epochs", type=int, help="times through the training set, in all")
+    p.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    p.add_argument("--lr", type=float, help="learning rate of the optimiser")
+    p.add_argument("--seed", type=int, help="of weights, order, noise and dropout (default 0)")
+    p.add_argument("--data", metavar="DIR", help="a folder of IDX files (MNIST, Fashion-MNIST, "
+                   "EMNIST), or of CIFAR-10's binary files for cnn-rgb (default: shipped MNIST)")
+    p.add_argument("--out", metavar="DIR", help="run folder (default: runs/NAME-DATE-TIME)")
+    p.add_argument("--latent", type=int, metavar="N", help="length of the code or noise z")
+    p.add_argument("--likelihood", choices=("bernoulli", "gaussian"), help="of a pixel, for vae "
+                   "(default bernoulli)")
+    p.add_argument("--quick", action="store_true", help="a few images and steps: done in seconds")
+    p.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
+    _add_machine(p)
+
+    p = command(evaluate, "evaluate runs/cnn", "evaluate runs/gan --judge runs/cnn")
+    p.add_argument("run", metavar="RUN", help="a run folder")
+    p.add_argument("--judge", metavar="RUN", help="run of a classifier that judges the samples")
+    p.add_argument("--number", type=_number, default=1000, metavar="N",
+                   help="samples to judge (default 1000)")
+    p.add_argument("--no-pictures", action="store_true", help="numbers only")
+    _add_machine(p)
+
+    p = command(sample, "sample runs/gan --number 100 --seed 7 --out digits.png")
+    p.add_argument("run", metavar="RUN", help="a run folder of a GAN or a VAE")
+    p.add_argument("--number", type=_number, default=64, metavar="N", help="images (default 64)")
+    p.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
+    p.add_argument("--out", metavar="FILE", help="picture to write (default: in the run folder)")
+    _add_machine(p)
+    return parser
+
+
+def _with_example(make: Any, *examples: str, name: str | None = None, **options: Any) -> Any:
+    lines = "".join(f"\n  {PROG} {example}" for example in examples)
+    return make(*([name] if name else []), epilog=f"example:{lines}",
+                formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (a GPU if one works), cpu or cuda")
+    parser.add_argument("--kernels", choices=CHOICES,
+                        help="reference: the readable arithmetic, to step through")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit status: 0, 2 for an error, 130 when Ctrl-C stopped it."""
+    with contextlib.suppress(AttributeError):            # what a console cannot show becomes ?
+        sys.stdout.reconfigure(errors="replace")
+    args = _parser().parse_args(argv)
+    try:
+        return args.function(args) or 0
+    except NotFinite as error:
+        print(f"minidl: {error}; a smaller --lr may help", file=sys.stderr)
+    except (ValueError, OSError, ImportError) as error:
+        if sys.flags.dev_mode:                           # python -X dev -m minidl: where it was
+            raise
+        print(f"minidl: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2

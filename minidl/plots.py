@@ -1,0 +1,295 @@
+"""Pictures of what networks do: curves, images, confusion, latent planes, films.
+
+Every function returns a matplotlib Figure: ``plots.confusion(matrix).savefig("confusion.png")``.
+Pass ``figure=plt.figure()`` to draw into a window, a notebook or a page instead of a new one.
+matplotlib is imported when the first picture is made, and needs no display. Images are arrays
+(N, C, H, W) with pixels in [0, 1].
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#1f6fb4", "#f0821e", "#6b7280"
+TEN = ["#1f6fb4", "#f0821e", "#2f9e68", "#c8423b", "#7b5ea7",
+       "#8c6d4f", "#d678b2", "#6b7280", "#b8a51c", "#27a6b8"]
+STYLE = {
+    "figure.dpi": 110, "savefig.dpi": 130, "figure.constrained_layout.use": True,
+    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "axes.axisbelow": True, "axes.edgecolor": "#9ca3af", "axes.labelcolor": "#374151",
+    "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "xtick.color": "#374151",
+    "ytick.color": "#374151", "lines.linewidth": 2, "legend.frameon": False,
+    "figure.titlesize": 13, "figure.titleweight": "bold", "image.interpolation": "nearest",
+}
+
+
+def problem() -> str | None:
+    """Why no picture can be made here, and what to install; None if they can."""
+    if importlib.util.find_spec("matplotlib"):
+        return None
+    return "no pictures, they need matplotlib: python -m pip install matplotlib"
+
+
+def _picture(width: float, height: float) -> Callable:
+    """Draw in the style above into a new Figure of that size (inches), or the caller's."""
+    def decorate(draw: Callable) -> Callable:
+        @functools.wraps(draw)
+        def picture(*args: Any, figure: Figure | None = None, **options: Any) -> Figure:
+            if missing := problem():
+                raise ImportError(missing)
+            import matplotlib
+            from matplotlib.figure import Figure
+            with matplotlib.rc_context(STYLE):
+                if figure is None:
+                    figure = Figure(figsize=(width, height))
+                figure.set_layout_engine("constrained")
+                draw(figure, *args, **options)
+            return figure
+        return picture
+    return decorate
+
+
+def tile(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
+    """(N, C, H, W) in [0, 1] -> one picture (rows (H+gap) + gap, ..., 3), `columns` to a row."""
+    images = np.clip(np.asarray(images, np.float32), 0, 1)
+    n, c, h, w = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    sheet = np.ones((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), np.float32)
+    for i, image in enumerate(images):
+        y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        sheet[y:y + h, x:x + w] = image.transpose(1, 2, 0)        # one channel spreads to three
+    return sheet
+
+
+def _bare(axes: Any, title: str = "") -> None:
+    """An axes for a picture: no ticks, no frame."""
+    axes.set_axis_off()
+    axes.set_title(title)
+
+
+def _epochs(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _line(axes: Any, history: Sequence[dict], name: str, label: str, color: str, **style) -> None:
+    points = [(r["epoch"], r[name]) for r in history if name in r]
+    if points:
+        x, y = zip(*points)
+        axes.plot(x, y, color=color, marker="o", markersize=4, label=label, **style)
+
+
+# --------------------------------------------------------------------------- training
+@_picture(9, 3.6)
+def curves(figure, history: Sequence[dict]) -> None:
+    """Loss (nats) and accuracy (%) of training and test, epoch by epoch.
+
+    `history`: dicts with "epoch", "loss", "accuracy", "test_loss", "test_accuracy".
+    """
+    left, right = figure.subplots(1, 2)
+    _line(left, history, "loss", "training", BLUE)
+    _line(left, history, "test_loss", "test", ORANGE)
+    left.set(title="Cross entropy", ylabel="nats an image")
+    left.set_ylim(bottom=0)
+    percent = [{k: 100 * v if "accuracy" in k else v for k, v in r.items()} for r in history]
+    _line(right, percent, "accuracy", "training", BLUE)
+    _line(right, percent, "test_accuracy", "test", ORANGE)
+    last = percent[-1].get("test_accuracy")
+    right.set(title="Accuracy" + (f": {last:.2f} % on the test set" if last else ""),
+              ylabel="% right")
+    for axes in (left, right):
+        _epochs(axes)
+        axes.legend()
+
+
+@_picture(9, 3.6)
+def gan_curves(figure, history: Sequence[dict]) -> None:
+    """The two players' losses, and D's mean output on real and on fake, epoch by epoch.
+
+    `history`: dicts with "epoch" (a fraction within one), "d_loss", "g_loss", "d_real", "d_fake".
+    """
+    left, right = figure.subplots(1, 2)
+    thin = {"linewidth": 1.4}
+    for axes, names in ((left, (("d_loss", "discriminator D", BLUE),
+                                ("g_loss", "generator G", ORANGE))),
+                        (right, (("d_real", "on real: D(x)", BLUE),
+                                 ("d_fake", "on fakes: D(G(z))", ORANGE)))):
+        for name, label, color in names:
+            axes.plot([r["epoch"] for r in history], [r[name] for r in history], color=color,
+                      label=label, **thin)
+        _epochs(axes)
+        axes.legend()
+    left.axhline(2 * math.log(2), color=GREY, linestyle=":", linewidth=1.2)
+    left.annotate("D undecided: 2 ln 2", (1, 2 * math.log(2)), xycoords=("axes fraction", "data"),
+                  ha="right", va="bottom", color=GREY, fontsize=8)
+    left.set(title="Losses", ylabel="nats")
+    left.set_ylim(bottom=0)
+    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2)
+    right.set(title="What D takes for real", ylabel="mean of D's output", ylim=(0, 1))
+
+
+@_picture(9, 3.6)
+def vae_curves(figure, history: Sequence[dict]) -> None:
+    """-ELBO, and its two parts: reconstruction and KL, epoch by epoch, in nats an image."""
+    left, right = figure.subplots(1, 2)
+    _line(left, history, "loss", "training", BLUE)
+    _line(left, history, "test_loss", "test", ORANGE)
+    left.set(title="$-$ELBO = reconstruction + KL", ylabel="nats an image")
+    other = right.twinx()
+    for prefix, word, style in (("", "training", "-"), ("test_", "test", "--")):
+        _line(right, history, prefix + "reconstruction", f"reconstruction, {word}", BLUE,
+              linestyle=style)
+        _line(other, history, prefix + "kl", f"KL, {word}", ORANGE, linestyle=style)
+    right.set(title="The two parts")
+    right.set_ylabel("reconstruction, nats an image", color=BLUE)
+    other.set_ylabel("KL, nats an image", color=ORANGE)
+    other.grid(False)
+    lines = [*right.get_lines(), *other.get_lines()]
+    right.legend(lines, [line.get_label() for line in lines], loc="center right", fontsize=8)
+    left.legend()
+    for axes in (left, right):
+        _epochs(axes)
+
+
+# --------------------------------------------------------------------------- classifiers
+@_picture(6.4, 5.8)
+def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) -> None:
+    """Row: the true class, column: what it was called; counts, coloured by share of the row."""
+    matrix = np.asarray(matrix)
+    classes = classes or [str(i) for i in range(len(matrix))]
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if len(matrix) <= 20:
+        for (i, j), count in np.ndenumerate(matrix):
+            if count:
+                axes.text(j, i, f"{count}", ha="center", va="center", fontsize=8,
+                          color="white" if share[i, j] > 0.5 else
+                          "#374151" if i == j else "#c2410c")
+    right = np.trace(matrix) / max(matrix.sum(), 1)
+    turned = {"rotation": 45, "ha": "right"} if max(map(len, classes)) > 3 else {}
+    axes.set_xticks(range(len(classes)), classes, **turned)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(title=f"Confusion: {100 * right:.2f} % of {matrix.sum():,} right",
+             xlabel="called", ylabel="true class")
+    axes.grid(False)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+
+
+@_picture(8, 5.6)
+def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray,
+          classes: Sequence[str] | None = None, count: int = 24) -> None:
+    """The images whose true class got the least probability: the worst first."""
+    classes = classes or [str(i) for i in range(probabilities.shape[1])]
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    chosen = np.argsort(of_truth, kind="stable")[:count]
+    grid = figure.subplots(math.ceil(count / 8), 8).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, i in zip(grid, chosen):
+        called = int(probabilities[i].argmax())
+        axes.imshow(tile(images[i:i + 1], 1, 0), vmin=0, vmax=1)
+        axes.set_title(f"{classes[labels[i]]}, called {classes[called]}\n"
+                       f"p({classes[labels[i]]}) = {of_truth[i]:.2g}",
+                       fontsize=7.5, fontweight="normal", loc="center",
+                       color=GREY if called == labels[i] else "#c2410c")
+    figure.suptitle("Where the true class got the least probability")
+
+
+@_picture(7, 4.2)
+def kernels(figure, weight: np.ndarray) -> None:
+    """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
+    weight = np.asarray(weight).mean(1)
+    from matplotlib.colors import LinearSegmentedColormap
+    colors = LinearSegmentedColormap.from_list("blue-orange", [BLUE, "#ffffff", ORANGE])
+    columns = min(8, len(weight))
+    grid = figure.subplots(math.ceil(len(weight) / columns), columns, squeeze=False).ravel()
+    bound = abs(weight).max() or 1.0
+    for axes in grid:
+        axes.set_axis_off()
+    for i, (axes, kernel) in enumerate(zip(grid, weight)):
+        image = axes.imshow(kernel, cmap=colors, vmin=-bound, vmax=bound)
+        axes.set_title(f"{i}", fontsize=7.5, fontweight="normal", loc="center", pad=2)
+    figure.colorbar(image, ax=list(grid), label="weight", shrink=0.8)
+    figure.suptitle(f"First layer: {len(weight)} kernels of "
+                    f"{weight.shape[1]}×{weight.shape[2]}")
+
+
+# --------------------------------------------------------------------------- images
+@_picture(6, 6.3)
+def grid(figure, images: np.ndarray, title: str = "", columns: int | None = None) -> None:
+    """Images (N, C, H, W) beside and below each other."""
+    axes = figure.subplots()
+    axes.imshow(tile(images, columns))
+    _bare(axes, title)
+
+
+def film(frames: np.ndarray, path: str | Path, titles: Sequence[str], fps: float = 3) -> Path:
+    """Write a GIF: the grids of frames (E, N, C, H, W) under their titles; the last one stays."""
+    if missing := problem():
+        raise ImportError(missing)
+    import matplotlib
+    from matplotlib.animation import PillowWriter
+
+    with matplotlib.rc_context(STYLE):
+        figure = grid(frames[0], titles[0])
+        axes, writer = figure.axes[0], PillowWriter(fps=fps)
+        with writer.saving(figure, str(path), dpi=90):
+            for images, title in [*zip(frames, titles), *[(frames[-1], titles[-1])] * int(2 * fps)]:
+                axes.images[0].set_data(tile(images))
+                axes.set_title(title)
+                writer.grab_frame()
+    return Path(path)
+
+
+@_picture(9, 4.4)
+def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
+    """Originals and, below each, what the decoder made of its code: pairs of rows."""
+    n, columns = len(images), 12
+    rows = []
+    for start in range(0, n - n % columns or n, columns):
+        rows += [images[start:start + columns], again[start:start + columns]]
+    axes = figure.subplots()
+    axes.imshow(tile(np.concatenate(rows), min(columns, n)))
+    _bare(axes, "Test images (odd rows) and their reconstructions (even rows)")
+
+
+@_picture(6.6, 6.6)
+def plane(figure, decode: Callable[[np.ndarray], np.ndarray], side: int = 16,
+          extent: float = 2.5) -> None:
+    """The images that a plane of codes (latent 2) decodes to, -extent ... extent on both axes."""
+    line = np.linspace(-extent, extent, side, dtype=np.float32)
+    z1, z2 = np.meshgrid(line, line[::-1])               # z2 grows upward
+    sheet = tile(decode(np.stack([z1.ravel(), z2.ravel()], 1)), side, 0)
+    axes = figure.subplots()
+    half = extent + extent / (side - 1)                  # a code stands at its image's centre
+    axes.imshow(sheet, extent=(-half, half, -half, half))
+    axes.grid(False)
+    axes.set(title="What the codes $(z_1, z_2)$ decode to", xlabel="$z_1$, standard deviations",
+             ylabel="$z_2$, standard deviations")
+
+
+@_picture(6.8, 6)
+def scatter(figure, codes: np.ndarray, labels: np.ndarray,
+            classes: Sequence[str] | None = None) -> None:
+    """Where the test images lie: the first two coordinates of their codes, a colour a class."""
+    axes = figure.subplots()
+    for c in np.unique(labels):
+        chosen = labels == c
+        axes.scatter(*codes[chosen, :2].T, s=5, alpha=0.6, linewidths=0, color=TEN[c % 10],
+                     label=classes[c] if classes else str(c))
+    axes.set(title="Codes of the test images", xlabel=r"$\mu_1$", ylabel=r"$\mu_2$", aspect="equal")
+    axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), title="digit")

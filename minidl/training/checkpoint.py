@@ -1,0 +1,122 @@
+"""Checkpoints: one safetensors file, the arrays as tensors, all the rest as JSON in its header.
+
+The state of a run is a tree of dicts and lists. Its tensors become the file's tensors, named by
+their path (`model.conv1.weight`), and leave ``{"array": name}`` in the JSON. Nothing is pickled.
+The file is written beside its place, synced to the disk and renamed, so at any moment the name
+stands for a whole checkpoint: the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..device import to_host
+from ..tensor import Tensor
+
+FORMAT = "minidl-checkpoint-1"
+
+
+def problem() -> str | None:
+    """Why checkpoints cannot be written here, and what to install; None if they can."""
+    if importlib.util.find_spec("safetensors"):
+        return None
+    return "no checkpoints, they need safetensors: python -m pip install safetensors"
+
+
+def save(path: str | Path, state: dict[str, Any]) -> None:
+    """Write `state`, a tree of dicts, lists, tensors, arrays, numbers and strings, to `path`.
+
+    safetensors writes the memory as it lies, so a transposed or channels-last view is first copied
+    into C order. Raises ImportError without safetensors, OSError where nothing can be written, and
+    TypeError for anything else in the tree.
+    """
+    if missing := problem():
+        raise ImportError(missing)
+    from safetensors.numpy import save as to_bytes
+
+    arrays: dict[str, np.ndarray] = {}
+    rest = _take_arrays(state, "", arrays)
+    write_atomically(path, to_bytes(arrays, {"format": FORMAT, "state": json.dumps(rest)}))
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The tree that :func:`save` wrote, its tensors as NumPy arrays.
+
+    Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or foreign.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: there is no file {path}")
+    if missing := problem():
+        raise ImportError(missing)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"checkpoint: {path} is truncated, damaged or no safetensors file "
+                         f"({error})") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of minidl: "
+                         f'its header does not say "format": "{FORMAT}"')
+    try:
+        return _put_arrays(json.loads(header["state"]), arrays)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"checkpoint: the header of {path} is damaged ({error!r})") from error
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Put `content` at `path` so that a crash leaves the old file or the new one, never half."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    with contextlib.suppress(OSError):        # the rename itself; Windows opens no folders
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _take_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """`value` as JSON; what is an array goes into `arrays` under its path."""
+    if isinstance(value, Tensor):
+        value = to_host(value.data)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        arrays[name] = np.asarray(value, order="C")      # ascontiguousarray would make () a (1,)
+        return {"array": name}
+    if isinstance(value, dict):
+        return {str(key): _take_arrays(child, f"{name}.{key}" if name else str(key), arrays)
+                for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_take_arrays(child, f"{name}.{i}", arrays) for i, child in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"checkpoint: {name} is a {type(value).__name__}, which cannot be saved")
+
+
+def _put_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The reverse. JSON has only strings for keys: digits were integers (optimiser states)."""
+    if isinstance(value, dict):
+        if set(value) == {"array"}:
+            return arrays[value["array"]]
+        return {int(key) if key.isdecimal() else key: _put_arrays(child, arrays)
+                for key, child in value.items()}
+    if isinstance(value, list):
+        return [_put_arrays(child, arrays) for child in value]
+    return value

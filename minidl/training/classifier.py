@@ -1,0 +1,71 @@
+"""Training a classifier: the five steps of D0 §3.1.3.
+
+1. initialise weights and biases; 2. compute the features of the images; 3. let a loss judge them;
+4. change weights and biases by gradient descent; 5. repeat 2-4 until it converges.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import functional as F
+from ..device import to_host
+from ..tape import no_grad
+from ..tensor import Tensor
+
+
+class Classifier:
+    """One step of gradient descent on the cross entropy. Source: D0 §3.1.3, D0-CE."""
+
+    scale = "unit"       # pixels in [0, 1]
+    drop_last = False
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        # Step 1, the initial weights and biases, was done when the model was made.
+        self.model, self.optimizers = model, {"model": optimizer}
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """images (N, C, H, W) in [0, 1], labels (N,): the loss before the step, and accuracy."""
+        optimizer = self.optimizers["model"]
+        logits = self.model(images)                      # step 2: features, down to ten scores
+        loss = F.cross_entropy(logits, labels)           # step 3: the loss judges them
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()                                 # step 4: gradient descent
+        return {"loss": loss.detach(), "accuracy": _hits(logits, labels).mean()}
+        # Step 5, again until it converges, is the loop around this: Trainer.fit.
+
+    def evaluate(self, loader: Any) -> dict[str, float]:
+        """Mean cross entropy (nats) and accuracy over all images of `loader`."""
+        loss, right, images = 0.0, 0.0, 0
+        for logits, labels in scores(self.model, loader):
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            right += _hits(logits, labels).sum().item()
+            images += len(labels)
+        return {"loss": loss / images, "accuracy": right / images}
+
+
+def _hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """1.0 where the largest score is the true class's, else 0.0."""
+    return (logits.detach().argmax(1) == labels).float()
+
+
+def scores(model: Any, loader: Any) -> Any:
+    """(logits, labels), batch after batch, without gradients and in evaluation mode."""
+    model.eval()
+    device = next(iter(model.parameters())).device
+    for images, labels in loader:
+        with no_grad():
+            logits = model(images.to(device))
+        yield logits, labels.to(device)
+
+
+def probabilities(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
+    """p (N, K), each row summing to 1, and the true labels (N,), of all images of `loader`."""
+    rows, truth = [], []
+    for logits, labels in scores(model, loader):
+        rows.append(to_host(F.softmax(logits, 1).data))
+        truth.append(to_host(labels.data))
+    return np.concatenate(rows), np.concatenate(truth)

@@ -1,0 +1,127 @@
+"""From a run's config to all that it needs: data, model, procedure, loaders.
+
+Training, resuming, evaluating and sampling all start here, so a run folder says by itself what it
+is: config.json holds ``model, options, epochs, batch_size, lr, seed, data, quick``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .. import data
+from ..models import MODELS, Recipe
+from ..random import manual_seed
+from . import checkpoint
+from .classifier import Classifier
+from .gan import GAN
+from .loop import restore_model
+from .run import Run
+from .vae import VAE
+
+PROCEDURES = {"classifier": Classifier, "gan": GAN, "vae": VAE}
+
+# --quick: images to train on and to test on, epochs, and the largest batch.
+QUICK = {"classifier": (1600, 500, 2, 64), "gan": (192, 96, 2, 32), "vae": (512, 256, 2, 64)}
+
+
+def recipe_called(name: str) -> Recipe:
+    """The recipe of that name. Raises ValueError with the names there are."""
+    if name not in MODELS:
+        raise ValueError(f"model: there is no {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def config_for(name: str, *, epochs: int | None = None, batch_size: int | None = None,
+               lr: float | None = None, seed: int = 0, data: str | None = None,
+               quick: bool = False, **options: Any) -> dict[str, Any]:
+    """A run's config: the recipe's numbers unless given; `options` go to the model (`latent`)."""
+    recipe = recipe_called(name)
+    _, _, few, small = QUICK[recipe.kind] if quick else (0, 0, recipe.epochs, recipe.batch_size)
+    config = {"model": name, "options": options,
+              "epochs": few if epochs is None else epochs,
+              "batch_size": min(small, recipe.batch_size) if batch_size is None else batch_size,
+              "lr": recipe.lr if lr is None else lr, "seed": seed, "data": data, "quick": quick}
+    for key, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        if config[key] < least:
+            raise ValueError(f"{key.replace('_', '-')}: {config[key]} is too small, it must be at "
+                             f"least {least}")
+    if not 0 < config["lr"] < float("inf"):
+        raise ValueError(f"lr: {config['lr']} is no learning rate, it must be above 0")
+    return config
+
+
+@dataclass
+class Job:
+    """What a config stands for; data and model are made when first asked for."""
+
+    config: dict[str, Any]
+    device: str = "cpu"
+
+    @property
+    def recipe(self) -> Recipe:
+        return recipe_called(self.config["model"])
+
+    @cached_property
+    def splits(self) -> data.Splits:
+        """The data: MNIST, or what is in config["data"]; a few hundred images of it if quick."""
+        folder, quick = self.config["data"], self.config["quick"]
+        if self.recipe.image[0] == 3:
+            splits = data.cifar10(folder) if folder else data.synthetic_rgb()
+        else:
+            splits = data.mnist(folder)
+        train, test = splits.train, splits.test
+        if quick:
+            n_train, n_test, _, _ = QUICK[self.recipe.kind]
+            train, test = train.subset(slice(n_train)), test.subset(slice(n_test))
+        self._check_size(train.images.shape[1:], splits.name)
+        return data.Splits(train, test, splits.name, splits.notice)
+
+    def _check_size(self, shape: tuple[int, ...], name: str) -> None:
+        channels, height, width = shape
+        pad, shrink = self.recipe.pad, self.recipe.shrink
+        made = (channels, (height + 2 * pad) // shrink, (width + 2 * pad) // shrink)
+        if made != self.recipe.image:
+            raise ValueError(f"data: {self.recipe.name} takes images of {self.recipe.image} "
+                             f"(channels, height, width), {name} gives {made}")
+
+    @cached_property
+    def model(self) -> Any:
+        """The network with the first weights of the config's seed, on the device."""
+        options = dict(self.config["options"])
+        if self.recipe.kind == "classifier" and len(self.splits.classes) != 10:
+            options["classes"] = len(self.splits.classes)
+        manual_seed(self.config["seed"])
+        return self.recipe.build(**options).to(self.device)
+
+    @cached_property
+    def procedure(self) -> Any:
+        """The documents' training steps for this kind of model, with the recipe's optimisers."""
+        recipe, lr, model = self.recipe, self.config["lr"], self.model
+        players = [model.generator, model.discriminator] if recipe.kind == "gan" else [model]
+        optimizers = [recipe.optimizer(player.parameters(), lr) for player in players]
+        return PROCEDURES[recipe.kind](model, *optimizers)
+
+    def train_loader(self) -> data.DataLoader:
+        """Shuffled batches of the training set."""
+        return self._loader(self.splits.train, self.config["batch_size"], shuffle=True,
+                            drop_last=PROCEDURES[self.recipe.kind].drop_last)
+
+    def test_loader(self, n: int | None = None) -> data.DataLoader:
+        """The test set (its first `n` images), in order."""
+        return self._loader(self.splits.test.subset(slice(n)), 250)
+
+    def _loader(self, dataset: Any, batch_size: int, **more: Any) -> data.DataLoader:
+        recipe = self.recipe
+        return data.DataLoader(dataset, batch_size, seed=self.config["seed"],
+                               scale=PROCEDURES[recipe.kind].scale, pad=recipe.pad,
+                               shrink=recipe.shrink, **more)
+
+
+def trained(run: Run, device: str = "cpu") -> Job:
+    """The job of a run folder, its model with the checkpoint's weights, in evaluation mode."""
+    job = Job(run.config, device)
+    restore_model(job.model, checkpoint.load(run.checkpoint), job.recipe.name)
+    job.model.eval()
+    return job

@@ -1,0 +1,225 @@
+"""The loop around every training procedure: epochs, losses read now and then, log, checkpoints.
+
+A procedure (classifier.py, gan.py, vae.py) knows one step. It has
+
+* ``model``, and ``optimizers``, a dict of name -> optimiser;
+* ``step(images, labels)``, which trains on one batch and returns a dict of scalar tensors;
+* ``evaluate(loader)``, which returns a dict of numbers.
+
+A run that is killed at any moment and resumed gives the same numbers, bit for bit, as one that was
+not: a checkpoint holds weights, optimisers, the random generator's two integers and the place
+(epoch, step), and the order of the batches is a function of seed and epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import checks, random
+from ..device import to_host
+from ..ops import stack
+from ..tensor import Tensor
+from . import checkpoint
+from .progress import Progress, progress
+from .run import Run
+
+READ_EVERY = 10      # steps: reading a loss makes a GPU wait, so several are read together
+LOG_EVERY = 50       # steps between two lines of the log
+
+
+class NotFinite(ValueError):
+    """A loss or a weight became NaN or infinite: training stopped."""
+
+
+class Trainer:
+    """Trains `procedure` on the batches of `loader`; ``fit(epochs)`` runs.
+
+    test         a loader to evaluate on after every epoch
+    run          a folder for log and checkpoints; without it nothing is written
+    after_epoch  called as ``after_epoch(epoch)`` after each epoch, and with 0 before the first
+    device       where the batches go; move the model there before making its optimiser
+    save_every   seconds between checkpoints within an epoch; there is one after every epoch too
+    """
+
+    def __init__(self, procedure: Any, loader: Any, test: Any = None, *, run: Run | None = None,
+                 after_epoch: Callable[[int], None] | None = None, device: str = "cpu",
+                 save_every: float = 30.0, show: Progress | None = None) -> None:
+        self.procedure, self.loader, self.test, self.run = procedure, loader, test, run
+        self.after_epoch, self.device, self.save_every = after_epoch, device, save_every
+        self.show = show or progress()
+        self.epoch = self.step = 0          # whole epochs done; steps done in the next one
+        self.history: list[dict[str, float]] = run.records("epoch") if run else []
+        self._new_epoch()
+
+    def _new_epoch(self) -> None:
+        self.sums: dict[str, float] = {}    # of each loss, over the images of this epoch so far
+        self.images = 0
+        self.unread: list[tuple[int, dict[str, Tensor]]] = []
+
+    # ------------------------------------------------------------------ the loop
+    def fit(self, epochs: int) -> list[dict[str, float]]:
+        """Train until `epochs` epochs are done in all; the epochs' records.
+
+        Raises :class:`NotFinite` when a loss is no number (the last good checkpoint stays), and
+        KeyboardInterrupt, after a checkpoint, when Ctrl-C asks to stop.
+        """
+        self.total = epochs * len(self.loader)
+        with self.show, _interruptible() as self.stop:
+            self.show.start(self.epoch * len(self.loader) + self.step, self.total,
+                            self.loader.batch_size)
+            if self.run and checkpoint.problem():
+                self.show.line(f"note: {checkpoint.problem()}")
+            if self.epoch == self.step == 0:
+                self._pictures()
+                self.save()                 # a kill from here on can be resumed
+            self.saved = time.monotonic()
+            while self.epoch < epochs:
+                self._one_epoch(epochs)
+        return self.history
+
+    def _one_epoch(self, epochs: int) -> None:
+        self.procedure.model.train()
+        self.loader.set_epoch(self.epoch, self.step)
+        where = f"epoch {self.epoch + 1}/{epochs}"
+        for images, labels in self.loader:
+            images, labels = images.to(self.device), labels.to(self.device)
+            losses = self.procedure.step(images, labels)
+            self.step += 1
+            self.unread.append((len(images), losses))
+            if self.stop or self.step % READ_EVERY == 0:
+                latest = self._read()
+                self.show.update(self.epoch * len(self.loader) + self.step, where, latest)
+                if self.run and self.step % LOG_EVERY == 0:
+                    self.run.log("step", epoch=self.epoch + 1, step=self.step, **latest)
+                self._save_if_due()
+        self._read()
+        self._end_epoch(where)
+
+    def _end_epoch(self, where: str) -> None:
+        values = {name: total / self.images for name, total in self.sums.items()}
+        if self.test is not None:
+            self.procedure.model.eval()
+            tested = self.procedure.evaluate(self.test)
+            values.update({f"test_{name}": value for name, value in tested.items()})
+        self._require_finite(values)
+        self.epoch, self.step = self.epoch + 1, 0
+        self._new_epoch()
+        self.history.append({"epoch": self.epoch, **values})
+        if self.run:
+            self.run.log("epoch", **self.history[-1])
+        self.show.line(f"{where}  " + "  ".join(
+            f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items()))
+        self._pictures()
+        self.save()                # last: a kill before this line repeats what was half done
+        if self.stop:
+            raise KeyboardInterrupt
+
+    def _pictures(self) -> None:
+        if self.after_epoch:
+            self.procedure.model.eval()
+            self.after_epoch(self.epoch)
+
+    # ------------------------------------------------------------------ losses
+    def _read(self) -> dict[str, float]:
+        """Take over the losses of the last steps in one transfer; the latest of them."""
+        steps, self.unread = self.unread, []
+        if not steps:
+            return {}
+        names = list(steps[0][1])
+        table = to_host(stack([value for _, losses in steps for value in losses.values()]).data)
+        first = self.step - len(steps) + 1
+        checks.raise_pending(self.step)
+        for i, row in enumerate(table.reshape(len(steps), len(names)).tolist()):
+            latest = dict(zip(names, row))
+            self._require_finite(latest, first + i)
+            self.images += steps[i][0]
+            for name, value in latest.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value * steps[i][0]
+        return latest
+
+    def _require_finite(self, values: dict[str, float], step: int | None = None) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                where = f"epoch {self.epoch + 1}" + (f", step {step}" if step else "")
+                raise NotFinite(f"training stopped: the {name.replace('_', ' ')} became {value} "
+                                f"at {where}{self._last_good()}")
+
+    def _last_good(self) -> str:
+        if not self.run or not self.run.checkpoint.is_file():
+            return ""
+        return f"; the last good checkpoint is {self.run.checkpoint}"
+
+    # ------------------------------------------------------------------ checkpoints
+    def _save_if_due(self) -> None:
+        if self.stop:
+            self.save()
+            raise KeyboardInterrupt
+        if time.monotonic() - self.saved >= self.save_every:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
+        if self.run is None or checkpoint.problem():
+            return
+        weights = self.procedure.model.state_dict()
+        for name, value in weights.items():
+            if not np.isfinite(to_host(value.data)).all():
+                raise NotFinite(f"training stopped: {name} is not finite after epoch "
+                                f"{self.epoch + 1}, step {self.step}{self._last_good()}")
+        checkpoint.save(self.run.checkpoint, {
+            "model_name": self.run.config["model"],
+            "epoch": self.epoch, "step": self.step,
+            "sums": self.sums, "images": self.images,
+            "random": random.default_generator().get_state(),
+            "model": weights,
+            "optimizers": {k: o.state_dict() for k, o in self.procedure.optimizers.items()}})
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Go back to the run's checkpoint. Raises ValueError if it is another model's."""
+        state = checkpoint.load(self.run.checkpoint)
+        restore_model(self.procedure.model, state, self.run.config["model"])
+        for name, optimizer in self.procedure.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        random.default_generator().set_state(state["random"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self._new_epoch()
+        self.sums, self.images = state["sums"], state["images"]
+        self.run.forget_after(self.epoch, self.step)
+        self.history = self.run.records("epoch")
+
+
+def restore_model(model: Any, state: dict[str, Any], name: str) -> None:
+    """Put a checkpoint's weights into `model`, which must be the one called `name`."""
+    if state.get("model_name") != name:
+        raise ValueError(f"checkpoint: it holds the model {state.get('model_name')!r}, "
+                         f"{name!r} is needed")
+    model.load_state_dict(state["model"])
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list]:
+    """A list that Ctrl-C fills, so that a step is finished first; the second Ctrl-C is at once."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

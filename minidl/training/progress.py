@@ -1,0 +1,86 @@
+"""What one sees while a network trains: a bar where the terminal can show one, else plain lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """Plain lines, ASCII only: one every few seconds. :func:`progress` chooses between the two."""
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        self.seconds, self.printed = seconds, time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        pass
+
+    def start(self, done: int, total: int, images_per_step: int) -> None:
+        """Steps done so far (more than 0 in a resumed run), and all steps of the run."""
+        self.first, self.total, self.images = done, total, images_per_step
+        self.began = time.monotonic()
+
+    def update(self, done: int, where: str, values: dict[str, float]) -> None:
+        """`done` steps are done; `where` is "epoch 1/5", `values` the latest losses."""
+        if time.monotonic() - self.printed >= self.seconds:
+            self.printed = time.monotonic()
+            self.line(f"{where}  step {done}/{self.total}  {values_text(values)}  "
+                      f"{self.speed(done)}")
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        print(text, flush=True)
+
+    def speed(self, done: int) -> str:
+        """Images a second and the time left, at the mean speed so far."""
+        rate = (done - self.first) / max(time.monotonic() - self.began, 1e-9)
+        if not rate:
+            return ""
+        minutes, seconds = divmod(round((self.total - done) / rate), 60)
+        return f"{rate * self.images:,.0f} images/s  {minutes}:{seconds:02d} left"
+
+
+class BarProgress(Progress):
+    """The same as a bar, drawn by rich."""
+
+    def __enter__(self) -> BarProgress:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+        self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=None),
+                       TextColumn("{task.percentage:>3.0f}%"),
+                       TextColumn("[blue]{task.fields[values]}[/]  {task.fields[speed]}"),
+                       expand=True)
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.bar.stop()
+
+    def start(self, done: int, total: int, images_per_step: int) -> None:
+        super().start(done, total, images_per_step)
+        self.task = self.bar.add_task("", total=total, completed=done, values="", speed="")
+
+    def update(self, done: int, where: str, values: dict[str, float]) -> None:
+        self.bar.update(self.task, completed=done, description=where,
+                        values=values_text(values), speed=self.speed(done))
+
+    def line(self, text: str) -> None:
+        self.bar.console.print(text, highlight=False, markup=False)
+
+
+def progress() -> Progress:
+    """A bar if standard output is a terminal that can draw it and rich is installed."""
+    try:
+        "━".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        import rich.progress  # noqa: F401
+    except (ImportError, UnicodeEncodeError, LookupError):
+        return Progress()
+    return BarProgress() if sys.stdout.isatty() else Progress()
+
+
+def values_text(values: dict[str, float]) -> str:
+    """``loss 0.123  accuracy 0.987``"""
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())

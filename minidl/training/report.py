@@ -1,0 +1,109 @@
+"""What a run leaves to look at: its pictures, and the numbers that judge it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import metrics, plots
+from ..data import DataLoader
+from . import gan, vae
+from .checkpoint import write_atomically
+from .classifier import probabilities
+from .job import Job
+from .run import Run
+
+
+def samples(job: Job, n: int, seed: int = 0) -> np.ndarray:
+    """`n` new images (n, C, H, W) in [0, 1] of a job's GAN or VAE."""
+    if job.recipe.kind == "classifier":
+        raise ValueError(f"sample: {job.recipe.name} is a classifier, it makes no images; give the "
+                         "run of a GAN or a VAE")
+    return {"gan": gan.samples, "vae": vae.samples}[job.recipe.kind](job.model, n, seed)
+
+
+def after_epoch(run: Run, job: Job, epoch: int) -> None:
+    """For a Trainer: what a GAN or VAE makes of the same noise after each epoch (0: before)."""
+    if job.recipe.kind == "classifier":
+        return
+    path, now = run.folder / "samples.npy", np.round(255 * samples(job, 64)).astype(np.uint8)
+    frames = np.concatenate([np.load(path)[:epoch] if epoch else now[None][:0], now[None]])
+    content = io.BytesIO()
+    np.save(content, frames)                 # all epochs so far: the film is made of them
+    write_atomically(path, content.getvalue())
+    if not plots.problem():
+        (run.folder / "samples").mkdir(exist_ok=True)
+        plots.grid(now / np.float32(255), _title(job, epoch)).savefig(
+            run.folder / "samples" / f"epoch-{epoch:03d}.png")
+
+
+def _title(job: Job, epoch: int) -> str:
+    return f"{job.recipe.name}, " + (f"epoch {epoch}" if epoch else "before training")
+
+
+def pictures(run: Run, job: Job) -> list[Path]:
+    """Draw all pictures of a finished run into its folder. Needs matplotlib."""
+    make = {"classifier": _classifier, "gan": _gan, "vae": _vae}[job.recipe.kind]
+    paths = []
+    for name, figure in make(run, job).items():
+        paths.append(run.folder / f"{name}.png")
+        figure.savefig(paths[-1])
+    if job.recipe.kind != "classifier":
+        frames = np.load(run.folder / "samples.npy") / np.float32(255)
+        titles = [_title(job, epoch) for epoch in range(len(frames))]
+        paths.append(plots.film(frames, run.folder / "samples.gif", titles))
+    return paths
+
+
+def _classifier(run: Run, job: Job) -> dict[str, Any]:
+    p, labels = probabilities(job.model, job.test_loader())
+    classes = job.splits.classes
+    matrix = metrics.confusion_matrix(labels, p.argmax(1), range(len(classes)))
+    images = np.concatenate([batch.numpy() for batch, _ in job.test_loader()])
+    first = next(weight for weight in job.model.parameters() if weight.ndim == 4)
+    return {"curves": plots.curves(run.records("epoch")),
+            "confusion": plots.confusion(matrix, classes),
+            "worst": plots.worst(images, p, labels, classes),
+            "kernels": plots.kernels(first.numpy())}
+
+
+def _gan(run: Run, job: Job) -> dict[str, Any]:
+    return {"curves": plots.gan_curves(run.records("step") or run.records("epoch"))}
+
+
+def _vae(run: Run, job: Job) -> dict[str, Any]:
+    mu, labels = vae.encoded(job.model, job.test_loader(2000))
+    images = np.concatenate([batch.numpy() for batch, _ in job.test_loader(60)])
+    again = vae.decoded(job.model, mu[:len(images)])
+    figures = {"curves": plots.vae_curves(run.records("epoch")),
+               "reconstructions": plots.reconstructions(images, again),
+               "samples": plots.grid(samples(job, 64), "Samples from the prior, z ~ N(0, I)")}
+    if job.model.latent == 2:
+        figures["plane"] = plots.plane(lambda z: vae.decoded(job.model, z))
+        figures["codes"] = plots.scatter(mu, labels, job.splits.classes)
+    return figures
+
+
+def judged(images: np.ndarray, judge: Job) -> dict[str, Any]:
+    """What a trained classifier of 28x28 digits takes generated images (n, 1, H, W) for.
+
+    The share of each class among them, and the mean of the largest probability (confidence).
+    Images of other sizes are brought back: 16x16 doubled, then the border of 2 pixels cut off.
+    """
+    if judge.recipe.kind != "classifier":
+        raise ValueError(f"judge: {judge.recipe.name} is no classifier; give the run of one")
+    size = images.shape[1:]
+    if size[1:] == (16, 16):
+        images = images.repeat(2, 2).repeat(2, 3)
+    if images.shape[2:] == (32, 32):
+        images = images[:, :, 2:-2, 2:-2]
+    if images.shape[1:] != judge.recipe.image:
+        raise ValueError(f"judge: {judge.recipe.name} takes images of {judge.recipe.image}, "
+                         f"the samples are {size}")
+    p, _ = probabilities(judge.model, DataLoader((images, np.zeros(len(images), np.int64)), 250))
+    called = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
+    return {"confidence": float(p.max(1).mean()),
+            "shares": dict(zip(judge.splits.classes, called.tolist()))}
