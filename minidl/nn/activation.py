@@ -8,25 +8,17 @@ from .module import Module
 
 
 class _Activation(Module):
-    """An elementwise function with a few numbers for arguments."""
+    """A function of each element; PyTorch's ``inplace`` is refused."""
 
-    def __init__(self, inplace: bool = False, **arguments):
+    def __init__(self, inplace: bool = False):
         super().__init__()
         if inplace:
             raise ValueError(f"{type(self).__name__}: inplace=True is not offered; the result is a "
                              "new tensor")
-        self.__dict__.update(arguments)
-        self._arguments = tuple(arguments)
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._arguments)
 
 
 class ReLU(_Activation):
     """max(0, x). Source: D2-RELU."""
-
-    def __init__(self, inplace: bool = False):
-        super().__init__(inplace)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input)
@@ -37,7 +29,8 @@ class LeakyReLU(_Activation):
     D1's, is 0.3. Source: D0-LRELU."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
-        super().__init__(inplace, negative_slope=negative_slope)
+        super().__init__(inplace)
+        self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:
         return F.leaky_relu(input, self.negative_slope)
@@ -47,61 +40,66 @@ class ELU(_Activation):
     """x where x > 0, else alpha (e^x - 1)."""
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
-        super().__init__(inplace, alpha=alpha)
+        super().__init__(inplace)
+        self.alpha = alpha
 
     def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha)
 
 
-class GELU(_Activation):
+class GELU(Module):
     """x Phi(x), Phi the normal distribution function; `approximate` "none" or "tanh"."""
 
     def __init__(self, approximate: str = "none"):
-        super().__init__(approximate=approximate)
+        super().__init__()
+        self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:
         return F.gelu(input, self.approximate)
 
 
-class Softplus(_Activation):
+class Softplus(Module):
     """log(1 + e^{beta x}) / beta."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
-        super().__init__(beta=beta, threshold=threshold)
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softplus(input, self.beta, self.threshold)
 
 
-class Sigmoid(_Activation):
+class Sigmoid(Module):
     """1 / (1 + e^-x). Source: D0-SIGMOID."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.sigmoid(input)
 
 
-class Tanh(_Activation):
+class Tanh(Module):
     """tanh x. Source: D0-TANH."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.tanh(input)
 
 
-class Softmax(_Activation):
+class Softmax(Module):
     """e^{x_i} / sum_k e^{x_k} along `dim`, which must be given. Source: D1-SOFTMAX."""
 
     def __init__(self, dim: int):
-        super().__init__(dim=dim)
+        super().__init__()
+        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)
 
 
-class LogSoftmax(_Activation):
+class LogSoftmax(Module):
     """log softmax along `dim`, which must be given. Source: D1-SOFTMAX."""
 
     def __init__(self, dim: int):
-        super().__init__(dim=dim)
+        super().__init__()
+        self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
         return F.log_softmax(input, self.dim)

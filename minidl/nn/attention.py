@@ -99,7 +99,3 @@ class MultiheadAttention(Module):
         # Three projections, then scores and mixture, as for self-attention: T = S.
         T = input.shape[0] if input.ndim == 2 or not self.batch_first else input.shape[1]
         return input.numel() * (3 * self.embed_dim + 2 * T)
-
-    def extra_repr(self) -> str:
-        return (f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, "
-                f"batch_first={self.batch_first}")

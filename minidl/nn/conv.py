@@ -26,11 +26,11 @@ class _Conv(Module):
                 raise ValueError(f"{name}: {what}={channels} does not divide into groups={groups}")
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
-        self.stride, self.dilation = (self._sizes("stride", stride, 1),
-                                      self._sizes("dilation", dilation, 1))
+        self.stride = self._sizes("stride", stride, 1)
         self.padding = padding if isinstance(padding, str) else self._sizes("padding", padding, 0)
+        self.dilation, self.groups = self._sizes("dilation", dilation, 1), groups
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = empty(across[0], across[1] // groups, *self.kernel_size)
         self.register_parameter("bias", empty(out_channels) if bias else None)
@@ -51,15 +51,6 @@ class _Conv(Module):
         # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
         pixels = input if self.transposed else output
         return pixels.numel() // self.weight.shape[0] * self.weight.numel()
-
-    def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        usual = {"stride": (1,) * self.axes, "padding": (0,) * self.axes,
-                 "output_padding": (0,) * self.axes, "dilation": (1,) * self.axes, "groups": 1}
-        for name, default in usual.items():
-            if getattr(self, name, default) != default:
-                text += f", {name}={getattr(self, name)!r}"
-        return text + ("" if self.bias is not None else ", bias=False")
 
 
 class Conv2d(_Conv):

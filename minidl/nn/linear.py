@@ -21,6 +21,9 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__()
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if value < 1:
+                raise ValueError(f"Linear: {name} must be at least 1, got {value}")
         self.in_features, self.out_features = in_features, out_features
         self.weight = empty(out_features, in_features)
         self.register_parameter("bias", empty(out_features) if bias else None)
@@ -35,10 +38,6 @@ class Linear(Module):
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
         return output.numel() * self.in_features
-
-    def extra_repr(self) -> str:
-        return (f"in_features={self.in_features}, out_features={self.out_features}, "
-                f"bias={self.bias is not None}")
 
 
 class Embedding(Module):
@@ -56,6 +55,3 @@ class Embedding(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(input, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"

@@ -236,17 +236,14 @@ class Module:
     def to(self, *args, dtype=None, device=None) -> Module:
         """Convert parameters and buffers in place (optimisers follow): ``to("cuda")``,
         ``to(minidl.float64)``, ``to(tensor)``. A dtype changes float tensors only."""
-        for a in args:
-            if isinstance(a, Tensor):
-                dtype, device = a.dtype, a.device
-            elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
-                device = a
-            else:
-                dtype = a
-        if dtype is not None and np.dtype(dtype).kind != "f":
-            raise TypeError(f"{type(self).__name__}.to: dtype must be a float, got {dtype}")
+        kind = Tensor(0.0).to(*args, dtype=dtype, device=device).dtype
+        if kind.kind != "f":
+            raise TypeError(f"{type(self).__name__}.to: dtype must be a float, got {kind}")
         for tensor in (*self.parameters(), *self.buffers()):
-            convert_(tensor, dtype, device)
+            new = tensor.detach().to(*args, dtype=dtype, device=device)
+            if not tensor.is_floating_point():
+                new = tensor.detach().to(device=new.device)
+            _replace(tensor, new)
         return self
 
     def float(self) -> Module:
@@ -304,8 +301,14 @@ class Module:
         return 0
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of the layer's repr."""
-        return ""
+        """What stands between the brackets of the repr: the attributes that are plain values, and
+        the parameters that were left out."""
+        plain = [(name, value) for name, value in vars(self).items()
+                 if isinstance(value, (int, float, str, tuple)) and name[0] != "_"]
+        absent = [(name, None) for name, kind in self._kinds.items()
+                  if kind == PARAMETER and self.__dict__[name] is None]
+        return ", ".join(f"{name}={value!r}" for name, value in plain + absent
+                         if name != "training")
 
     def __repr__(self):
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._own(CHILD)]
@@ -315,13 +318,10 @@ class Module:
         return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
 
 
-def convert_(tensor: Tensor, dtype=None, device=None) -> None:
-    """Give a leaf, and its gradient, another dtype or device without making a new tensor of it."""
-    array = tensor.data if device is None else _device.move(tensor.data, device)
-    if dtype is not None and array.dtype.kind == "f":
-        array = array.astype(dtype, copy=False)
-    if array is not tensor.data:
-        tensor.data = array
+def _replace(tensor: Tensor, new: Tensor) -> None:
+    """Give a leaf another array, of another dtype or device, and its gradient the same."""
+    if new.data is not tensor.data:
+        grad, tensor.data = tensor.grad, new.data
         tensor._counter = [tensor._version + 1]        # a graph that saved it must notice
-        if tensor._grad is not None:
-            convert_(tensor._grad, dtype, device)
+        if grad is not None:
+            tensor.grad = grad.detach().to(new)

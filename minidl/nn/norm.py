@@ -50,10 +50,6 @@ class _BatchNorm(_Norm):
             self.num_batches_tracked.add_(1)
         return y
 
-    def extra_repr(self) -> str:
-        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-                f"affine={self.affine}, track_running_stats={self.track_running_stats}")
-
 
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N,C) or (N,C,L): see :class:`BatchNorm2d`. Source: D1-BN."""
@@ -87,10 +83,6 @@ class LayerNorm(_Norm):
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
-    def extra_repr(self) -> str:
-        return (f"{self.normalized_shape}, eps={self.eps}, "
-                f"elementwise_affine={self.elementwise_affine}")
-
 
 class GroupNorm(_Norm):
     """Standardised over each of `num_groups` groups of the channels of (N,C,...), then weight and
@@ -105,6 +97,3 @@ class GroupNorm(_Norm):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"

@@ -22,10 +22,6 @@ class MaxPool2d(Module):
         return F.max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation,
                             self.ceil_mode, self.return_indices)
 
-    def extra_repr(self) -> str:
-        return (f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-                f"dilation={self.dilation}, ceil_mode={self.ceil_mode}")
-
 
 class AvgPool2d(Module):
     """The mean of each window: (N,C,H,W) -> (N,C,OH,OW). Source: D0-AVGPOOL."""
@@ -44,9 +40,6 @@ class AvgPool2d(Module):
         return F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
                             self.count_include_pad)
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
 
 class AdaptiveAvgPool2d(Module):
     """The mean of each channel, "global average pooling": (N,C,H,W) -> (N,C,1,1). Of PyTorch's
@@ -60,6 +53,3 @@ class AdaptiveAvgPool2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return input.mean((-2, -1), keepdim=True)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"

@@ -27,9 +27,6 @@ class Flatten(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.flatten(input, self.start_dim, self.end_dim)
 
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
 
 class Unflatten(Module):
     """Axis `dim` made several: ``Unflatten(1, (512, 4, 4))``; one length may be -1."""
@@ -43,9 +40,6 @@ class Unflatten(Module):
             raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
         dim = self.dim % input.ndim
         return F.reshape(input, *input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1:])
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Upsample(Module):
@@ -63,10 +57,6 @@ class Upsample(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.interpolate(input, self.size, self.scale_factor, self.mode)
 
-    def extra_repr(self) -> str:
-        what = "scale_factor" if self.size is None else "size"
-        return f"{what}={getattr(self, what)}, mode={self.mode!r}"
-
 
 class PixelShuffle(Module):
     """(N, C r^2, H, W) -> (N, C, H r, W r), r = `upscale_factor`: channels become pixels. Shi et
@@ -78,6 +68,3 @@ class PixelShuffle(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pixel_shuffle(input, self.upscale_factor)
-
-    def extra_repr(self) -> str:
-        return f"upscale_factor={self.upscale_factor}"

@@ -1,0 +1,294 @@
+"""Update rules against formulas.py and PyTorch's recorded paths; what is skipped; clipping."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import formulas, nn, optim
+
+FIXTURES = Path(__file__).parent / "fixtures"
+sys.path.insert(0, str(FIXTURES))
+
+from make_nn_optim import LR_STEPS, OPTIMISERS, SCHEDULES, STEPS, gradient, numbers  # noqa: E402
+
+RECORD = json.loads((FIXTURES / "nn_optim.json").read_text(encoding="utf-8"))
+ALL = [(optim.SGD, {"lr": 0.1}), (optim.SGD, {"lr": 0.1, "momentum": 0.9}), (optim.RMSprop, {}),
+       (optim.Adam, {}), (optim.AdamW, {}), (optim.Adagrad, {})]
+
+
+def parameter(start: float = 1.0, shape=(2, 3), dtype=np.float64) -> nn.Parameter:
+    return nn.Parameter(numbers(shape, start).astype(dtype))
+
+
+def walk(optimiser, parameters, steps, first=0):
+    """Take steps along the recorded gradients; the parameters after each."""
+    path = []
+    for step in range(first, first + steps):
+        for p in parameters:
+            p.grad = minidl.tensor(gradient(p.numpy(), step).astype(p.dtype))
+        optimiser.step()
+        path.append([p.numpy().copy() for p in parameters])
+    return path
+
+
+# --------------------------------------------------------------------------- rules
+@pytest.mark.parametrize("case", range(len(OPTIMISERS)), ids=lambda i: f"{i}-{OPTIMISERS[i][0]}")
+def test_path_equals_pytorch(case):
+    (name, kwargs), p = OPTIMISERS[case], parameter()
+    path = walk(getattr(optim, name)([p], **kwargs), [p], STEPS)
+    np.testing.assert_allclose([step[0] for step in path], RECORD["optimisers"][case], rtol=1e-12)
+
+
+def test_one_step_equals_the_formulas():
+    """D0-SGD, D1-RMSPROP, D0-ADAM, from any state."""
+    p, g, a, b = (numbers((2, 3), k) for k in range(4))
+    a, b = a**2, b**2
+    def ours(rule, *args):
+        arrays = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
+        rule(*arrays)
+        return arrays
+    q, _, m = ours(optim._sgd_momentum, p, g, a, 0.1, 0.9, 1.0, False)[:3]
+    np.testing.assert_allclose([q, m], formulas.sgd(p, g, a, 0.1, 0.9), rtol=1e-12)
+    np.testing.assert_allclose(ours(optim._sgd, p, g, 0.1)[0],
+                               formulas.sgd(p, g, np.zeros_like(p), 0.1)[0], rtol=1e-12)
+    q, _, v = ours(optim._rmsprop, p, g, b, 2e-4, 0.5, 1e-7)[:3]
+    np.testing.assert_allclose([q, v], formulas.rmsprop(p, g, b), rtol=1e-12)
+    q, _, m, v = ours(optim._adam, p, g, a, b, 3, 1e-3, 0.9, 0.999, 1e-8)[:4]
+    np.testing.assert_allclose([q, m, v], formulas.adam(p, g, a, b, 3), rtol=1e-12)
+
+
+def test_rho_is_alpha():
+    p, q = parameter(), parameter()
+    walk(optim.RMSprop([p], 2e-4, 0.5, 1e-7), [p], 3)
+    walk(optim.RMSprop([q], 2e-4, rho=0.5, eps=1e-7), [q], 3)
+    np.testing.assert_array_equal(p.numpy(), q.numpy())
+    with pytest.raises(ValueError, match="alpha=0.9 and rho=0.5 are the same number"):
+        optim.RMSprop([p], alpha=0.9, rho=0.5)
+
+
+@pytest.mark.parametrize("make, options", ALL)
+def test_float32_stays_and_arrays_are_changed_in_place(make, options):
+    p = parameter(dtype=np.float32)
+    array = p.data
+    opt = make([p], **options)
+    walk(opt, [p], 2)
+    assert p.data is array and p.dtype == np.float32
+    assert all(v.dtype == np.float32 for v in opt.state[p].values() if isinstance(v, np.ndarray))
+
+
+@pytest.mark.parametrize("make, options", ALL)
+def test_learns(make, options):
+    """A line through points."""
+    x = minidl.tensor(np.linspace(-1, 1, 20, dtype="f")[:, None])
+    layer = nn.Linear(1, 1)
+    opt = make(layer.parameters(), **{**options, "lr": 0.2})
+    for _ in range(200):
+        opt.zero_grad()
+        loss = ((layer(x) - (2 * x + 1)) ** 2).mean()
+        loss.backward()
+        opt.step()
+    assert loss.item() < 1e-2
+
+
+# --------------------------------------------------------------------------- what is skipped
+@pytest.mark.parametrize("make, options", ALL)
+def test_frozen_and_gradientless_parameters_are_left_out_exactly(make, options):
+    """A parameter left out for two steps is as if those steps had never been."""
+    p, frozen, alone = parameter(1), parameter(2), parameter(2)
+    opt = make([p, frozen], **{**options, "weight_decay": 0.1})
+    single = make([alone], **{**options, "weight_decay": 0.1})
+    walk(opt, [p, frozen], 1), walk(single, [alone], 1)
+    before = frozen.numpy().copy()
+    frozen.requires_grad_(False)                        # frozen, with an old gradient still there
+    walk(opt, [p], 1)
+    frozen.requires_grad_(True)
+    frozen.grad = None                                  # no gradient
+    walk(opt, [p], 1)
+    np.testing.assert_array_equal(frozen.numpy(), before)
+    walk(opt, [frozen], 1, first=1), walk(single, [alone], 1, first=1)
+    np.testing.assert_array_equal(frozen.numpy(), alone.numpy())
+    assert opt.state[frozen]["step"] == 2
+
+
+def test_a_stale_graph_is_noticed():
+    layer, x = nn.Linear(2, 2), minidl.randn(3, 2).requires_grad_()
+    y = layer(x).sum()
+    layer.weight.grad = minidl.ones(2, 2)
+    optim.SGD(layer.parameters(), lr=0.1).step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_tied_weights_move_once():
+    p = parameter()
+    net = nn.Module()
+    net.a, net.b = p, p
+    opt = optim.SGD(net.parameters(), lr=1.0)
+    p.grad = minidl.ones(2, 3, dtype=p.dtype)
+    before = p.numpy().copy()
+    opt.step()
+    np.testing.assert_array_equal(p.numpy(), before - 1)
+
+
+def test_zero_grad_and_closure():
+    p = parameter(dtype=np.float32)
+    opt = optim.SGD([p], lr=0.1)
+    def closure():
+        opt.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+    first = opt.step(closure).item()
+    assert opt.step(closure).item() < first
+    kept = p.grad
+    opt.zero_grad(set_to_none=False)
+    assert not p.grad.numpy().any() and np.shares_memory(p.grad.data, kept.data)
+    opt.zero_grad()
+    assert p.grad is None
+
+
+# --------------------------------------------------------------------------- groups and state
+def test_groups_have_their_own_options():
+    p, q, r = parameter(1), parameter(2), parameter(3)
+    opt = optim.SGD([{"params": [p]}, {"params": q, "lr": 1.0}], lr=0.1)
+    opt.add_param_group({"params": [r], "momentum": 0.5})
+    assert [g["lr"] for g in opt.param_groups] == [0.1, 1.0, 0.1]
+    before = [t.numpy().copy() for t in (p, q, r)]
+    for t in (p, q, r):
+        t.grad = minidl.ones(2, 3, dtype=t.dtype)
+    opt.step()
+    for t, old, lr in zip((p, q, r), before, (0.1, 1.0, 0.1)):
+        np.testing.assert_allclose(t.numpy(), old - lr)
+    assert "momentum=0.5" in repr(opt)
+
+
+@pytest.mark.parametrize("make, options", ALL)
+def test_a_run_continues_from_its_state(make, options):
+    """Through JSON's string keys too; the saved arrays are copies."""
+    p, q = parameter(1), parameter(2)
+    opt = make([p, q], **options)
+    walk(opt, [p, q], 2)
+    saved = opt.state_dict()
+    saved["state"] = {str(k): v for k, v in saved["state"].items()}
+    kept = copy.deepcopy(saved)
+    twins = nn.Parameter(p.numpy().copy()), nn.Parameter(q.numpy().copy())
+    path = walk(opt, [p, q], 2, first=2)
+    resumed = make(twins, lr=9.0)
+    resumed.load_state_dict(saved)
+    again = walk(resumed, twins, 2, first=2)
+    np.testing.assert_array_equal(path, again)
+    np.testing.assert_equal(saved, kept)
+
+
+def test_state_that_does_not_fit_changes_nothing():
+    p, q = parameter(1), parameter(2)
+    opt = optim.Adam([p, q])
+    walk(opt, [p, q], 1)
+    good = opt.state_dict()
+    with pytest.raises(ValueError, match=r"groups of \[2\] parameters given, this .* has \[1\]"):
+        optim.Adam([p]).load_state_dict(good)
+    bad = copy.deepcopy(good)
+    bad["state"][1]["exp_avg"] = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"exp_avg of parameter 1 has shape \(3, 2\)"):
+        opt.load_state_dict(bad)
+    bad["state"] = {5: {}}
+    with pytest.raises(ValueError, match="state of parameter 5, this optimiser has 2"):
+        opt.load_state_dict(bad)
+    np.testing.assert_equal(opt.state_dict(), good)
+
+
+@pytest.mark.parametrize("make, error, message", [
+    (lambda p: optim.SGD([]), ValueError, "SGD: params is empty"),
+    (lambda p: optim.SGD([p, p]), ValueError, r"SGD: a parameter of shape \(2, 3\) is given twice"),
+    (lambda p: optim.SGD([p * 2]), TypeError, "SGD: params must be leaf tensors, got tensor of"),
+    (lambda p: optim.SGD([p.numpy()]), TypeError, "must be leaf tensors, got ndarray"),
+    (lambda p: optim.Adam([p], lr=-1), ValueError, "Adam: lr must be at least 0 and below inf"),
+    (lambda p: optim.Adam([p], lr=math.nan), ValueError, "Adam: lr must be"),
+    (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "betas must be at least 0 and below"),
+    (lambda p: optim.Adam([{"params": p, "eps": -1}]), ValueError, "eps must be at least 0"),
+    (lambda p: optim.SGD([p], nesterov=True), ValueError, "nesterov needs a momentum"),
+    (lambda p: optim.Adam([p], amsgrad=True), TypeError, "amsgrad"),
+    (lambda p: optim.Optimizer([p]).step(), NotImplementedError, "define _update"),
+    (lambda p: optim.StepLR(optim.SGD([p]), 0), ValueError, "step_size must be at least 1"),
+    (lambda p: optim.CosineAnnealingLR(optim.SGD([p]), 0), ValueError, "T_max must be at least 1"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1), ValueError, "give total_steps, or epochs"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 3), ValueError, "the peak at pct_start=0.3 of"),
+])
+def test_wrong_arguments_are_named(make, error, message):
+    p = parameter()
+    p.grad = minidl.ones(2, 3, dtype=p.dtype)
+    with pytest.raises(error, match=message):
+        make(p)
+
+
+# --------------------------------------------------------------------------- clipping
+def test_clip_by_norm():
+    a, b, none = parameter(1), parameter(2), parameter(3)
+    a.grad, b.grad = minidl.tensor([[3.0] * 3, [0.0] * 3]).double(), minidl.zeros(2, 3).double()
+    b.grad[0, 0] = 4.0
+    norm = optim.clip_grad_norm_([a, b, none], 1.0)
+    expected = math.sqrt(3 * 9 + 16)
+    assert norm.item() == pytest.approx(expected)
+    np.testing.assert_allclose(a.grad.numpy()[0], 3 / expected, rtol=1e-5)
+    assert b.grad.numpy()[0, 0] == pytest.approx(4 / expected, rel=1e-5)
+    before = a.grad.numpy().copy()
+    assert nn.utils.clip_grad_norm_([a, b], 5.0).item() == pytest.approx(1, rel=1e-5)
+    np.testing.assert_array_equal(a.grad.numpy(), before)        # short enough already
+    assert optim.clip_grad_norm_(a, 9, math.inf).item() == pytest.approx(3 / expected, rel=1e-5)
+    assert optim.clip_grad_norm_(a, 9, 1).item() == pytest.approx(9 / expected, rel=1e-5)
+    assert optim.clip_grad_norm_([none], 1).item() == 0
+    a.grad[0, 0] = math.inf
+    with pytest.raises(RuntimeError, match="the norm of the gradients is inf"):
+        optim.clip_grad_norm_([a], 1, error_if_nonfinite=True)
+
+
+def test_clip_by_value():
+    p = parameter()
+    p.grad = minidl.tensor([[-3.0, 0.5, 2.0]] * 2).double()
+    optim.clip_grad_value_([p, parameter()], 1)
+    assert p.grad.numpy()[0].tolist() == [-1, 0.5, 1]
+
+
+# --------------------------------------------------------------------------- schedules
+@pytest.mark.parametrize("case", range(len(SCHEDULES)), ids=lambda i: f"{i}-{SCHEDULES[i][0]}")
+def test_schedule_equals_pytorch(case):
+    (name, kwargs), path = SCHEDULES[case], []
+    opt = optim.SGD([parameter()], lr=0.1, momentum=0.5)
+    scheduler = getattr(optim.lr_scheduler, name)(opt, **kwargs)
+    for _ in range(LR_STEPS):
+        path.append([scheduler.get_last_lr()[0], opt.param_groups[0]["momentum"]])
+        scheduler.step()
+    np.testing.assert_allclose(path, RECORD["schedules"][case], rtol=1e-12)
+
+
+def test_schedule_continues_from_its_state():
+    opt = optim.Adam([parameter()], lr=0.1)
+    schedule = optim.StepLR(opt, 2, 0.1)
+    for _ in range(3):
+        schedule.step()
+    other = optim.Adam([parameter()], lr=5.0)
+    other.load_state_dict(opt.state_dict())
+    resumed = optim.StepLR(other, 2, 0.1)
+    resumed.load_state_dict(schedule.state_dict())
+    assert resumed.get_last_lr() == pytest.approx([0.01])
+    resumed.step(), schedule.step()
+    assert resumed.get_last_lr() == schedule.get_last_lr() == pytest.approx([0.001])
+
+
+def test_one_cycle_turns_beta1_and_ends():
+    opt = optim.Adam([parameter()])
+    schedule = optim.OneCycleLR(opt, 0.1, total_steps=10)
+    for _ in range(9):
+        schedule.step()
+    assert opt.param_groups[0]["betas"] == pytest.approx((0.95, 0.999))
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.1 / 25 / 1e4)
+    with pytest.raises(ValueError, match="OneCycleLR: step 11 of a cycle of 10 steps"):
+        schedule.step()
