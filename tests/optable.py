@@ -66,9 +66,9 @@ def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool 
 
 
 def assert_close(found, expected, rtol: float = 1e-10, what: str = "") -> None:
-    """Equal to `rtol` of the largest entry: rounding is relative to what was added up."""
+    """Equal to `rtol` of the largest entry (or of 1): rounding is relative to what was added up."""
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, f"{what}: shape {found.shape}, want {expected.shape}"
     if expected.size:
-        scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+        scale = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * scale, err_msg=what)

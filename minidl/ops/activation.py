@@ -28,7 +28,7 @@ def relu(input: Tensor):
     return fast(_relu, input.data)(input.data), backward
 
 
-@op("D2-RELU")
+@op("D2-RELU", terms=Elementwise("gy * (y > 0)", "(y > 0) * 1.0"))
 def relu_grad(gy: Tensor, y):
     """gy where y > 0, else 0: linear in gy, so its own adjoint."""
     def backward(g):

@@ -9,7 +9,7 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor
-from .terms import Contract, Gather
+from .terms import Contract, Gather, Scatter
 
 
 def _taps(window, stride, dilation, OH, OW):
@@ -94,7 +94,7 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
     return (y, tap), backward
 
 
-@op("D0-MAXPOOL")
+@op("D0-MAXPOOL", terms=Scatter())
 def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
     """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
     y = fast(_scatter_taps, g.data)(g.data, tap, window, stride, pads, dilation, size)
@@ -103,7 +103,7 @@ def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
     return y, backward
 
 
-@op("D0-MAXPOOL")
+@op("D0-MAXPOOL", terms=Gather())
 def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
     """What stands at the recorded taps."""
     def backward(gy):

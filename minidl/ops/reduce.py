@@ -14,7 +14,7 @@ from ..tape import op
 from ..tensor import Tensor
 from .arithmetic import _constant, sqrt
 from .shape import _axis, _expand, _reshape
-from .terms import Composite, Gather, Reduce
+from .terms import Composite, Gather, Reduce, Scatter
 
 
 class Extreme(NamedTuple):
@@ -109,7 +109,7 @@ def _max_along(input: Tensor, dim, keepdim):
     return squeezed, backward
 
 
-@op(terms=None)
+@op(terms=Scatter())
 def _put_along(input: Tensor, where, dim, length):
     """Zeros but for x at the recorded places: the adjoint of picking them."""
     xp = namespace(input.data)

@@ -14,7 +14,7 @@ import numpy as np
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor, as_tensor
-from .terms import Gather
+from .terms import Gather, Scatter
 
 
 def _sizes(sizes) -> tuple[int, ...]:
@@ -187,7 +187,7 @@ def _getitem(input: Tensor, index):
     return y, backward
 
 
-@op(terms=None)
+@op(terms=Scatter())
 def _scatter(input: Tensor, index, shape):
     """The adjoint of x[index]: an array of zeros to which x is added at `index`."""
     xp = namespace(input.data)

@@ -1,17 +1,21 @@
 """How an op's value is put together, declared beside the op: its index map or its formula.
 
-Five kinds are enough. A declaration only says; ``minidl.explain`` reads it.
+Six kinds are enough. A declaration only says; ``minidl.explain.terms`` reads it. Operands go by
+their parameters' names, but `input`, `other` and `condition` are written x, y and c.
 
 * ``Contract``: a sum of products. ``y[n,o] += x[n,i] * w[o,i]`` names every index once: indices of
   y are its axes, the others are summed over, an operand's index may be affine, and an operand read
   outside its array counts as zero (padding). Grouped by y the terms explain the value, grouped by x
   or w the gradients. ``...`` stands for leading axes that broadcast.
-  Capital names are the op's arguments: SH, SW of ``stride``, PH, PW of ``padding``, DH, DW of
-  ``dilation``, KH, KW of ``window``; an index whose range no array gives has it in `ranges`.
-* ``Elementwise``: y = f(x, ...) element by element, with the partial derivative for each operand,
-  written in NumPy's names; ``out`` is y itself.
-* ``Reduce``: y = weight * (the sum of x over `dim`).
-* ``Gather``: every y is one x; which one is found by sending positions through the op.
+  Capital names are the op's arguments: SH, SW of ``stride``, PH, PW of ``padding`` or ``pads``,
+  DH, DW of ``dilation``, KH, KW of ``window`` or ``kernel``; an index whose range no array gives
+  has it in `ranges`.
+* ``Elementwise``: y = f(x, ...) element by element, with the partial derivative for each operand
+  ("" for none), written in NumPy's names; ``out`` is the value itself.
+* ``Reduce``: y = the sum of x over `dim`.
+* ``Gather``: every element of y is one of x (or the argument `value`). Which one is found by
+  sending positions through the op's derivative, which for a rearrangement is the op again.
+* ``Scatter``: its adjoint: every element of x is added to one of y, or dropped.
 * ``Composite``: a formula of whole arrays, for what mixes elements nonlinearly.
 """
 
@@ -47,7 +51,12 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Gather:
-    """A rearrangement: every output element is an input element (or the constant `fill`)."""
+    """A rearrangement: every output element is an input element (or the constant `value`)."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """The adjoint of a rearrangement: every input element is added to an output element."""
 
 
 @dataclass(frozen=True)

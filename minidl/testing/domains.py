@@ -21,7 +21,6 @@ from .strategies import (
     conv_geometries,
     distinct_arrays,
     generators,
-    integer_arrays,
     shapes,
 )
 

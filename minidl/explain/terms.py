@@ -1,0 +1,277 @@
+"""Reads the declarations of ``minidl.ops.terms``: from an op's index map back to its numbers.
+
+A linear op adds up terms; a term is one element of the output, and one element of each operand that
+is multiplied into it. Sorted by output element the terms give the value,
+
+    y[p] = sum of  x[a] w[b]  over the terms (p, a, b),
+
+and sorted by an operand's element the gradient: gx[a] = sum of gy[p] w[b]. An elementwise op's
+value is its formula evaluated again, its gradient terms are gy dy/dx. All of it in float64, all
+terms at once; `at` restricts them to those of one element.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..device import erf, to_host
+from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
+from ..tape import Op, enable_grad, grad
+from ..tensor import Tensor
+
+_SHORT = {"input": "x", "other": "y", "condition": "c"}
+_CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
+             "window": "KH KW", "kernel": "KH KW"}
+_FUNCTIONS = {name: getattr(np, name) for name in (
+    "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "clip", "where", "log1p",
+    "expm1", "pi")} | {"erf": erf}
+
+
+class Terms(NamedTuple):
+    """Terms, one an entry: flat positions in the output, and in each operand of the product."""
+
+    out: np.ndarray
+    operands: dict[int, np.ndarray]
+
+
+class Call(NamedTuple):
+    """One call of an op: the op, its arguments, its operands and its output as float64 arrays."""
+
+    op: Op
+    args: tuple
+    operands: list[np.ndarray]
+    out: np.ndarray
+
+    @classmethod
+    def of(cls, op: Op, args: Sequence, out) -> Call:
+        """`args` in the order of the signature, defaults left out or not; `out` its output."""
+        args = op.positional(args, {})
+        return cls(op, args, [_array(x) for x in op.inputs(args)], _array(out))
+
+    def named(self) -> dict:
+        """Every argument under the name that declarations use for it."""
+        values = dict(zip(self.op.signature.parameters, self.args))
+        names = {_SHORT.get(k, k): _array(v) if isinstance(v, Tensor) else v
+                 for k, v in values.items()}
+        for name, capitals in _CAPITALS.items():
+            if name in values:
+                pair = [p[0] if isinstance(p, tuple) else p for p in values[name]]
+                names |= dict(zip(capitals.split(), pair))
+        return names
+
+
+def value(call: Call) -> np.ndarray:
+    """The op's output, from its declaration."""
+    kind = call.op.terms
+    if isinstance(kind, Elementwise):
+        return np.asarray(_evaluate(kind.value, call), np.float64) + np.zeros(call.out.shape)
+    if isinstance(kind, Composite):
+        return np.asarray(_evaluate(kind.value, call)).reshape(call.out.shape)
+    constant = call.named().get("value", 0.0) if isinstance(kind, Gather) else 0.0
+    y, reached = np.zeros(call.out.size), np.zeros(call.out.size, bool)
+    for terms in linear_terms(call):
+        np.add.at(y, terms.out, products(call, terms))
+        reached[terms.out] = True
+    return np.where(reached, y, constant).reshape(call.out.shape)
+
+
+def gradients(call: Call, gy) -> list[np.ndarray | None]:
+    """The gradient for each operand, from the declaration; None where it declares none."""
+    kind, gy = call.op.terms, _array(gy)
+    if isinstance(kind, Composite):
+        return [None] * len(call.operands)
+    result = []
+    for k, x in enumerate(call.operands):
+        gx = np.zeros(x.size)
+        if isinstance(kind, Elementwise):
+            if not kind.partials[k]:
+                result.append(None)
+                continue
+            share = gy * _evaluate(kind.partials[k], call)
+            np.add.at(gx, _spread(x, call.out.shape).ravel(), share.ravel())
+        else:
+            for terms in linear_terms(call):
+                if k in terms.operands:
+                    share = gy.ravel()[terms.out] * products(call, terms, without=k)
+                    np.add.at(gx, terms.operands[k], share)
+        result.append(gx.reshape(x.shape))
+    return result
+
+
+def products(call: Call, terms: Terms, without: int | None = None) -> np.ndarray:
+    """What each term adds to its output; `without` leaves one operand out (the derivative)."""
+    result = np.ones(terms.out.size)
+    for k, places in terms.operands.items():
+        if k != without:
+            result = result * call.operands[k].ravel()[places]
+    return result
+
+
+def linear_terms(call: Call, at: tuple[int | None, tuple[int, ...]] | None = None) -> list[Terms]:
+    """The terms of a Contract, Reduce, Gather or Scatter (a group for each operand of `cat`).
+
+    ``at=(None, index)`` keeps those of one output element, ``at=(k, index)`` those that use one
+    element of operand k.
+    """
+    kind = call.op.terms
+    if isinstance(kind, Contract):
+        return [_contract(call, kind, at)]
+    if isinstance(kind, Reduce):
+        groups = [Terms(_reduced(call).ravel(), {0: np.arange(call.operands[0].size)})]
+    elif isinstance(kind, Gather):
+        groups = _gathered(call)
+    elif isinstance(kind, Scatter):
+        groups = [_scattered(call)]
+    else:
+        raise TypeError(f"{call.op.name}: {type(kind).__name__} is no sum of terms")
+    return groups if at is None else [_only(call, g, at) for g in groups if at[0] in (
+        None, *g.operands)]
+
+
+def _only(call: Call, terms: Terms, at) -> Terms:
+    k, index = at
+    places = terms.out if k is None else terms.operands[k]
+    shape = call.out.shape if k is None else call.operands[k].shape
+    kept = places == np.ravel_multi_index(index, shape) if shape else np.ones(places.shape, bool)
+    return Terms(terms.out[kept], {i: p[kept] for i, p in terms.operands.items()})
+
+
+def _array(value) -> np.ndarray:
+    array = to_host(value.data) if isinstance(value, Tensor) else np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+# --------------------------------------------------------------------------- formulas
+def _evaluate(text: str, call: Call):
+    """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
+    over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
+    reductions = {f.__name__: over(f) for f in (np.sum, np.mean, np.var)} | {"max": over(np.max)}
+    functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
+    with np.errstate(all="ignore"):
+        return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})
+
+
+def _spread(x: np.ndarray, shape) -> np.ndarray:
+    """The positions of x, broadcast: which element of x each element of `shape` sees."""
+    return np.broadcast_to(np.arange(x.size).reshape(x.shape), shape)
+
+
+def _reduced(call: Call) -> np.ndarray:
+    """For each element of x the output element that it is added to."""
+    x, dim = call.operands[0], call.named()["dim"]
+    kept = [1 if i in dim else n for i, n in enumerate(x.shape)]
+    return np.broadcast_to(np.arange(call.out.size).reshape(kept), x.shape)
+
+
+# --------------------------------------------------------------------------- sums of products
+def _contract(call: Call, kind: Contract, at) -> Terms:
+    left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
+    arrays, names = [call.out, *call.operands], call.named()
+    axes = [_axes(text, a.shape, call.out.ndim - left[1].count(",")) for (_, text), a in zip(
+        (left, *right), arrays)]
+    ranges = {i: eval(text, {}, names) for i, text in kind.ranges.items()}
+    for array, expressions in zip(arrays, axes):
+        ranges |= {e: n for e, n in zip(expressions, array.shape) if e.isidentifier()}
+    index = _loop(ranges, names, [] if at is None else list(zip(
+        axes[0 if at[0] is None else at[0] + 1], at[1])))
+    inside, places = np.ones(len(next(iter(index.values()), [0])), bool), []
+    for array, expressions in zip(arrays, axes):
+        where = [_at(e, index, names) + 0 * inside for e in expressions]
+        for w, n in zip(where, array.shape):
+            inside &= (w >= 0) & (w < n)              # outside is padding: no term
+        places.append((where, array.shape))
+    flat = [np.ravel_multi_index([w[inside] for w in where], shape) for where, shape in places]
+    return Terms(flat[0], dict(enumerate(flat[1:])))
+
+
+def _at(expression: str, index: dict, names: dict):
+    return eval(expression, {"__builtins__": {}}, names | index)
+
+
+def _axes(text: str, shape, lead: int) -> list[str]:
+    """An index expression for each axis. ``...`` becomes the last of `lead` named axes; where the
+    array has length 1 there, it is broadcast: index 0."""
+    parts = [p.strip() for p in text.split(",")]
+    if parts[0] != "...":
+        return parts
+    own = len(shape) - len(parts) + 1
+    names = [f"lead{i}" for i in range(lead - own, lead)]
+    return [n if shape[i] > 1 else "0" for i, n in enumerate(names)] + parts[1:]
+
+
+def _loop(ranges: dict[str, int], names: dict, fixed) -> dict[str, np.ndarray]:
+    """Every combination of loop indices, flat; `fixed` are (expression, value) that must hold.
+
+    Indices that an expression ties together are combined and sifted first, so that one element's
+    terms are found without walking through all others.
+    """
+    blocks, rest = [], dict(ranges)
+    for expression, wanted in fixed:
+        tied = {i: rest.pop(i) for i in list(rest) if re.search(rf"\b{i}\b", expression)}
+        block = _grid({i: np.arange(n) for i, n in tied.items()})
+        right = np.broadcast_to(_at(expression, block, names) == wanted,
+                                np.shape(next(iter(block.values()), ())))
+        blocks.append({i: v[right] for i, v in block.items()})
+    blocks += [{i: np.arange(n)} for i, n in rest.items()]
+    blocks = [b for b in blocks if b]
+    which = _grid({k: np.arange(len(next(iter(b.values())))) for k, b in enumerate(blocks)})
+    return {i: v[which[k]] for k, b in enumerate(blocks) for i, v in b.items()}
+
+
+def _grid(axes: dict) -> dict:
+    """Every combination of the values of each axis, flat."""
+    return dict(zip(axes, (g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij"))))
+
+
+# --------------------------------------------------------------------------- rearrangements
+def _again(call: Call) -> tuple[list[Tensor], Tensor]:
+    """The op run again, on leaves: (leaves, output)."""
+    leaves = [Tensor(x, requires_grad=True) for x in call.operands]
+    put = dict(zip(call.op.places, leaves))
+    args = ((leaves, *call.args[1:]) if call.op.sequence
+            else [put.get(i, a) for i, a in enumerate(call.args)])
+    y = call.op.call(*args)
+    return leaves, y[0] if isinstance(y, tuple) else y
+
+
+def _numbered(arrays) -> list[Tensor]:
+    """Positions 1, 2, ... through all arrays; 0 is kept for what comes from none."""
+    start, result = 1, []
+    for x in arrays:
+        result.append(Tensor(np.arange(start, start + x.size, dtype=np.float64).reshape(x.shape)))
+        start += x.size
+    return result
+
+
+def _places(found: Tensor) -> np.ndarray:
+    return np.rint(found.numpy()).astype(np.int64).ravel() - 1
+
+
+def _gathered(call: Call) -> list[Terms]:
+    """A rearrangement is linear, its own derivative: positions sent through the derivative of its
+    gradient come out where the elements did (also where, as in a maximum, the data chose)."""
+    with enable_grad():
+        leaves, y = _again(call)
+        seed = Tensor(np.zeros(y.shape), requires_grad=True)
+        gx = grad(y, leaves, seed, create_graph=True)
+        (found,) = grad(gx, seed, _numbered(call.operands))
+    came, groups, start = _places(found), [], 0
+    for k, x in enumerate(call.operands):
+        out = np.flatnonzero((came >= start) & (came < start + x.size))
+        groups.append(Terms(out, {k: came[out] - start}))
+        start += x.size
+    return groups
+
+
+def _scattered(call: Call) -> Terms:
+    """The adjoint of a rearrangement: its gradient brings each element the place it went to."""
+    with enable_grad():
+        leaves, y = _again(call)
+        (found,) = grad(y, leaves, _numbered([call.out]))
+    went = _places(found)
+    used = np.flatnonzero(went >= 0)
+    return Terms(went[used], {0: used})
