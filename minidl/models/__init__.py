@@ -1,0 +1,103 @@
+"""The documents' networks, by name: ``MODELS["cnn"].build()``.
+
+A recipe is a network with what the document trains it by: optimiser, learning rate, epochs and
+batch size. Where a document leaves one open, or counts single steps as epochs, the number here is
+this project's. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in
+Keras: so their results can be compared with PyTorch's. The GANs begin as their documents' library
+does, Keras's (Glorot) for all but `dcgan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from ..nn import Module, summary
+from ..nn.summary import Summary
+from ..optim import Adam, Optimizer, RMSprop
+from ..tensor import Tensor
+from .cnn import CNN, ColourCNN, PaddedCNN
+from .gan import DCGAN, GAN, ConvGAN, DenseGAN, UpsampleGAN
+from .vae import VAE
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how its document trains it.
+
+    ``build(**options)`` makes the network with fresh weights; ``optimizer(parameters, lr)`` the
+    document's optimiser (a GAN's players get one each). `image` (C,H,W) is what the network takes
+    or makes. Digits of 28x28 come to that size by `pad` pixels of background on each side, then by
+    the mean over blocks of `shrink` x `shrink`. A GAN's pixels are in [-1,1], the others' in [0,1].
+    """
+
+    name: str
+    kind: str                                    # "classifier", "gan" or "vae"
+    title: str
+    source: str                                  # ledger id, document, section
+    image: tuple[int, int, int]
+    build: Callable[..., Module]
+    optimizer: Callable[[Iterable[Tensor], float], Optimizer]
+    lr: float
+    epochs: int
+    batch_size: int
+    pad: int = 0
+    shrink: int = 1
+
+    def parts(self, **options) -> list[tuple[str, Module, tuple[int, ...]]]:
+        """Name, network and shape of one input, of each network that the model is made of."""
+        model = self.build(**options)
+        if self.kind == "gan":
+            return [("generator", model.generator, (model.latent,)),
+                    ("discriminator", model.discriminator, self.image)]
+        return [(self.kind, model, self.image)]
+
+    def layers(self, **options) -> dict[str, Summary]:
+        """The table of layers of each part."""
+        return {name: summary(part, shape) for name, part, shape in self.parts(**options)}
+
+    def describe(self, **options) -> str:
+        """Title, source and layers, as text."""
+        tables = (f"{part}\n{table}" for part, table in self.layers(**options).items())
+        return "\n\n".join([f"{self.name}: {self.title}\n{self.source}", *tables])
+
+
+keras_adam = partial(Adam, eps=1e-7)                       # Keras's epsilon; PyTorch's is 1e-8
+keras_rmsprop = partial(RMSprop, alpha=0.5, eps=1e-7)      # D1's RMSprop(2e-4, 0.5): 0.5 is rho
+DIGIT = (1, 28, 28)
+
+MODELS = {recipe.name: recipe for recipe in (
+    Recipe("cnn", "classifier", "Three convolutions and two dense layers for digits",
+           "D1-CNN: document D1, section 4.1", DIGIT, CNN, keras_adam,
+           lr=1e-3, epochs=5, batch_size=64),
+    Recipe("cnn-dropout", "classifier", "cnn with dropout 0.5 before its last layer",
+           "D2-CNN: document D2, section 4.1", DIGIT, partial(CNN, dropout=0.5), keras_adam,
+           lr=1e-3, epochs=10, batch_size=64),
+    Recipe("cnn-padded", "classifier", "Two padded convolutions and two dense layers for digits",
+           "D0-CNN: document D0, section 4.1", DIGIT, PaddedCNN, Adam,
+           lr=1e-3, epochs=5, batch_size=64),
+    Recipe("cnn-rgb", "classifier", "Two convolutions and two dense layers for colour images",
+           "D4-CNN: document D4, section 4.1", (3, 32, 32), ColourCNN, keras_adam,
+           lr=1e-3, epochs=10, batch_size=128),
+    Recipe("gan", "gan", "Digits of 28x28 by transposed convolutions from 7x7",
+           "D1-GAN: document D1, section 4.2", DIGIT, ConvGAN, keras_rmsprop,
+           lr=2e-4, epochs=10, batch_size=64),
+    Recipe("gan-16", "gan", "gan as printed, from 4x4: digits of 16x16",
+           "D1-GAN: document D1, section 4.2", (1, 16, 16), partial(ConvGAN, start=4),
+           keras_rmsprop,
+           lr=2e-4, epochs=10, batch_size=16, pad=2, shrink=2),
+    Recipe("dcgan", "gan", "Convolutions alone, no batch norm: digits of 32x32 from noise of 1x1",
+           "D0-GAN: document D0, section 4.2", (1, 32, 32), DCGAN, Adam,
+           lr=2e-4, epochs=10, batch_size=64, pad=2),
+    Recipe("gan-upsample", "gan", "Repeated pixels and convolutions: digits of 32x32",
+           "D2-GAN: document D2, section 4.2", (1, 32, 32), UpsampleGAN,
+           partial(Adam, betas=(0.5, 0.999), eps=1e-7),
+           lr=2e-4, epochs=10, batch_size=32, pad=2),
+    Recipe("gan-dense", "gan", "Four dense layers, then eight convolutions: digits of 28x28",
+           "D4-GAN: document D4, section 4.2", DIGIT, DenseGAN, keras_adam,
+           lr=1e-3, epochs=5, batch_size=128),
+    Recipe("vae", "vae", "Digits to normally distributed codes and back",
+           "D1-VAE: document D1, section 4.3", DIGIT, VAE, keras_adam,
+           lr=1e-3, epochs=5, batch_size=128),
+)}

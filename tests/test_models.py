@@ -1,0 +1,268 @@
+"""The documents' networks: shapes and parameter counts by hand, options, and that they learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minidl
+import minidl.functional as F
+from minidl import nn
+from minidl.models import DCGAN, MODELS, VAE, ConvGAN, DenseGAN, UpsampleGAN
+from minidl.random import Generator
+
+# Counted from the listings with pencil and paper: a convolution has KH KW C O (+ O) parameters, a
+# dense layer I O (+ O), batch norm 2 C.
+CNN = 320 + 18_496 + 36_928 + 36_928 + 650
+COUNTS = {
+    "cnn": {"classifier": CNN},
+    "cnn-dropout": {"classifier": CNN},
+    "cnn-padded": {"classifier": 320 + 18_496 + (64 * 7 * 7 * 128 + 128) + 1_290},
+    "cnn-rgb": {"classifier": 896 + 18_496 + (64 * 6 * 6 * 128 + 128) + 1_290},
+    "gan": {
+        "generator": 100 * 25_088 + 2 * 25_088 + 512 * 256 * 25 + 512 + 256 * 128 * 25 + 256
+        + 128 * 25,
+        "discriminator": (25 * 64 + 64) + (64 * 128 * 25 + 128) + (7 * 7 * 128 + 1)},
+    "gan-16": {
+        "generator": 100 * 8_192 + 2 * 8_192 + 512 * 256 * 25 + 512 + 256 * 128 * 25 + 256
+        + 128 * 25,
+        "discriminator": (25 * 64 + 64) + (64 * 128 * 25 + 128) + (4 * 4 * 128 + 1)},
+    "dcgan": {
+        "generator": (100 * 64 * 16 + 64) + (64 * 32 * 16 + 32) + (32 * 32 * 16 + 32) + 513,
+        "discriminator": 320 + 18_496 + 73_856 + 2_049},
+    "gan-upsample": {
+        "generator": 100 * 16_384 + (256 * 128 * 9 + 128) + 256 + (128 * 64 * 9 + 64) + 128 + 577,
+        "discriminator": 640 + 128 + 73_856 + 256 + (128 * 256 * 9 + 256) + 512 + 4_097},
+    "gan-dense": {
+        "generator": 100 * 256 + 512 + 256 * 512 + 1_024 + 512 * 1_024 + 2_048 + 1_024 * 12_544
+        + 25_088 + (256 * 128 * 9 + 256) + 6 * (128 * 128 * 9 + 256) + 128 * 9,
+        "discriminator": (128 * 9 + 256) + 3 * (128 * 128 * 9 + 256) + 25_088 * 512 + 1_024
+        + 512 * 256 + 512 + 257},
+    "vae": {"vae": 320 + 18_496 + 2 * (64 * 28 * 28 * 100 + 100) + (100 * 3_136 + 3_136)
+            + (64 * 64 * 9 + 64) + (64 * 32 * 9 + 32) + 289},
+}
+SOURCES = {"cnn": "D1-CNN", "cnn-dropout": "D2-CNN", "cnn-padded": "D0-CNN", "cnn-rgb": "D4-CNN",
+           "gan": "D1-GAN", "gan-16": "D1-GAN", "dcgan": "D0-GAN", "gan-upsample": "D2-GAN",
+           "gan-dense": "D4-GAN", "vae": "D1-VAE"}
+GANS = [name for name, recipe in MODELS.items() if recipe.kind == "gan"]
+CLASSIFIERS = [name for name, recipe in MODELS.items() if recipe.kind == "classifier"]
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_are_as_many_as_counted_by_hand(name):
+    """D0-CNN, D1-CNN, D2-CNN, D4-CNN, D0-GAN, D1-GAN, D2-GAN, D4-GAN, D1-VAE."""
+    recipe = MODELS[name]
+    parts = {part: count(module) for part, module, _ in recipe.parts()}
+    assert parts == COUNTS[name]
+    assert recipe.source.startswith(SOURCES[name])
+    # Each class says its numbers in its docstring, too.
+    networks = [f"{n:,}" for n in parts.values()]
+    network = getattr(recipe.build, "func", recipe.build)              # of a partial, its class
+    assert all(n in network.__doc__ for n in networks)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_give_ten_logits(name):
+    recipe = MODELS[name]
+    images = minidl.rand(2, *recipe.image)
+    model = recipe.build()
+    assert model(images).shape == (2, 10)
+    assert not isinstance(list(model.modules())[-1], nn.Softmax)          # E1.1: logits
+
+
+def test_cnn_shapes_layer_by_layer():
+    """D1-CNN: what D1's Keras listing prints as its summary."""
+    rows = MODELS["cnn"].layers()["classifier"].rows
+    shapes = [row.output_shape for row in rows if row.kind != "ReLU"]
+    assert shapes == [(32, 26, 26), (32, 13, 13), (64, 11, 11), (64, 5, 5), (64, 3, 3), (576,),
+                      (64,), (10,)]
+    assert [row.parameters for row in rows if row.parameters] == [320, 18_496, 36_928, 36_928, 650]
+
+
+def test_dropout_stands_before_the_last_layer():
+    """D2-CNN: dropout 0.5 acts in training and not in evaluation."""
+    model, images = MODELS["cnn-dropout"].build(), minidl.rand(4, 1, 28, 28)
+    assert isinstance(model[-2], nn.Dropout) and model[-2].p == 0.5
+    assert not np.array_equal(model(images).numpy(), model(images).numpy())
+    model.eval()
+    assert np.array_equal(model(images).numpy(), model(images).numpy())
+
+
+def test_padded_cnn_takes_other_channels_and_one_size():
+    """D0-CNN, E0.1: 64*7*7 is what 28x28 leaves, whatever the channels; of 32x32 it leaves more."""
+    model = MODELS["cnn-padded"].build(channels=3)
+    assert model(minidl.rand(2, 3, 28, 28)).shape == (2, 10)
+    with pytest.raises(ValueError, match="3136"):
+        model(minidl.rand(2, 3, 32, 32))
+
+
+def test_one_hot_and_class_numbers_are_the_same_cross_entropy():
+    """D4-CNN: categorical cross entropy of one-hot rows is that of class numbers."""
+    logits, labels = minidl.randn(5, 10), minidl.tensor([3, 1, 4, 1, 5])
+    rows = F.one_hot(labels, 10).float()
+    assert F.cross_entropy(logits, rows).item() == pytest.approx(
+        F.cross_entropy(logits, labels).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", GANS)
+def test_gan_players_meet(name):
+    """D0-GAN, D1-GAN, D2-GAN, D4-GAN: the generator makes what the discriminator takes (E0.2,
+    E1.2, E2.1, E4.1), in tanh's range, and gets a gradient through it."""
+    recipe = MODELS[name]
+    model = recipe.build() if name == "dcgan" else recipe.build(width=8)
+    z = model.noise(3)
+    assert z.shape == (3, model.latent) and z.dtype == minidl.float32
+    images = model(z)
+    assert images.shape == (3, *recipe.image)
+    assert abs(images.numpy()).max() <= 1
+    logits = model.discriminator(images)
+    assert logits.shape == (3, 1)
+    F.gan_generator_loss(logits).backward()
+    assert all(np.abs(p.grad.numpy()).max() > 0 for p in model.parameters())
+
+
+def test_gan_sizes_follow_the_start():
+    """D1-GAN: the sizes that the listing asserts, from 4x4 as printed and from 7x7."""
+    for start in (4, 7):
+        generator = ConvGAN(start=start, width=2).generator
+        sizes = [row.output_shape for row in nn.summary(generator, (100,)).rows
+                 if row.kind in ("Unflatten", "ConvTranspose2d")]
+        assert sizes == [(16, start, start), (8, start, start), (4, 2 * start, 2 * start),
+                         (1, 4 * start, 4 * start)]
+
+
+def test_gans_for_colour():
+    """D0-GAN and D2-GAN print three channels."""
+    for model in (DCGAN(channels=3), UpsampleGAN(channels=3, width=4)):
+        images = model(model.noise(2))
+        assert images.shape == (2, 3, 32, 32)
+        assert model.discriminator(images).shape == (2, 1)
+
+
+def test_leaky_slopes_and_batch_norm_are_the_documents():
+    """E2.2: no relu before a LeakyReLU; slopes 0.01, 0.3, 0.2, 0.2; Keras's batch norm."""
+    expected = {"dcgan": (0.01, None), "gan": (0.3, 0.01), "gan-16": (0.3, 0.01),
+                "gan-upsample": (0.2, 0.2), "gan-dense": (0.2, 0.2)}
+    for name, (slope, momentum) in expected.items():
+        model = MODELS[name].build(**({} if name == "dcgan" else {"width": 2}))
+        layers = list(model.modules())
+        assert {m.negative_slope for m in layers if isinstance(m, nn.LeakyReLU)} == {slope}
+        norms = [m for m in layers if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+        assert all(m.eps == 1e-3 and m.momentum == pytest.approx(momentum) for m in norms)
+        for first, second in zip(layers, layers[1:]):
+            assert not (isinstance(first, nn.ReLU) and isinstance(second, nn.LeakyReLU))
+
+
+def test_he_initialisation_where_the_listing_says():
+    """D2-GAN: he_normal in one convolution of each player, Glorot elsewhere."""
+    model = UpsampleGAN()
+    first, second = model.generator[4].weight.numpy(), model.discriminator[0].weight.numpy()
+    assert first.std() == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.02)
+    assert second.std() == pytest.approx(np.sqrt(2 / 9), rel=0.1)
+    dense = model.generator[0].weight.numpy()
+    assert abs(dense).max() <= np.sqrt(6 / (100 + 16_384))
+
+
+def test_noise_repeats_with_its_generator_and_follows_dtype():
+    model = ConvGAN(start=4, width=2)
+    a, b = model.noise(4, Generator(3)), model.noise(4, Generator(3))
+    assert np.array_equal(a.numpy(), b.numpy())
+    assert model.double().noise(4).dtype == minidl.float64
+    many = model.noise(200).numpy()
+    assert abs(many.mean()) < 0.05 and abs(many.std() - 1) < 0.05
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_vae_shapes_and_likelihood(likelihood):
+    """D1-VAE, E1.3: two heads, 28x28 out, and the named likelihood of the pixels."""
+    model, x = VAE(latent=5, likelihood=likelihood), minidl.rand(3, 1, 28, 28)
+    output, mu, logvar = model(x)
+    assert output.shape == x.shape and mu.shape == logvar.shape == (3, 5)
+    with minidl.no_grad():
+        fit, image = model.log_likelihood(output, x).numpy(), model.mean(output).numpy()
+    y, t = output.numpy().astype(float), x.numpy().astype(float)
+    if likelihood == "bernoulli":
+        p = 1 / (1 + np.exp(-y))
+        by_hand = (t * np.log(p) + (1 - t) * np.log(1 - p)).sum((1, 2, 3))
+        assert image.min() > 0 and image.max() < 1
+    else:
+        by_hand = -0.5 * ((y - t) ** 2).sum((1, 2, 3))
+    assert fit == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_vae_without_noise_is_the_mean_and_with_it_is_not():
+    """D1-VAE, D3-REPARAM: z = mu + sigma eps."""
+    model, x = VAE(latent=2), minidl.rand(2, 1, 28, 28)
+    with minidl.no_grad():
+        still, mu, _ = model(x, minidl.zeros(2, 2))
+        assert np.array_equal(still.numpy(), model.decode(mu).numpy())
+        assert not np.array_equal(still.numpy(), model(x)[0].numpy())
+
+
+def test_vae_refuses_an_unknown_likelihood():
+    with pytest.raises(ValueError, match="likelihood.*poisson"):
+        VAE(likelihood="poisson")
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn-padded", "vae"])
+def test_a_few_steps_lower_the_loss(name):
+    recipe = MODELS[name]
+    model = recipe.build(**({"latent": 4} if name == "vae" else {}))
+    optimizer = recipe.optimizer(model.parameters(), recipe.lr)
+    x, t = minidl.rand(8, 1, 28, 28), minidl.tensor(np.arange(8))
+    losses = []
+    for _ in range(6):
+        if name == "vae":
+            output, mu, logvar = model(x)
+            loss = -F.elbo(model.log_likelihood(output, x), F.gaussian_kl(mu, logvar))
+        else:
+            loss = F.cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_recipes_bring_digits_to_the_networks_size():
+    for recipe in MODELS.values():
+        if recipe.image[0] == 1:
+            side = (28 + 2 * recipe.pad) // recipe.shrink
+            assert recipe.image == (1, side, side)
+
+
+def test_recipes_are_the_documents():
+    """Optimisers as printed; Keras's epsilon for what was written in Keras."""
+    def options(name, *keys):
+        recipe = MODELS[name]
+        weight = nn.Linear(1, 1).weight
+        group = recipe.optimizer([weight], recipe.lr).param_groups[0]
+        return [group["lr"], recipe.batch_size, *(group[key] for key in keys)]
+    assert options("cnn", "betas", "eps") == [1e-3, 64, (0.9, 0.999), 1e-7]
+    assert options("cnn-padded", "eps") == [1e-3, 64, 1e-8]
+    assert options("cnn-rgb") == [1e-3, 128]
+    assert options("gan", "alpha", "eps") == [2e-4, 64, 0.5, 1e-7]
+    assert options("gan-16", "alpha", "eps") == [2e-4, 16, 0.5, 1e-7]
+    assert options("dcgan", "betas", "eps") == [2e-4, 64, (0.9, 0.999), 1e-8]
+    assert options("gan-upsample", "betas", "eps") == [2e-4, 32, (0.5, 0.999), 1e-7]
+    assert options("gan-dense", "betas", "eps") == [1e-3, 128, (0.9, 0.999), 1e-7]
+    assert options("vae", "betas", "eps") == [1e-3, 128, (0.9, 0.999), 1e-7]
+
+
+def test_describe_lists_layers_and_source():
+    text = MODELS["gan-dense"].describe(width=4)
+    for words in ("gan-dense", "D4-GAN", "document D4, section 4.2", "generator", "discriminator",
+                  "BatchNorm1d", "1 x 28 x 28"):
+        assert words in text
+
+
+def test_dense_gan_begins_at_seven_and_ends_at_twenty_eight():
+    """D4-GAN, E4.1: up-sampled where the listing shrinks, one channel at the end."""
+    rows = nn.summary(DenseGAN(width=2).generator, (100,)).rows
+    sides = [row.output_shape[-1] for row in rows if row.kind == "Conv2d"]
+    assert sides == [14] * 4 + [28] * 4
+    assert rows[-1].output_shape == (1, 28, 28)
