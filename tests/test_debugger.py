@@ -1,75 +1,111 @@
-"""Step into a convolution with Python's own debugger, and count the frames on the way."""
+"""What somebody who steps through a convolution meets: few frames between question and answer.
+
+The standard library's debugger (bdb, on which pdb and the editors' debuggers stand) walks from
+``F.conv2d`` to the arithmetic of the product, and from ``loss.backward()`` to that of dW.
+"""
 
 from __future__ import annotations
 
 import bdb
-import re
-from pathlib import Path
+import inspect
+import sys
 
+import numpy as np
 import pytest
 
 import minidl
 import minidl.functional as F
 from minidl.ops import conv
 
-PAGE = Path(__file__).parent.parent / "docs" / "debug.md"
 
+class Walker(bdb.Bdb):
+    """Runs a function under the debugger; at the first entry into `target` notes the call stack."""
 
-class Walk(bdb.Bdb):
-    """Stops on the first line of one function, and notes the frames above it, innermost first."""
-
-    def __init__(self, function):
+    def __init__(self, target):
         super().__init__()
-        self.frames: list[tuple[str, str]] = []
-        self.code = code = function.__code__
-        first = min(line for *_, line in code.co_lines() if line and line > code.co_firstlineno)
-        problem = self.set_break(code.co_filename, first)
-        assert problem is None, problem
+        self.code, self.stack = target.__code__, None
+
+    def user_call(self, frame, arguments):
+        if frame.f_code is self.code and self.stack is None:
+            self.stack = []
+            while frame is not None:
+                self.stack.append(frame)
+                frame = frame.f_back
 
     def user_line(self, frame):
-        if frame.f_code is self.code:
-            while frame is not None:
-                self.frames.append((frame.f_code.co_name, Path(frame.f_code.co_filename).name))
-                frame = frame.f_back
-        self.set_continue()
+        self.set_step()
 
-    def above(self, outermost: str) -> list[tuple[str, str]]:
-        """The frames from the breakpoint up to the last one in the library, `outermost`."""
-        library = {path.name for path in Path(minidl.__file__).parent.rglob("*.py")}
-        inside = [k for k, (_, file) in enumerate(self.frames) if file in library - {"__init__.py"}]
-        frames = self.frames[: inside[-1] + 1]
-        assert frames[-1][0] == outermost
-        return frames
+    def below(self, function) -> list[str]:
+        """The names of the frames under `function`, the target's first."""
+        code = inspect.unwrap(function).__code__
+        depth = next(i for i, f in enumerate(self.stack) if f.f_code is code)
+        return [f.f_code.co_name for f in self.stack[:depth]]
 
 
-@pytest.fixture
-def operands():
+@pytest.fixture(autouse=True)
+def readable_kernels():
+    """Step through what stands in the op's own file."""
+    before, trace = minidl.kernels_in_use(), sys.gettrace()
     minidl.use_kernels("reference")
-    x, w = minidl.randn(2, 3, 8, 8), minidl.randn(4, 3, 3, 3)
-    yield x, w.requires_grad_()
-    minidl.use_kernels("fast")
+    yield
+    minidl.use_kernels(before)
+    sys.settrace(trace)
 
 
-def test_forward_is_three_frames_from_the_arithmetic(operands):
-    walk = Walk(conv._conv2d)
-    walk.runcall(F.conv2d, *operands)
-    names = [name for name, _ in walk.above("conv2d")]
-    assert names == ["_conv2d", "conv2d", "apply", "conv2d"]
+def layer():
+    x = minidl.randn(2, 3, 6, 6, requires_grad=True)
+    return x, minidl.randn(4, 3, 3, 3, requires_grad=True)
 
 
-def test_backward_is_five_frames_from_the_arithmetic(operands):
-    """And the debugger page tells the same frames, in the same order."""
-    loss = F.conv2d(*operands).sum()
-    walk = Walk(conv._conv2d_weight_grad)
-    walk.runcall(loss.backward)
-    frames = walk.above("backward")
-    assert len(frames) == 1 + 5
-    told = re.findall(r"^\| `(\w+)` in `(?:ops/)?(\w+\.py)`", PAGE.read_text("utf-8"), re.MULTILINE)
-    assert frames == told
+def test_forward_three_frames_from_the_function_to_the_arithmetic():
+    """D3-CONV: F.conv2d, the op's wrapper, the op, its arithmetic."""
+    walker = Walker(conv._conv2d)
+    walker.runcall(F.conv2d, *layer(), stride=2, padding=1)
+    names = walker.below(F.conv2d)
+    assert names[0] == "_conv2d" and len(names) <= 3, names
+    assert "conv2d" in names                                  # the op itself is on the way
 
 
-def test_a_gradient_that_nobody_wants_is_not_computed(operands):
-    loss = F.conv2d(*operands).sum()
-    walk = Walk(conv._conv2d_input_grad)
-    walk.runcall(loss.backward)
-    assert not walk.frames
+@pytest.mark.parametrize("arithmetic", [conv._conv2d_weight_grad, conv._conv2d_input_grad])
+def test_backward_five_frames_to_the_arithmetic_of_the_gradient(arithmetic):
+    walker, loss = Walker(arithmetic), F.conv2d(*layer()).sum()
+    walker.runcall(loss.backward)
+    names = walker.below(minidl.Tensor.backward)
+    assert names[0] == arithmetic.__name__ and len(names) <= 5, names
+    assert "backward" in names                                # the closure beside the forward pass
+
+
+def test_what_the_debugger_sees_there():
+    """At the arithmetic of dW its operands are plain arrays, in the closure's frame x and gy are
+    tensors that can be asked."""
+    walker, (x, w) = Walker(conv._conv2d_weight_grad), layer()
+    walker.runcall(F.conv2d(x, w).sum().backward)
+    arithmetic = walker.stack[0].f_locals
+    assert isinstance(arithmetic["x"], np.ndarray) and arithmetic["x"].shape == x.shape
+    assert arithmetic["g"].shape == (2, 4, 4, 4)
+    closure = next(f for f in walker.stack if f.f_code.co_filename == conv.__file__
+                   and f.f_code.co_name == "backward")
+    assert closure.f_locals["x"] is x and closure.f_locals["gy"].shape == (2, 4, 4, 4)
+    source = inspect.getsource(closure)
+    assert "conv2d_weight_grad(x, gy" in source               # the formula is the source line
+
+
+def test_setting_a_breakpoint_by_line_stops_there():
+    """A breakpoint on the closure's line, as an editor sets it."""
+    lines, start = inspect.getsourcelines(conv.conv2d)
+    line = start + next(i for i, text in enumerate(lines) if "gw = conv2d_weight_grad" in text)
+    stops = []
+
+    class Stopper(bdb.Bdb):
+        def user_line(self, frame):
+            if self.break_here(frame):
+                stops.append((frame.f_lineno, frame.f_code.co_name))
+            self.set_continue()
+
+    stopper, loss = Stopper(), F.conv2d(*layer()).sum()
+    assert stopper.set_break(conv.__file__, line) is None
+    try:
+        stopper.runcall(loss.backward)
+    finally:
+        stopper.clear_all_breaks()
+    assert stops == [(line, "backward")]
