@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl
 from minidl import formulas, nn, optim
@@ -47,22 +49,33 @@ def test_path_equals_pytorch(case):
     np.testing.assert_allclose([step[0] for step in path], RECORD["optimisers"][case], rtol=1e-12)
 
 
-def test_one_step_equals_the_formulas():
-    """D0-SGD, D1-RMSPROP, D0-ADAM, from any state."""
-    p, g, a, b = (numbers((2, 3), k) for k in range(4))
-    a, b = a**2, b**2
-    def ours(rule, *args):
-        arrays = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
-        rule(*arrays)
-        return arrays
-    q, _, m = ours(optim._sgd_momentum, p, g, a, 0.1, 0.9, 1.0, False)[:3]
-    np.testing.assert_allclose([q, m], formulas.sgd(p, g, a, 0.1, 0.9), rtol=1e-12)
-    np.testing.assert_allclose(ours(optim._sgd, p, g, 0.1)[0],
-                               formulas.sgd(p, g, np.zeros_like(p), 0.1)[0], rtol=1e-12)
-    q, _, v = ours(optim._rmsprop, p, g, b, 2e-4, 0.5, 1e-7)[:3]
-    np.testing.assert_allclose([q, v], formulas.rmsprop(p, g, b), rtol=1e-12)
-    q, _, m, v = ours(optim._adam, p, g, a, b, 3, 1e-3, 0.9, 0.999, 1e-8)[:4]
-    np.testing.assert_allclose([q, m, v], formulas.adam(p, g, a, b, 3), rtol=1e-12)
+def ours(rule, *args):
+    """The arguments after the rule has changed its arrays."""
+    arrays = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
+    rule(*arrays)
+    return arrays
+
+
+below_one = st.floats(0, 0.999)
+rates = st.floats(1e-6, 1)
+
+
+@given(st.integers(0, 100), rates, below_one, below_one, st.floats(1e-8, 1e-2),
+       st.integers(1, 1000))
+def test_one_step_equals_the_formulas(seed, lr, beta1, beta2, eps, t):
+    """D0-SGD, D1-RMSPROP, D0-ADAM, from any state, at any step."""
+    p, g, m, v = (numbers((2, 3), seed + k) for k in range(4))
+    v = v**2
+    close = {"rtol": 1e-10, "atol": 1e-12}
+    q, _ = ours(optim._sgd, p, g, lr)[:2]
+    np.testing.assert_allclose(q, formulas.sgd(p, g, np.zeros_like(p), lr)[0], **close)
+    q, _, b = ours(optim._sgd_momentum, p, g, m, lr, beta1, 1.0, False)[:3]
+    np.testing.assert_allclose([q, b], formulas.sgd(p, g, m, lr, beta1), **close)
+    q, _, u = ours(optim._rmsprop, p, g, v, lr, beta1, eps)[:3]
+    np.testing.assert_allclose([q, u], formulas.rmsprop(p, g, v, lr, beta1, eps), **close)
+    q, _, n, u = ours(optim._adam, p, g, m, v, t, lr, beta1, beta2, eps)[:4]
+    expected = formulas.adam(p, g, m, v, t, lr, beta1, beta2, eps)
+    np.testing.assert_allclose([q, n, u], expected, **close)
 
 
 def test_rho_is_alpha():

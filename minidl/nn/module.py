@@ -307,8 +307,8 @@ class Module:
                  if isinstance(value, (int, float, str, tuple)) and name[0] != "_"]
         absent = [(name, None) for name, kind in self._kinds.items()
                   if kind == PARAMETER and self.__dict__[name] is None]
-        return ", ".join(f"{name}={value!r}" for name, value in plain + absent
-                         if name != "training")
+        return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value!r}"
+                         for name, value in plain + absent if name != "training")
 
     def __repr__(self):
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._own(CHILD)]
