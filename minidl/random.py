@@ -52,9 +52,9 @@ class Generator:
 
     def _philox(self) -> np.random.Philox:
         """The cipher of the next draw."""
-        key = np.array([self.seed, self.counter], dtype=np.uint64)
-        self.counter += 1
-        return np.random.Philox(key=key)
+        counter = self.counter
+        self.counter = counter + 1       # at once, before a call could let another thread draw it
+        return np.random.Philox(key=np.array([self.seed, counter], dtype=np.uint64))
 
     def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Uniform numbers in [0, 1), of float32 or float64."""
