@@ -85,82 +85,100 @@ def _epochs(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _line(axes: Any, history: Sequence[dict], name: str, label: str, color: str, **style) -> None:
-    points = [(r["epoch"], r[name]) for r in history if name in r]
+def _line(axes: Any, history: Sequence[dict], name: str, label: str, color: str,
+          scale: float = 1) -> None:
+    """One value of every record that has it, over the epochs."""
+    points = [(record["epoch"], scale * record[name]) for record in history if name in record]
     if points:
-        x, y = zip(*points)
-        axes.plot(x, y, color=color, marker="o", markersize=4, label=label, **style)
+        axes.plot(*zip(*points), color=color, marker="o", markersize=4, label=label)
+
+
+def _noisy(axes: Any, steps: Sequence[dict], name: str, color: str, label: str | None = None,
+           scale: float = 1) -> None:
+    """Single batches, pale; with a `label` their moving average over them."""
+    if not steps:
+        return
+    x = np.array([record["epoch"] for record in steps])
+    y = np.array([scale * record[name] for record in steps])
+    axes.plot(x, y, color=color, alpha=0.25, linewidth=0.8)
+    if label:
+        width = min(1 + 2 * (len(y) // 40), len(y))            # odd, about a twentieth of the run
+        kernel = np.ones(width)
+        smooth = np.convolve(y, kernel, "same") / np.convolve(np.ones_like(y), kernel, "same")
+        axes.plot(x, smooth, color=color, label=label)
 
 
 # --------------------------------------------------------------------------- training
 @_picture(9, 3.6)
-def curves(figure, history: Sequence[dict]) -> None:
+def curves(figure, history: Sequence[dict], steps: Sequence[dict] = ()) -> None:
     """Loss (nats) and accuracy (%) of training and test, epoch by epoch.
 
-    `history`: dicts with "epoch", "loss", "accuracy", "test_loss", "test_accuracy".
+    `history`: dicts with "epoch", "loss", "accuracy", "test_loss", "test_accuracy"; `steps`, drawn
+    pale behind them: the same of single batches, with fractions of epochs.
     """
     left, right = figure.subplots(1, 2)
-    _line(left, history, "loss", "training", BLUE)
-    _line(left, history, "test_loss", "test", ORANGE)
-    left.set(title="Cross entropy", ylabel="nats an image")
-    left.set_ylim(bottom=0)
-    percent = [{k: 100 * v if "accuracy" in k else v for k, v in r.items()} for r in history]
-    _line(right, percent, "accuracy", "training", BLUE)
-    _line(right, percent, "test_accuracy", "test", ORANGE)
-    last = percent[-1].get("test_accuracy")
-    right.set(title="Accuracy" + (f": {last:.2f} % on the test set" if last else ""),
-              ylabel="% right")
-    for axes in (left, right):
+    for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
+        _noisy(axes, steps, name, BLUE, scale=scale)
+        _line(axes, history, name, "training (pale: one batch)" if steps else "training", BLUE,
+              scale)
+        _line(axes, history, f"test_{name}", "test", ORANGE, scale)
         _epochs(axes)
         axes.legend()
+    left.set(title="Cross entropy", ylabel="nats an image", ylim=(0, _top(steps, history)))
+    last = history[-1].get("test_accuracy") if history else None
+    right.set(title="Accuracy" + (f": {100 * last:.2f} % on the test set" if last else ""),
+              ylabel="% right")
+    if last:
+        right.set_ylim(_bottom(history), 100.2)
+
+
+def _top(steps: Sequence[dict], history: Sequence[dict]) -> float | None:
+    """The loss's upper limit: the first batches of all would hide what comes after them."""
+    shown = [record["loss"] for record in steps] or [r["loss"] for r in history]
+    return 1.2 * float(np.quantile(shown, 0.97)) if shown else None
+
+
+def _bottom(history: Sequence[dict]) -> float:
+    """The accuracy's lower limit: what the epochs leave free is cut off."""
+    low = min(100 * r[k] for r in history for k in ("accuracy", "test_accuracy") if k in r)
+    return max(0.0, low - max(0.6 * (100 - low), 0.2))
 
 
 @_picture(9, 3.6)
-def gan_curves(figure, history: Sequence[dict]) -> None:
-    """The two players' losses, and D's mean output on real and on fake, epoch by epoch.
+def gan_curves(figure, steps: Sequence[dict]) -> None:
+    """The two players' losses, and D's mean output on real and on fake: pale single batches,
+    strong their moving average.
 
-    `history`: dicts with "epoch" (a fraction within one), "d_loss", "g_loss", "d_real", "d_fake".
+    `steps`: dicts with "epoch" (with its fraction), "d_loss", "g_loss", "d_real", "d_fake".
     """
     left, right = figure.subplots(1, 2)
-    thin = {"linewidth": 1.4}
-    for axes, names in ((left, (("d_loss", "discriminator D", BLUE),
-                                ("g_loss", "generator G", ORANGE))),
-                        (right, (("d_real", "on real: D(x)", BLUE),
-                                 ("d_fake", "on fakes: D(G(z))", ORANGE)))):
-        for name, label, color in names:
-            axes.plot([r["epoch"] for r in history], [r[name] for r in history], color=color,
-                      label=label, **thin)
-        _epochs(axes)
-        axes.legend()
-    left.axhline(2 * math.log(2), color=GREY, linestyle=":", linewidth=1.2)
-    left.annotate("D undecided: 2 ln 2", (1, 2 * math.log(2)), xycoords=("axes fraction", "data"),
-                  ha="right", va="bottom", color=GREY, fontsize=8)
+    _noisy(left, steps, "d_loss", BLUE, "discriminator D")
+    _noisy(left, steps, "g_loss", ORANGE, "generator G")
+    _noisy(right, steps, "d_real", BLUE, "on real: D(x)")
+    _noisy(right, steps, "d_fake", ORANGE, "on fakes: D(G(z))")
+    left.axhline(2 * math.log(2), color=GREY, linestyle=":", linewidth=1.2,
+                 label="D undecided: 2 ln 2")
+    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="undecided")
     left.set(title="Losses", ylabel="nats")
     left.set_ylim(bottom=0)
-    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2)
-    right.set(title="What D takes for real", ylabel="mean of D's output", ylim=(0, 1))
-
-
-@_picture(9, 3.6)
-def vae_curves(figure, history: Sequence[dict]) -> None:
-    """-ELBO, and its two parts: reconstruction and KL, epoch by epoch, in nats an image."""
-    left, right = figure.subplots(1, 2)
-    _line(left, history, "loss", "training", BLUE)
-    _line(left, history, "test_loss", "test", ORANGE)
-    left.set(title="$-$ELBO = reconstruction + KL", ylabel="nats an image")
-    other = right.twinx()
-    for prefix, word, style in (("", "training", "-"), ("test_", "test", "--")):
-        _line(right, history, prefix + "reconstruction", f"reconstruction, {word}", BLUE,
-              linestyle=style)
-        _line(other, history, prefix + "kl", f"KL, {word}", ORANGE, linestyle=style)
-    right.set(title="The two parts")
-    right.set_ylabel("reconstruction, nats an image", color=BLUE)
-    other.set_ylabel("KL, nats an image", color=ORANGE)
-    other.grid(False)
-    lines = [*right.get_lines(), *other.get_lines()]
-    right.legend(lines, [line.get_label() for line in lines], loc="center right", fontsize=8)
-    left.legend()
+    right.set(title="What D takes for real", ylabel="D's output, mean of a batch", ylim=(0, 1))
     for axes in (left, right):
+        _epochs(axes)
+        axes.legend(fontsize=8.5)
+
+
+@_picture(11, 3.4)
+def vae_curves(figure, history: Sequence[dict]) -> None:
+    """-ELBO and the two parts that it is the sum of, epoch by epoch, in nats an image."""
+    titles = {"loss": r"$-$ELBO, the sum of both:", "reconstruction": "Reconstruction loss",
+              "kl": "KL divergence"}
+    last = history[-1].get("test_loss", history[-1]["loss"])
+    titles["loss"] += f" {last:.1f}"
+    for axes, (name, title) in zip(figure.subplots(1, 3), titles.items()):
+        _line(axes, history, name, "training", BLUE)
+        _line(axes, history, f"test_{name}", "test", ORANGE)
+        axes.set(title=title, ylabel="nats an image")
+        axes.legend()
         _epochs(axes)
 
 
@@ -189,7 +207,7 @@ def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) 
     figure.colorbar(image, label="share of the true class", shrink=0.8)
 
 
-@_picture(8, 5.6)
+@_picture(8, 4.7)
 def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray,
           classes: Sequence[str] | None = None, count: int = 24) -> None:
     """The images whose true class got the least probability: the worst first."""
@@ -206,7 +224,7 @@ def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndar
                        f"p({classes[labels[i]]}) = {of_truth[i]:.2g}",
                        fontsize=7.5, fontweight="normal", loc="center",
                        color=GREY if called == labels[i] else "#c2410c")
-    figure.suptitle("Where the true class got the least probability")
+    figure.suptitle("Where the true class got the least probability", x=0.01, ha="left")
 
 
 @_picture(7, 4.2)
@@ -225,7 +243,7 @@ def kernels(figure, weight: np.ndarray) -> None:
         axes.set_title(f"{i}", fontsize=7.5, fontweight="normal", loc="center", pad=2)
     figure.colorbar(image, ax=list(grid), label="weight", shrink=0.8)
     figure.suptitle(f"First layer: {len(weight)} kernels of "
-                    f"{weight.shape[1]}×{weight.shape[2]}")
+                    f"{weight.shape[1]}×{weight.shape[2]}", x=0.01, ha="left")
 
 
 # --------------------------------------------------------------------------- images
@@ -255,7 +273,7 @@ def film(frames: np.ndarray, path: str | Path, titles: Sequence[str], fps: float
     return Path(path)
 
 
-@_picture(9, 4.4)
+@_picture(8.4, 7.3)
 def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
     """Originals and, below each, what the decoder made of its code: pairs of rows."""
     n, columns = len(images), 12
@@ -264,7 +282,7 @@ def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
         rows += [images[start:start + columns], again[start:start + columns]]
     axes = figure.subplots()
     axes.imshow(tile(np.concatenate(rows), min(columns, n)))
-    _bare(axes, "Test images (odd rows) and their reconstructions (even rows)")
+    _bare(axes, "Test images, and below each what the decoder makes of its code")
 
 
 @_picture(6.6, 6.6)

@@ -28,11 +28,10 @@ from ..device import to_host
 from ..ops import stack
 from ..tensor import Tensor
 from . import checkpoint
-from .progress import Progress, progress
+from .progress import Progress, progress, values_text
 from .run import Run
 
-READ_EVERY = 10      # steps: reading a loss makes a GPU wait, so several are read together
-LOG_EVERY = 50       # steps between two lines of the log
+READ_EVERY = 10    # steps between two lines of the log: reading a loss makes a GPU wait
 
 
 class NotFinite(ValueError):
@@ -96,15 +95,15 @@ class Trainer:
             self.unread.append((len(images), losses))
             if self.stop or self.step % READ_EVERY == 0:
                 latest = self._read()
-                self.show.update(self.epoch * len(self.loader) + self.step, where, latest)
-                if self.run and self.step % LOG_EVERY == 0:
+                if self.run and self.step % READ_EVERY == 0:
                     self.run.log("step", epoch=self.epoch + 1, step=self.step, **latest)
+                self.show.update(self.epoch * len(self.loader) + self.step, where, self._means())
                 self._save_if_due()
         self._read()
         self._end_epoch(where)
 
     def _end_epoch(self, where: str) -> None:
-        values = {name: total / self.images for name, total in self.sums.items()}
+        values = self._means()
         if self.test is not None:
             self.procedure.model.eval()
             tested = self.procedure.evaluate(self.test)
@@ -115,8 +114,7 @@ class Trainer:
         self.history.append({"epoch": self.epoch, **values})
         if self.run:
             self.run.log("epoch", **self.history[-1])
-        self.show.line(f"{where}  " + "  ".join(
-            f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items()))
+        self.show.line(f"{where}  {values_text(values)}")
         self._pictures()
         self.save()                # last: a kill before this line repeats what was half done
         if self.stop:
@@ -144,6 +142,10 @@ class Trainer:
             for name, value in latest.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value * steps[i][0]
         return latest
+
+    def _means(self) -> dict[str, float]:
+        """The mean of each loss over the images of this epoch so far."""
+        return {name: total / self.images for name, total in self.sums.items()}
 
     def _require_finite(self, values: dict[str, float], step: int | None = None) -> None:
         for name, value in values.items():
@@ -212,7 +214,7 @@ def _interruptible() -> Iterator[list]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
 
     def note(number: int, frame: Any) -> None:
         asked.append(number)

@@ -44,7 +44,11 @@ class Progress:
 
 
 class BarProgress(Progress):
-    """The same as a bar, drawn by rich."""
+    """The same as a bar, drawn by rich (on `console`, if not on standard output)."""
+
+    def __init__(self, console=None) -> None:
+        super().__init__()
+        self.console = console
 
     def __enter__(self) -> BarProgress:
         from rich.progress import BarColumn, TextColumn
@@ -52,7 +56,7 @@ class BarProgress(Progress):
         self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=None),
                        TextColumn("{task.percentage:>3.0f}%"),
                        TextColumn("[blue]{task.fields[values]}[/]  {task.fields[speed]}"),
-                       expand=True)
+                       expand=True, console=self.console)
         self.bar.start()
         return self
 

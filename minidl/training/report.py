@@ -64,14 +64,21 @@ def _classifier(run: Run, job: Job) -> dict[str, Any]:
     matrix = metrics.confusion_matrix(labels, p.argmax(1), range(len(classes)))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader()])
     first = next(weight for weight in job.model.parameters() if weight.ndim == 4)
-    return {"curves": plots.curves(run.records("epoch")),
+    return {"curves": plots.curves(run.records("epoch"), _steps(run, job)),
             "confusion": plots.confusion(matrix, classes),
             "worst": plots.worst(images, p, labels, classes),
             "kernels": plots.kernels(first.numpy())}
 
 
 def _gan(run: Run, job: Job) -> dict[str, Any]:
-    return {"curves": plots.gan_curves(run.records("step") or run.records("epoch"))}
+    return {"curves": plots.gan_curves(_steps(run, job))}
+
+
+def _steps(run: Run, job: Job) -> list[dict[str, Any]]:
+    """The log's single batches, with "epoch" a number that grows from 0 with every step."""
+    length = len(job.train_loader())
+    return [{**record, "epoch": record["epoch"] - 1 + record["step"] / length}
+            for record in run.records("step")]
 
 
 def _vae(run: Run, job: Job) -> dict[str, Any]:

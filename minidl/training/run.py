@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -61,21 +62,24 @@ class Run:
         with open(self.log_file, "a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, **values}) + "\n")
 
-    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The log's lines (of one kind); half a line, left by a kill, is passed over."""
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """The values of the log's lines of one kind."""
+        return [{name: value for name, value in line.items() if name != "kind"}
+                for line in self._lines() if line["kind"] == kind]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The log; half a line, left by a kill, is passed over."""
         lines = []
         if self.log_file.is_file():
             for text in self.log_file.read_text(encoding="utf-8").splitlines():
-                try:
+                with contextlib.suppress(ValueError):
                     lines.append(json.loads(text))
-                except ValueError:
-                    continue
-        return [line for line in lines if kind in (None, line["kind"])]
+        return lines
 
     def forget_after(self, epoch: int, step: int) -> None:
         """Drop what was logged after `step` steps beyond `epoch` whole epochs: it comes again."""
         end = (epoch + 1, step)              # an epoch's own line comes after all of its steps
-        kept = [line for line in self.records()
+        kept = [line for line in self._lines()
                 if (line["epoch"], line.get("step", float("inf"))) <= end]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(self.log_file, text.encode())
