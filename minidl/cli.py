@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -104,6 +103,7 @@ def _run_to_resume(args: argparse.Namespace) -> Run:
         raise ValueError(f"train: {run.folder} is a run of {run.config['model']}, not {args.name}")
     if args.epochs is not None:
         run.config["epochs"] = args.epochs
+        run.write_json("config.json", run.config)
     return run
 
 
@@ -123,8 +123,7 @@ def evaluate(args: argparse.Namespace) -> None:
         for label, share in found["shares"].items():
             print(f"  {label:>3} {100 * share:5.1f} % {'#' * round(100 * share)}")
         result["judged"] = {"judge": str(args.judge), "samples": args.number, **found}
-    text = json.dumps(result, indent=2) + "\n"
-    checkpoint.write_atomically(run.folder / "evaluation.json", text.encode())
+    run.write_json("evaluation.json", result)
     if not args.no_pictures:
         _draw(run, job)
 

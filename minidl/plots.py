@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#1f6fb4", "#f0821e", "#6b7280"
+BLUE, ORANGE, GREY, RED = "#1f6fb4", "#f0821e", "#6b7280", "#c2410c"
 TEN = ["#1f6fb4", "#f0821e", "#2f9e68", "#c8423b", "#7b5ea7",
        "#8c6d4f", "#d678b2", "#6b7280", "#b8a51c", "#27a6b8"]
 STYLE = {
@@ -196,7 +196,7 @@ def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) 
             if count:
                 axes.text(j, i, f"{count}", ha="center", va="center", fontsize=8,
                           color="white" if share[i, j] > 0.5 else
-                          "#374151" if i == j else "#c2410c")
+                          "#374151" if i == j else RED)
     right = np.trace(matrix) / max(matrix.sum(), 1)
     turned = {"rotation": 45, "ha": "right"} if max(map(len, classes)) > 3 else {}
     axes.set_xticks(range(len(classes)), classes, **turned)
@@ -207,43 +207,47 @@ def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) 
     figure.colorbar(image, label="share of the true class", shrink=0.8)
 
 
-@_picture(8, 4.7)
+@_picture(8.4, 4.5)
 def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray,
           classes: Sequence[str] | None = None, count: int = 24) -> None:
     """The images whose true class got the least probability: the worst first."""
     classes = classes or [str(i) for i in range(probabilities.shape[1])]
     of_truth = probabilities[np.arange(len(labels)), labels]
-    chosen = np.argsort(of_truth, kind="stable")[:count]
-    grid = figure.subplots(math.ceil(count / 8), 8).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, i in zip(grid, chosen):
-        called = int(probabilities[i].argmax())
-        axes.imshow(tile(images[i:i + 1], 1, 0), vmin=0, vmax=1)
-        axes.set_title(f"{classes[labels[i]]}, called {classes[called]}\n"
-                       f"p({classes[labels[i]]}) = {of_truth[i]:.2g}",
-                       fontsize=7.5, fontweight="normal", loc="center",
-                       color=GREY if called == labels[i] else "#c2410c")
-    figure.suptitle("Where the true class got the least probability", x=0.01, ha="left")
+    axes = figure.subplots()
+    for place, i in enumerate(np.argsort(of_truth, kind="stable")[:count]):
+        true, called = labels[i], int(probabilities[i].argmax())
+        _place(axes, place, 8, tile(images[i:i + 1], 1, 0),
+               f"{classes[true]}, called {classes[called]}\np({classes[true]}) = "
+               f"{of_truth[i]:.2g}", GREY if called == true else RED)
+    _bare(axes, "Where the true class got the least probability")
 
 
-@_picture(7, 4.2)
+@_picture(7.4, 4)
 def kernels(figure, weight: np.ndarray) -> None:
     """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
-    weight = np.asarray(weight).mean(1)
     from matplotlib.colors import LinearSegmentedColormap
-    colors = LinearSegmentedColormap.from_list("blue-orange", [BLUE, "#ffffff", ORANGE])
-    columns = min(8, len(weight))
-    grid = figure.subplots(math.ceil(len(weight) / columns), columns, squeeze=False).ravel()
+    weight = np.asarray(weight).mean(1)
     bound = abs(weight).max() or 1.0
-    for axes in grid:
-        axes.set_axis_off()
-    for i, (axes, kernel) in enumerate(zip(grid, weight)):
-        image = axes.imshow(kernel, cmap=colors, vmin=-bound, vmax=bound)
-        axes.set_title(f"{i}", fontsize=7.5, fontweight="normal", loc="center", pad=2)
-    figure.colorbar(image, ax=list(grid), label="weight", shrink=0.8)
-    figure.suptitle(f"First layer: {len(weight)} kernels of "
-                    f"{weight.shape[1]}×{weight.shape[2]}", x=0.01, ha="left")
+    colors = LinearSegmentedColormap.from_list("blue-orange", [BLUE, "#ffffff", ORANGE])
+    axes = figure.subplots()
+    for i, kernel in enumerate(weight):
+        image = _place(axes, i, 8, kernel, f"{i}", GREY, cmap=colors, vmin=-bound, vmax=bound)
+    size = "×".join(map(str, weight.shape[1:]))
+    _bare(axes, f"First layer: {len(weight)} kernels of {size}")
+    figure.colorbar(image, label="weight", shrink=0.7)
+
+
+def _place(axes: Any, i: int, columns: int, picture: np.ndarray, text: str, color: str,
+           **colors: Any) -> Any:
+    """Draw picture number i of a sheet, a unit square with `text` above it. (One axes for all of
+    them: twenty axes take seconds to lay out.)"""
+    lines = 1 + text.count("\n")
+    x, y = 1.12 * (i % columns), -(1.12 + 0.16 * lines) * (i // columns)
+    image = axes.imshow(picture, extent=(x, x + 1, y, y + 1), **colors)
+    axes.text(x + 0.5, y + 1.04, text, ha="center", va="bottom", fontsize=7.5, color=color)
+    axes.set(xlim=(-0.02, 1.12 * columns), ylim=(min(y, axes.get_ylim()[0]) - 0.02,
+                                                  1.08 + 0.17 * lines))
+    return image
 
 
 # --------------------------------------------------------------------------- images

@@ -36,8 +36,7 @@ class Run:
         try:
             run.folder.mkdir(parents=True, exist_ok=True)
             run.log_file.write_bytes(b"")
-            text = json.dumps(config, indent=2) + "\n"
-            write_atomically(run.folder / "config.json", text.encode())
+            run.write_json("config.json", config)
         except OSError as error:
             raise type(error)(f"run: cannot write to the folder {run.folder} "
                               f"({error.strerror or error})") from error
@@ -56,6 +55,10 @@ class Run:
         if not isinstance(config, dict) or "model" not in config:
             raise ValueError(f'run: {path} names no "model": not a config of minidl')
         return cls(folder, config)
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Write `values` into the folder, as readable JSON."""
+        write_atomically(self.folder / name, (json.dumps(values, indent=2) + "\n").encode())
 
     def log(self, kind: str, **values: Any) -> None:
         """Add one line: ``{"kind": "step" or "epoch", "epoch": 1, ...}``."""

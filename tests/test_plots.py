@@ -1,0 +1,136 @@
+"""Pictures: every one is drawn, carries its labels, and needs no display."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minidl import plots
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def texts(figure) -> str:
+    """All that is written in a figure."""
+    return " ".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def drawn(figure, tmp_path) -> str:
+    """Save the figure as a picture; what is written in it."""
+    figure.savefig(tmp_path / "picture.png", dpi=40)
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    return texts(figure)
+
+
+def test_curves_have_units(tmp_path):
+    history = [{"epoch": e, "loss": 1 / e, "accuracy": 1 - 0.1 / e, "test_loss": 0.5 / e,
+                "test_accuracy": 0.98} for e in (1, 2, 3)]
+    steps = [{"epoch": i / 20, "loss": 1.0, "accuracy": 0.5} for i in range(60)]
+    written = drawn(plots.curves(history, steps), tmp_path)
+    for word in ("epoch", "nats an image", "% right", "training", "test", "98.00 % on the test"):
+        assert word in written
+    drawn(plots.curves([{"epoch": 1, "loss": 1.0, "accuracy": 0.5}]), tmp_path)      # no test set
+
+
+def test_gan_curves(tmp_path, rng):
+    steps = [{"epoch": i / 50, **dict(zip(("d_loss", "g_loss", "d_real", "d_fake"), rng.random(4)))}
+             for i in range(100)]
+    written = drawn(plots.gan_curves(steps), tmp_path)
+    for word in ("discriminator D", "generator G", "D(x)", "D(G(z))", "2 ln 2", "nats"):
+        assert word in written
+    drawn(plots.gan_curves(steps[:1]), tmp_path)
+    drawn(plots.gan_curves([]), tmp_path)
+
+
+def test_vae_curves(tmp_path):
+    history = [{"epoch": e, "loss": 100.0, "reconstruction": 80.0, "kl": 20.0, "test_loss": 101.25}
+               for e in (1, 2)]
+    written = drawn(plots.vae_curves(history), tmp_path)
+    for word in ("ELBO", "Reconstruction", "KL", "nats an image", "101.2"):
+        assert word in written
+
+
+def test_confusion_counts(tmp_path):
+    written = drawn(plots.confusion([[5, 1], [0, 4]], ["cat", "wolf"]), tmp_path)
+    for word in ("90.00 % of 10 right", "cat", "wolf", "called", "true class", "5", "1"):
+        assert word in written
+
+
+def test_worst_shows_the_least_probable_truth_first(tmp_path, rng):
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    written = drawn(plots.worst(rng.random((3, 1, 4, 4)), p, np.array([1, 1, 1])), tmp_path)
+    assert written.index("p(1) = 0.1") < written.index("p(1) = 0.4") < written.index("p(1) = 0.8")
+    assert "1, called 0" in written
+    drawn(plots.worst(rng.random((3, 3, 4, 4)), p, np.array([1, 1, 1])), tmp_path)   # colour
+
+
+def test_kernels(tmp_path, rng):
+    figure = plots.kernels(rng.normal(size=(10, 3, 5, 5)))
+    assert "10 kernels of 5×5" in drawn(figure, tmp_path)
+    bounds = {image.get_clim() for image in figure.axes[0].images}
+    assert len(bounds) == 1 and next(iter(bounds))[0] == -next(iter(bounds))[1]      # white is 0
+
+
+def test_tile_puts_images_in_rows():
+    images = np.stack([np.full((1, 2, 2), v, np.float32) for v in (0.1, 0.2, 0.3, 2.0)])
+    sheet = plots.tile(images, columns=3, gap=1)
+    assert sheet.shape == (2 * 3 + 1, 3 * 3 + 1, 3)
+    np.testing.assert_allclose(sheet[1, [1, 4, 7], 0], [0.1, 0.2, 0.3], rtol=1e-6)
+    assert sheet[4, 1, 0] == 1.0                                 # 2.0 is clipped
+    np.testing.assert_array_equal(plots.tile(np.ones((5, 3, 2, 2))).shape, (10, 14, 3))
+
+
+def test_grid_and_reconstructions(tmp_path, rng):
+    images = rng.random((30, 1, 8, 8))
+    assert "after epoch 3" in drawn(plots.grid(images, "after epoch 3"), tmp_path)
+    assert "Test images" in drawn(plots.reconstructions(images, images), tmp_path)
+    figure = plots.reconstructions(images[:5], np.zeros((5, 1, 8, 8)))
+    (shown,) = figure.axes[0].images
+    assert shown.get_array().shape == (2 * 10 + 2, 5 * 10 + 2, 3)   # originals, then one row of 0
+    assert drawn(figure, tmp_path)
+
+
+def test_film_has_a_frame_an_epoch_and_rests_on_the_last(tmp_path, rng):
+    from PIL import Image
+    path = plots.film(rng.random((3, 4, 1, 8, 8)), tmp_path / "film.gif", list("abc"), fps=2)
+    with Image.open(path) as film:
+        assert film.n_frames >= 3 and film.info["duration"] >= 500
+
+
+def test_plane_grows_to_the_right_and_upward(tmp_path):
+    figure = plots.plane(lambda z: (z[:, 0] + 5 * z[:, 1]).reshape(-1, 1, 1, 1) / 40 + 0.5, side=3)
+    (shown,) = figure.axes[0].images
+    sheet = shown.get_array()[..., 0]
+    assert (np.diff(sheet, axis=1) > 0).all() and (np.diff(sheet, axis=0) < 0).all()
+    assert "z_1" in drawn(figure, tmp_path)
+
+
+def test_scatter_names_the_classes(tmp_path, rng):
+    figure = plots.scatter(rng.normal(size=(20, 2)), np.arange(20) % 3, list("xyz"))
+    written = drawn(figure, tmp_path)
+    assert all(name in written for name in "xyz")
+
+
+def test_figure_of_the_caller_is_used(rng):
+    from matplotlib.figure import Figure
+    mine = Figure()
+    assert plots.grid(rng.random((4, 1, 8, 8)), figure=mine) is mine and mine.axes
+
+
+def test_importing_plots_loads_no_matplotlib():
+    code = "import sys, minidl.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        plots.grid(np.zeros((1, 1, 2, 2)))
