@@ -29,8 +29,13 @@ import numpy as np
 
 from .tensor import Tensor, as_tensor
 
-_AGE = itertools.count()
+_AGE = itertools.count(1)
 age = attrgetter("age")
+
+
+def now() -> int:
+    """A moment: later than every node and every change in place so far, earlier than the next."""
+    return next(_AGE)
 
 
 # --------------------------------------------------------------------------- modes
@@ -58,6 +63,10 @@ class _Switch(ContextDecorator):
     def __exit__(self, *exc):
         setattr(mode, self._field, self._before.pop())
 
+    def _recreate_cm(self):
+        """A decorated function gets a switch of its own at each call: threads may share it."""
+        return _Switch(self._field, self._value)
+
 
 def no_grad() -> ContextDecorator:
     """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator."""
@@ -69,9 +78,20 @@ def enable_grad() -> ContextDecorator:
     return _Switch("grad", True)
 
 
-def set_grad_enabled(enabled: bool) -> ContextDecorator:
-    """Record a graph inside, or not, as `enabled` says."""
-    return _Switch("grad", bool(enabled))
+class set_grad_enabled(_Switch):
+    """``set_grad_enabled(False)`` switches at once; as a ``with`` block it switches back at its end,
+    as a decorator it holds inside the function."""
+
+    def __init__(self, enabled: bool):
+        super().__init__("grad", bool(enabled))
+        super().__enter__()
+
+    def __enter__(self):
+        return self
+
+    def __call__(self, function):
+        self.__exit__()
+        return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
@@ -128,12 +148,18 @@ class Op:
             return (inputs, *args[1:]), inputs
         return tuple([made.get(id(a), a) for a in args]), inputs
 
-    def refuse_mixture(self, inputs) -> None:
-        """Say so if an op failed because its inputs are on different devices."""
+    def explain_failure(self, inputs, error: Exception) -> None:
+        """Say so if an op failed because its inputs are on different devices, or do not broadcast.
+        """
+        name = self.name.strip("_")
         for x in inputs:
             if type(x.data) is not type(inputs[0].data):
-                raise TypeError(f"{self.name}: {inputs[0]._brief()} and {x._brief()} are on "
+                raise TypeError(f"{name}: {inputs[0]._brief()} and {x._brief()} are on "
                                 "different devices; move one with .to(device)") from None
+        if str(error).startswith("operands could not be broadcast"):
+            shapes = " and ".join(str(x.shape) for x in inputs)
+            raise ValueError(f"{name}: shapes {shapes} do not broadcast: counted from the last, "
+                             "axes must have equal length, or length 1") from None
 
 
 OPS: dict[str, Op] = {}
@@ -178,8 +204,8 @@ def op(source: str | Callable | None = None, *, terms=None):
                     break
             try:
                 y, backward = forward(*args)
-            except TypeError:
-                entry.refuse_mixture(inputs)
+            except (TypeError, ValueError) as error:
+                entry.explain_failure(inputs, error)
                 raise
             return _record(entry, args, inputs, y, backward)
 
@@ -220,9 +246,8 @@ class Node:
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = args = value = counter = versions = None
+    hooks = grad = args = value = counter = None
     retain = keep = False
-    version = 0
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
         self.age = next(_AGE)
@@ -230,13 +255,9 @@ class Node:
         self.parents = tuple([(x.node or x) if x._requires_grad else None for x in inputs])
         self.shapes = tuple([x.data.shape for x in inputs])
         self.dtype = out.data.dtype
-        for x in inputs:
-            if x._counter is not None:             # its storage has views or was changed before
-                self.versions = {**(self.versions or {}), id(x): x._counter[0]}
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
             self.value = out.data                  # or the two would keep each other alive
             self.counter = out._counter
-            self.version = out._version
         if mode.keep:
             self.keep, self.retain, self.args = True, True, args
             for x in inputs:
@@ -246,19 +267,18 @@ class Node:
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
 
     def arguments(self, gy: Tensor, need: tuple[bool, ...]) -> tuple:
-        """What the closure is called with, after a look at what it saved: everything it names must
-        still be what it was at the forward pass."""
+        """What the closure is called with, after a look at what it saved: no tensor that it names
+        may have been changed in place since the forward pass."""
         for cell in self.backward.__closure__ or ():
             saved = _contents(cell)
-            if isinstance(saved, Tensor) and saved._counter is not None and (
-                    saved._counter[0] != (self.versions or {}).get(id(saved), 0)):
+            if isinstance(saved, Tensor) and saved._version > self.age:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
 
     def _output(self) -> Tensor:
         """The op's own output as a fresh tensor of the same place in the graph."""
-        if self.counter is not None and self.counter[0] != self.version:
+        if self.counter is not None and self.counter[0] > self.age:
             raise _stale(self.op.name, self.value.shape)
         out = Tensor._wrap(self.value)
         out._requires_grad, out.node = True, self
@@ -266,7 +286,7 @@ class Node:
 
     def free(self):
         """Forget operands and closure; what is left only tells that backward was here."""
-        self.backward, self.parents, self.value, self.versions = None, (), None, None
+        self.backward, self.parents, self.value = None, (), None
 
 
 def _contents(cell):
@@ -297,7 +317,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
-    with set_grad_enabled(create_graph):
+    with _Switch("grad", create_graph):
         for node in nodes:
             gy = sums.get(node) if targets and node in targets else sums.pop(node, None)
             if gy is None:

@@ -31,7 +31,7 @@ class Tensor:
     # What a fresh tensor does not set lives here, on the class.
     _grad: Tensor | None = None
     _requires_grad = False
-    _counter: list[int] | None = None      # version of the storage, shared with its views
+    _counter: list[int] | None = None      # when the storage last changed; shared with its views
     _hooks: dict = {}
     node = None
     consumers: tuple = ()
@@ -213,11 +213,12 @@ class Tensor:
     # ------------------------------------------------------------------ in place
     @property
     def _version(self) -> int:
-        """How often the storage was changed in place."""
+        """The moment (``tape.now``) when the storage was last changed in place; 0 for never."""
         return self._counter[0] if self._counter else 0
 
     def _count_changes(self) -> list[int]:
-        """The counter of the storage, from now on; the node that keeps the array is told of it."""
+        """The storage's moment of change, recorded from now on; the node that keeps the array is
+        told of it."""
         if self._counter is None:
             self._counter = [0]
             if self.node is not None:
@@ -244,7 +245,7 @@ class Tensor:
             except ValueError:
                 raise ValueError(f"{op}: value of shape {np.shape(new)} does not fit a tensor of "
                                  f"shape {self.shape}") from None
-        self._count_changes()[0] += 1
+        self._count_changes()[0] = tape.now()
         return self
 
     def copy_(self, other) -> Tensor:

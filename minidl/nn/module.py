@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import device as _device
 from ..optim import clear_gradients
-from ..tape import no_grad
+from ..tape import no_grad, now
 from ..tensor import HookHandle, Tensor, float32, float64
 
 
@@ -322,6 +322,6 @@ def _replace(tensor: Tensor, new: Tensor) -> None:
     """Give a leaf another array, of another dtype or device, and its gradient the same."""
     if new.data is not tensor.data:
         grad, tensor.data = tensor.grad, new.data
-        tensor._counter = [tensor._version + 1]        # a graph that saved it must notice
+        tensor._counter = [now()]                      # a graph that saved it must notice
         if grad is not None:
             tensor.grad = grad.detach().to(new)
