@@ -392,6 +392,27 @@ def test_grad_mode_belongs_to_the_thread():
     assert seen == {"other": True, "main": True}
 
 
+def test_one_decorated_function_in_two_threads():
+    """Each call has a switch of its own: whoever leaves last restores its own thread's mode."""
+    inside, leave, after = threading.Barrier(2), threading.Barrier(2), {}
+
+    @no_grad()
+    def wait():
+        inside.wait(5)
+        leave.wait(5)
+
+    def work(name, enabled):
+        with minidl.set_grad_enabled(enabled):
+            wait()
+            after[name] = minidl.is_grad_enabled()
+    threads = [threading.Thread(target=work, args=a) for a in (("on", True), ("off", False))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert after == {"on": True, "off": False}
+
+
 def test_several_threads_train_like_one():
     def train(seed, results):
         rng = np.random.default_rng(seed)
