@@ -60,6 +60,12 @@ def _picture(width: float, height: float) -> Callable:
     return decorate
 
 
+def blue_orange() -> Any:
+    """The colour map from blue (least) over white (the middle) to orange (most)."""
+    from matplotlib.colors import LinearSegmentedColormap
+    return LinearSegmentedColormap.from_list("blue-orange", [BLUE, "#ffffff", ORANGE])
+
+
 def tile(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
     """(N, C, H, W) in [0, 1] -> one picture (rows (H+gap) + gap, ..., 3), `columns` to a row."""
     images = np.clip(np.asarray(images, np.float32), 0, 1)
@@ -225,13 +231,12 @@ def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndar
 @_picture(7.4, 4)
 def kernels(figure, weight: np.ndarray) -> None:
     """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
-    from matplotlib.colors import LinearSegmentedColormap
     weight = np.asarray(weight).mean(1)
     bound = abs(weight).max() or 1.0
-    colors = LinearSegmentedColormap.from_list("blue-orange", [BLUE, "#ffffff", ORANGE])
+    colors = {"cmap": blue_orange(), "vmin": -bound, "vmax": bound}
     axes = figure.subplots()
     for i, kernel in enumerate(weight):
-        image = _place(axes, i, 8, kernel, f"{i}", GREY, cmap=colors, vmin=-bound, vmax=bound)
+        image = _place(axes, i, 8, kernel, f"{i}", GREY, **colors)
     size = "×".join(map(str, weight.shape[1:]))
     _bare(axes, f"First layer: {len(weight)} kernels of {size}")
     figure.colorbar(image, label="weight", shrink=0.7)
