@@ -79,7 +79,7 @@ def enable_grad() -> ContextDecorator:
 
 
 class set_grad_enabled(_Switch):
-    """``set_grad_enabled(False)`` switches at once; a ``with`` block of it switches back at its end,
+    """``set_grad_enabled(False)`` switches at once; a ``with`` block of it switches back after it,
     as a decorator it holds inside the function."""
 
     def __init__(self, enabled: bool):

@@ -79,6 +79,7 @@ def _weight_grad(x, g, kernel, stride, padding, dilation):
         w = np.zeros((1, C, *kernel))
         w[0, c, u, v] = 1.0
         seen = formulas.conv2d(x, w, None, stride, padding, dilation)[:, 0]
+        seen = seen[:, :g.shape[2], :g.shape[3]]
         y[:, c, u, v] = [(seen * g[:, o]).sum() for o in range(O)]
     return y
 

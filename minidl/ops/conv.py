@@ -110,9 +110,9 @@ def conv2d_input_grad(g: Tensor, w: Tensor, size, stride, padding, dilation):
     the transposed convolution of g. Source: D1-TCONV.
     """
     y = fast(_conv2d_input_grad, g.data, w.data)(g.data, w.data, size, stride, padding, dilation)
-    kernel = w.shape[2:]
+    kernel, (OH, OW) = w.shape[2:], g.shape[2:]       # y may have room for more windows than g has
     def backward(gy, need):
-        gg = conv2d(gy, w, stride, padding, dilation) if need[0] else None
+        gg = conv2d(gy, w, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
         return gg, gw
     return y, backward
@@ -126,9 +126,9 @@ def conv2d_weight_grad(x: Tensor, g: Tensor, kernel, stride, padding, dilation):
     x (N,C,H,W), g (N,O,OH,OW) -> y (O,C,KH,KW) with `kernel` = (KH,KW): conv2d's weight gradient.
     """
     y = fast(_conv2d_weight_grad, x.data, g.data)(x.data, g.data, kernel, stride, padding, dilation)
-    size = x.shape[2:]
+    size, (OH, OW) = x.shape[2:], g.shape[2:]
     def backward(gy, need):
         gx = conv2d_input_grad(g, gy, size, stride, padding, dilation) if need[0] else None
-        gg = conv2d(x, gy, stride, padding, dilation) if need[1] else None
+        gg = conv2d(x, gy, stride, padding, dilation)[:, :, :OH, :OW] if need[1] else None
         return gx, gg
     return y, backward

@@ -163,9 +163,11 @@ def _linear(draw):
 @st.composite
 def _conv(draw, which: str):
     g = draw(conv_geometries())
-    x, w, y = (draw(arrays(shape)) for shape in (g.x_shape, g.w_shape, g.y_shape))
+    room = 0 if which == "value" else draw(st.integers(0, 1))       # an output padding of any size
+    size = tuple(n + room * s for n, s in zip(g.size, g.stride))
+    x, w, y = (draw(arrays(shape)) for shape in ((g.N, g.C, *size), g.w_shape, g.y_shape))
     last = g.stride, g.padding, g.dilation
-    return {"value": (x, w, *last), "x": (y, w, g.size, *last), "w": (x, y, g.kernel, *last)}[which]
+    return {"value": (x, w, *last), "x": (y, w, size, *last), "w": (x, y, g.kernel, *last)}[which]
 
 
 @st.composite
