@@ -316,7 +316,7 @@ def scatter(figure, codes: np.ndarray, labels: np.ndarray,
     axes = figure.subplots()
     for c in np.unique(labels):
         chosen = labels == c
-        axes.scatter(*codes[chosen, :2].T, s=5, alpha=0.6, linewidths=0, color=TEN[c % 10],
+        axes.scatter(*codes[chosen, :2].T, s=9, alpha=0.6, linewidths=0, color=TEN[c % 10],
                      label=classes[c] if classes else str(c))
     axes.set(title="Codes of the test images", xlabel=r"$\mu_1$", ylabel=r"$\mu_2$", aspect="equal")
-    axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), title="digit")
+    axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), title="class")

@@ -98,7 +98,8 @@ def test_a_vae_of_two_latent_variables_shows_its_plane(few_digits, tmp_path, cap
                      "--likelihood", "gaussian", "--batch-size", "24", "--out", str(run)]) == 0
     assert files(run) >= {"curves.png", "reconstructions.png", "samples.png", "samples.gif",
                           "plane.png", "codes.png"}
-    (line,) = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    *_, line = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert line["kind"] == "epoch"
     assert line["loss"] == pytest.approx(line["reconstruction"] + line["kl"], rel=1e-5)
     assert json.loads((run / "config.json").read_text())["options"] == {
         "latent": 2, "likelihood": "gaussian"}

@@ -31,8 +31,6 @@ from . import checkpoint
 from .progress import Progress, progress, values_text
 from .run import Run
 
-READ_EVERY = 10    # steps between two lines of the log: reading a loss makes a GPU wait
-
 
 class NotFinite(ValueError):
     """A loss or a weight became NaN or infinite: training stopped."""
@@ -55,6 +53,8 @@ class Trainer:
         self.after_epoch, self.device, self.save_every = after_epoch, device, save_every
         self.show = show or progress()
         self.epoch = self.step = 0          # whole epochs done; steps done in the next one
+        # Losses are read, and logged, every few steps: reading one makes a GPU wait.
+        self.read_every = max(1, min(10, len(loader) // 20))
         self.history: list[dict[str, float]] = run.records("epoch") if run else []
         self._new_epoch()
 
@@ -70,10 +70,8 @@ class Trainer:
         Raises :class:`NotFinite` when a loss is no number (the last good checkpoint stays), and
         KeyboardInterrupt, after a checkpoint, when Ctrl-C asks to stop.
         """
-        self.total = epochs * len(self.loader)
         with self.show, _interruptible() as self.stop:
-            self.show.start(self.epoch * len(self.loader) + self.step, self.total,
-                            self.loader.batch_size)
+            self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
             if self.epoch == self.step == 0:
@@ -93,13 +91,14 @@ class Trainer:
             losses = self.procedure.step(images, labels)
             self.step += 1
             self.unread.append((len(images), losses))
-            if self.stop or self.step % READ_EVERY == 0:
+            if self.stop or self.step % self.read_every == 0:
                 latest = self._read()
-                if self.run and self.step % READ_EVERY == 0:
+                if self.run and self.step % self.read_every == 0:
                     self.run.log("step", epoch=self.epoch + 1, step=self.step, **latest)
-                self.show.update(self.epoch * len(self.loader) + self.step, where, self._means())
+                self.show.update(self._steps_done(), where, self._means())
                 self._save_if_due()
         self._read()
+        self.show.update(self._steps_done(), where, self._means())
         self._end_epoch(where)
 
     def _end_epoch(self, where: str) -> None:
@@ -119,6 +118,9 @@ class Trainer:
         self.save()                # last: a kill before this line repeats what was half done
         if self.stop:
             raise KeyboardInterrupt
+
+    def _steps_done(self) -> int:
+        return self.epoch * len(self.loader) + self.step
 
     def _pictures(self) -> None:
         if self.after_epoch:

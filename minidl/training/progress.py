@@ -53,7 +53,8 @@ class BarProgress(Progress):
     def __enter__(self) -> BarProgress:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
-        self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=None),
+        self.bar = Bar(TextColumn("{task.description}"),
+                       BarColumn(None, complete_style="blue", finished_style="blue"),
                        TextColumn("{task.percentage:>3.0f}%"),
                        TextColumn("[blue]{task.fields[values]}[/]  {task.fields[speed]}"),
                        expand=True, console=self.console)

@@ -30,7 +30,8 @@ def after_epoch(run: Run, job: Job, epoch: int) -> None:
     if job.recipe.kind == "classifier":
         return
     path, now = run.folder / "samples.npy", np.round(255 * samples(job, 64)).astype(np.uint8)
-    frames = np.concatenate([np.load(path)[:epoch] if epoch else now[None][:0], now[None]])
+    before = np.load(path)[:epoch] if epoch and path.is_file() else now[None][:0]
+    frames = np.concatenate([before, now[None]])
     content = io.BytesIO()
     np.save(content, frames)                 # all epochs so far: the film is made of them
     write_atomically(path, content.getvalue())
@@ -41,21 +42,23 @@ def after_epoch(run: Run, job: Job, epoch: int) -> None:
 
 
 def _title(job: Job, epoch: int) -> str:
-    return f"{job.recipe.name}, " + (f"epoch {epoch}" if epoch else "before training")
+    what = "samples from the prior" if job.recipe.kind == "vae" else "samples"
+    return f"{job.recipe.name}: {what}, " + (f"epoch {epoch}" if epoch else "before training")
 
 
 def pictures(run: Run, job: Job) -> list[Path]:
     """Draw all pictures of a finished run into its folder. Needs matplotlib."""
     make = {"classifier": _classifier, "gan": _gan, "vae": _vae}[job.recipe.kind]
-    paths = []
-    for name, figure in make(run, job).items():
-        paths.append(run.folder / f"{name}.png")
-        figure.savefig(paths[-1])
+    figures, paths = make(run, job), []
     if job.recipe.kind != "classifier":
         frames = np.load(run.folder / "samples.npy") / np.float32(255)
         titles = [_title(job, epoch) for epoch in range(len(frames))]
         paths.append(plots.film(frames, run.folder / "samples.gif", titles))
-    return paths
+        figures["samples"] = plots.grid(frames[-1], titles[-1])
+    for name, figure in figures.items():
+        paths.append(run.folder / f"{name}.png")
+        figure.savefig(paths[-1])
+    return sorted(paths)
 
 
 def _classifier(run: Run, job: Job) -> dict[str, Any]:
@@ -82,12 +85,11 @@ def _steps(run: Run, job: Job) -> list[dict[str, Any]]:
 
 
 def _vae(run: Run, job: Job) -> dict[str, Any]:
-    mu, labels = vae.encoded(job.model, job.test_loader(2000))
+    mu, labels = vae.encoded(job.model, job.test_loader(2000 if job.model.latent == 2 else 60))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader(60)])
     again = vae.decoded(job.model, mu[:len(images)])
     figures = {"curves": plots.vae_curves(run.records("epoch")),
-               "reconstructions": plots.reconstructions(images, again),
-               "samples": plots.grid(samples(job, 64), "Samples from the prior, z ~ N(0, I)")}
+               "reconstructions": plots.reconstructions(images, again)}
     if job.model.latent == 2:
         figures["plane"] = plots.plane(lambda z: vae.decoded(job.model, z))
         figures["codes"] = plots.scatter(mu, labels, job.splits.classes)
