@@ -269,13 +269,16 @@ def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode)
     if any(2 * p > k for p, k in zip(padding, window)):
         raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
     size = input.shape[2:]
-    _out_size(op, size, window, stride, padding, dilation)
+    if not ceil_mode:
+        _out_size(op, size, window, stride, padding, dilation)
     out, pads = [], []
     for n, k, s, p, d in zip(size, window, stride, padding, dilation):
         span = (k - 1) * d + 1
-        count = (n + 2 * p - span) // s + 1
-        if ceil_mode and (n + 2 * p - span) % s and count * s < n + p:   # a last, partial window
-            count += 1                                # must begin inside the image or its padding
+        count = (n + 2 * p - span + (s - 1 if ceil_mode else 0)) // s + 1
+        if (count - 1) * s >= n + p:                  # a last, partial window must begin inside the
+            count -= 1                                # image or the padding before it
+        if count < 1:
+            raise ValueError(f"{op}: no window of {window} begins inside an image of {size}")
         out.append(count)
         pads.append((p, max((count - 1) * s + span - n - p, 0)))
     return window, stride, tuple(pads), dilation, tuple(out)
@@ -325,26 +328,32 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
 
 # --------------------------------------------------------------------------- size of images
 def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest") -> Tensor:
-    """Nearest-neighbour resizing: y[i,j] = x[floor(i H / OH), floor(j W / OW)].
+    """Nearest-neighbour resizing: y[i,j] = x[floor(i / SH), floor(j / SW)].
 
-    Give `size` (OH, OW) or `scale_factor`; only mode "nearest" is offered. Source: D2-UPSAMPLE.
+    Give `size` (OH, OW), then SH = OH / H and SW = OW / W; or `scale_factor` S or (SH, SW), then
+    OH = floor(H SH), OW = floor(W SW). Only mode "nearest" is offered. Source: D2-UPSAMPLE.
     """
     if mode != "nearest":
         raise ValueError(f'interpolate: only mode "nearest" is offered, got {mode!r}')
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate: give either size or scale_factor")
+    if input.ndim != 4:
+        raise ValueError(f"interpolate: input must be (N, C, H, W), got {input.shape}")
     H, W = input.shape[2:]
+    factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
     if size is None:
-        factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
         size = (int(H * factors[0]), int(W * factors[1]))
     OH, OW = _pair("interpolate", "size", size, 1)
-    if OH % H == 0 and OW % W == 0:                  # whole factors: repeat pixels
+    SH, SW = (m / n if f is None or m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch
+              for m, n, f in zip((OH, OW), (H, W), factors))
+    if SH == OH // H and SW == OW // W:              # whole factors: repeat pixels
         N, C = input.shape[:2]
         blocks = expand(reshape(input, N, C, H, 1, W, 1), N, C, H, OH // H, W, OW // W)
         return reshape(blocks, N, C, OH, OW)
     xp = namespace(input.data)
-    rows, columns = xp.arange(OH) * H // OH, xp.arange(OW) * W // OW
-    return input[:, :, rows[:, None], columns]
+    rows, columns = ([min(int(i / s), n - 1) for i in range(m)]
+                     for m, s, n in ((OH, SH, H), (OW, SW, W)))
+    return input[:, :, xp.asarray(rows)[:, None], xp.asarray(columns)]
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
