@@ -3,6 +3,7 @@
 The ```python blocks of one page run in order, in one namespace, in an empty folder. A block is
 left out when the comment `<!-- skip -->` stands on the line before it. Where a line of a block
 ends `print(…)  # text`, `text` must be a line of what the block prints, in that order.
+Links and pictures of the pages at the top level must exist; the docs build checks the others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^(<!-- skip -->\n+)?```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROMISE = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # [text](path#part), not [text](http://...)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -92,6 +94,11 @@ def main() -> int:
                 os.chdir(start)
         print(f"{path.relative_to(ROOT).as_posix()}: {ran} blocks")
         good = good and worked
+    for path in sorted(ROOT.glob("*.md")):
+        for link in LINK.findall(path.read_text(encoding="utf-8")):
+            if not (ROOT / link).exists():
+                print(f"FAILED: {path.name} links to {link}, which does not exist")
+                good = False
     tried, failed = docstrings()
     print(f"docstrings: {tried} examples, {failed} failed")
     return 0 if good and not failed else 1

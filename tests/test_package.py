@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import minidl
+from minidl.ops import conv
 
 PACKAGE = Path(minidl.__file__).parent
 ROOT = Path(__file__).parent.parent
@@ -141,3 +143,23 @@ def test_examples_are_short_and_say_what_they_are(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 60
     assert ast.get_docstring(ast.parse(text)), "the gallery shows the docstring"
+
+
+def test_the_debugger_page_tells_the_frames(monkeypatch):
+    """The table of docs/debug.md is the call stack at the arithmetic of dW, innermost first."""
+    frames = []
+
+    def _conv2d_weight_grad(x, g, kernel, *rest):
+        frame = sys._getframe()
+        while frame.f_code.co_filename != __file__ or frame.f_code is _conv2d_weight_grad.__code__:
+            frames.append((frame.f_code.co_name, Path(frame.f_code.co_filename).name))
+            frame = frame.f_back
+        return real(x, g, kernel, *rest)
+
+    real = conv._conv2d_weight_grad
+    monkeypatch.setattr(conv, "_conv2d_weight_grad", _conv2d_weight_grad)
+    w = minidl.randn(4, 3, 3, 3, requires_grad=True)
+    minidl.functional.conv2d(minidl.randn(2, 3, 8, 8), w).sum().backward()
+    page = (ROOT / "docs" / "debug.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` in `(?:ops/)?(\w+\.py)`", page, re.MULTILINE)
+    assert told[1:] == frames[1:] and told[0] == ("_conv2d_weight_grad", "conv.py")
