@@ -169,12 +169,14 @@ class DenseGAN(GAN):
     generator      dense 256, 512, 1024, 256*7*7, each with LeakyReLU 0.2, BN 0.8
                    | up-sample, four convs 128x14x14 | up-sample, three convs 128x28x28, each with
                    BN 0.8, LeakyReLU 0.2 | conv, tanh 1x28x28
-    discriminator  conv s2 and three convs 128x14x14, dense 512, 256, each with LeakyReLU 0.2,
-                   BN 0.8 | dense 1
+    discriminator  conv s2 and three convs 128x14x14, dense 512, each with LeakyReLU 0.2, BN 0.8
+                   | dense 256, LeakyReLU 0.2 | dense 1
 
-    Convolutions are 3x3, "same", and only the last layer has a bias. 14,737,280 and 13,422,465
+    Convolutions are 3x3, "same", and only the last layer has a bias. 14,737,280 and 13,421,953
     parameters. Errata E4.1: the listing has stride 2 where this up-samples, and ends in 10 channels
-    and batch norm; E2.2: the dense layers' relu is left out. `width` is the 128. Source: D4-GAN.
+    and batch norm; its discriminator has a last batch norm before "dense 1", which makes the mean
+    logit of every batch, real or fake, the same; E2.2: the dense layers' relu is left out.
+    `width` is the 128. Source: D4-GAN.
     """
 
     def __init__(self, latent: int = 100, width: int = 128):
@@ -205,7 +207,8 @@ class DenseGAN(GAN):
         discriminator = nn.Sequential(
             *norm_last(1, stride=2), *norm_last(w), *norm_last(w), *norm_last(w),
             nn.Flatten(),
-            *dense(w * 14 * 14, 4 * w), *dense(4 * w, 2 * w),
+            *dense(w * 14 * 14, 4 * w),
+            nn.Linear(4 * w, 2 * w, bias=False), nn.LeakyReLU(0.2),
             nn.Linear(2 * w, 1),
         )
         super().__init__(generator, discriminator, latent)
