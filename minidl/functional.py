@@ -42,7 +42,7 @@ from .ops.generative import (
     wgan_critic_loss,
     wgan_generator_loss,
 )
-from .ops.linear import embedding, linear
+from .ops.linear import _floats, embedding, linear
 from .ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -137,6 +137,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     Raises ValueError when channels, groups or sizes do not fit.
     """
     input, single = _images("conv2d", input)
+    weight = as_tensor(weight)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
     stride = _pair("conv2d", "stride", stride, 1)
@@ -159,6 +160,9 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
 
 
 def _check_channels(op, input, weight, expected, groups, divided) -> None:
+    _floats(op, input)
+    if not isinstance(groups, int):
+        raise TypeError(f"{op}: groups must be an integer, got {groups!r}")
     if groups < 1 or divided % groups:
         raise ValueError(f"{op}: {divided} channels do not divide into groups={groups}")
     if input.shape[1] != expected:
@@ -191,6 +195,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """
     name = "conv_transpose2d"
     input, single = _images(name, input)
+    weight = as_tensor(weight)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
     stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
@@ -227,6 +232,8 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
 
     A convolution with the identity: tap (c,u,v) of the window is one output channel.
     """
+    if input.ndim != 4:
+        raise ValueError(f"unfold: input must be (N, C, H, W), got {input.shape}")
     kernel, args = _window_arguments("unfold", kernel_size, dilation, padding, stride)
     N, C = input.shape[:2]
     OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
@@ -342,6 +349,9 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     H, W = input.shape[2:]
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
     if size is None:
+        if len(factors) != 2 or not all(isinstance(f, (int, float)) and f > 0 for f in factors):
+            raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
+                             f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))
     OH, OW = _pair("interpolate", "size", size, 1)
     SH, SW = (m / n if f is None or m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch
@@ -359,6 +369,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(N, C r^2, H, W) -> (N, C, H r, W r): y[n,c,i r + a,j r + b] = x[n, c r^2 + a r + b, i, j].
     Shi et al. (2016)."""
+    if input.ndim != 4:
+        raise ValueError(f"pixel_shuffle: input must be (N, C r^2, H, W), got {input.shape}")
     r, (N, CRR, H, W) = upscale_factor, input.shape
     if r < 1 or CRR % (r * r):
         raise ValueError(f"pixel_shuffle: {CRR} channels do not divide by {r}^2")
@@ -375,6 +387,8 @@ def residual(input: Tensor, function) -> Tensor:
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Rows with a 1 at the class number, int64: (...) -> (..., num_classes)."""
     index = as_tensor(tensor).data
+    if num_classes == -1 and index.size == 0:
+        raise ValueError("one_hot: num_classes cannot be guessed from no numbers; give it")
     classes = int(index.max()) + 1 if num_classes == -1 else num_classes
     checks.labels("one_hot", index, classes)
     xp = namespace(index)

@@ -126,7 +126,10 @@ class Op:
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
 
     def positional(self, args, kwargs) -> tuple:
-        bound = self.signature.bind(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name.strip('_')}: {error}") from None
         bound.apply_defaults()
         return bound.args
 
@@ -368,7 +371,8 @@ def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
         if node.backward is None:
             raise RuntimeError(
                 f"backward: the graph behind this tensor was freed by an earlier backward() (at "
-                f"{node.op.name}); give that first call retain_graph=True, or run forward again")
+                f"{node.op.name.strip('_')}); give that first call retain_graph=True, or run "
+                "forward again")
         for parent in node.parents:
             if type(parent) is Node and parent not in found:
                 found.add(parent)

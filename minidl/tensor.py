@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 
@@ -173,6 +174,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None):
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"grad: must be a Tensor or None, got {type(value).__name__}")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ValueError(f"grad: {value._brief()} does not fit {self._brief()}")
         self._grad = value
@@ -248,6 +251,18 @@ class Tensor:
         self._count_changes()[0] = tape.now()
         return self
 
+    def _computed(self, op: str, function, other) -> Tensor:
+        """self = function(self, other) in place, if the result has self's shape and kind."""
+        other = _plain(other)
+        try:
+            new = function(self.data, other)
+        except ValueError:
+            new = other                         # does not broadcast: refused for its shape, below
+        if new.dtype.kind == "f" != self.data.dtype.kind:
+            raise TypeError(f"{op}: the result is {new.dtype} and does not fit a tensor of "
+                            f"{self.dtype}; use .float() first")
+        return self._changed(op, new)
+
     def copy_(self, other) -> Tensor:
         """Take over other's numbers."""
         return self._changed("copy_", other)
@@ -262,19 +277,19 @@ class Tensor:
 
     def add_(self, other, *, alpha=1) -> Tensor:
         """self += alpha * other."""
-        return self._changed("add_", self.data + alpha * _plain(other))
+        return self._computed("add_", lambda x, y: x + alpha * y, other)
 
     def sub_(self, other, *, alpha=1) -> Tensor:
         """self -= alpha * other."""
-        return self._changed("sub_", self.data - alpha * _plain(other))
+        return self._computed("sub_", lambda x, y: x - alpha * y, other)
 
     def mul_(self, other) -> Tensor:
         """self *= other."""
-        return self._changed("mul_", self.data * _plain(other))
+        return self._computed("mul_", operator.mul, other)
 
     def div_(self, other) -> Tensor:
         """self /= other."""
-        return self._changed("div_", self.data / _plain(other))
+        return self._computed("div_", operator.truediv, other)
 
     def clamp_(self, min=None, max=None) -> Tensor:
         """Limit every element to [min, max]."""
@@ -302,7 +317,11 @@ class Tensor:
             raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
                                "x with where, cat or stack")
         self._changed("x[i] = v")
-        self.data[ops.plain_index(index)] = _plain(value)
+        try:
+            self.data[ops.plain_index(index)] = _plain(value)
+        except (IndexError, ValueError) as error:
+            raise type(error)(f"x[i] = v: {error}; the tensor has shape {self.shape}, the value "
+                              f"{np.shape(_plain(value))}") from None
 
     # ------------------------------------------------------------------ arithmetic: calls ops
     # The imports of this package run downward; these methods are one of its two exceptions. The
@@ -401,7 +420,12 @@ class Tensor:
                 device = a
             else:
                 dtype = a
-        return ops.to(self, None if dtype is None else np.dtype(dtype),
+        try:
+            dtype = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"to: {dtype!r} is neither a dtype nor a device (cpu, cuda, cuda:N, "
+                            "auto)") from None
+        return ops.to(self, dtype,
                       None if device is None else _device.resolve(device))
 
     def float(self): return self.to(float32)
@@ -433,7 +457,7 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
         return value
     if type(value) is float and like is not None and like.data.dtype.kind == "f":
         return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=like.data.dtype))
-    if like is not None and not hasattr(value, "dtype") and np.ndim(value) == 0:
+    if like is not None and isinstance(value, (int, float)):
         kind = like.data.dtype
         if kind.kind != "f" and isinstance(value, float):
             kind = float32

@@ -81,6 +81,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(N, T, E) -> (N, heads, T, E / heads)."""
+    if x.ndim != 3:
+        raise ValueError(f"multi_head_attention: expected (N, T, E), got {x.shape}")
     N, T, E = x.shape
     if E % heads:
         raise ValueError(f"multi_head_attention: {E} features do not divide into {heads} heads")

@@ -88,7 +88,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
 def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, diag sigma^2) || N(0, I)) = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2),
     summed over the last axis, then reduced over the batch. In nats. Source: D3-KL."""
-    return _reduced(-0.5 * sum(1 + logvar - mu * mu - logvar.exp(), -1), reduction)
+    each = -0.5 * sum(1 + logvar - mu * mu - logvar.exp(), -1)
+    return _reduced("gaussian_kl", each, reduction)
 
 
 def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu2: Tensor, logvar2: Tensor,
@@ -97,7 +98,7 @@ def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu2: Tensor, logvar2: Tensor
     1/2 sum_j (log sigma2^2/sigma^2 + (sigma^2 + (mu - mu2)^2) / sigma2^2 - 1). Source: D3-KL."""
     d = mu - mu2
     inside = logvar2 - logvar + (logvar.exp() + d * d) * (-logvar2).exp() - 1
-    return _reduced(0.5 * sum(inside, -1), reduction)
+    return _reduced("gaussian_kl_between", 0.5 * sum(inside, -1), reduction)
 
 
 def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:

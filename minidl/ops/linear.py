@@ -6,6 +6,7 @@ from .. import checks
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor, as_tensor
+from .arithmetic import _pair
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -16,7 +17,8 @@ def _matmul(a: Tensor, b: Tensor):
     def backward(gy, need):
         return (_matmul(gy, b.mT) if need[0] else None,
                 _matmul(a.mT, gy) if need[1] else None)
-    return namespace(a.data).matmul(a.data, b.data), backward
+    left, right = _pair(a, b)
+    return namespace(left).matmul(left, right), backward
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -44,6 +46,12 @@ def _linear(x: Tensor, w: Tensor):
     return x.data @ w.data.T, backward
 
 
+def _floats(name: str, input: Tensor) -> None:
+    """Refuse integers (images as they are stored, say) where PyTorch does."""
+    if input.data.dtype.kind != "f":
+        raise TypeError(f"{name}: input must be floats, got {input.dtype}; use .float() first")
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
 
@@ -52,6 +60,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
+    _floats("linear", input)
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
     rows = input if input.ndim == 2 else reshape(input, -1, weight.shape[1])

@@ -15,14 +15,14 @@ from .shape import reshape, transpose
 from .terms import Elementwise
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
+def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
     if reduction == "mean":
         return mean(loss)
     if reduction == "sum":
         return sum(loss)
     if reduction == "none":
         return loss
-    raise ValueError(f'reduction: expected "mean", "sum" or "none", got {reduction!r}')
+    raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
 
 
 def _same_shape(name: str, input: Tensor, target) -> Tensor:
@@ -37,12 +37,13 @@ def _same_shape(name: str, input: Tensor, target) -> Tensor:
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum (y - t)^2. Source: D1-MSE."""
     difference = input - _same_shape("mse_loss", input, target)
-    return _reduced(difference * difference, reduction)
+    return _reduced("mse_loss", difference * difference, reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum |y - t|. Source: D4-MAE."""
-    return _reduced((input - _same_shape("l1_loss", input, target)).abs(), reduction)
+    difference = input - _same_shape("l1_loss", input, target)
+    return _reduced("l1_loss", difference.abs(), reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
@@ -54,7 +55,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
         return l1_loss(input, target, reduction)
     d = input - _same_shape("smooth_l1_loss", input, target)
     loss = where(d.abs() < beta, d * d * (0.5 / beta), d.abs() - 0.5 * beta)
-    return _reduced(loss, reduction)
+    return _reduced("smooth_l1_loss", loss, reduction)
 
 
 # --------------------------------------------------------------------------- classes
@@ -83,20 +84,24 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
     ``weight`` (C,) weighs each example by its class, and "mean" divides by the weights' sum.
     Examples of class `ignore_index` count nothing. Source: D0-CE.
     """
-    numbers = _target_numbers("nll_loss", input, target)
+    return _nll("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def _nll(name: str, input, target, weight, ignore_index, reduction) -> Tensor:
+    numbers = _target_numbers(name, input, target)
     rows = _classes_last(input)
     xp = namespace(numbers)
     counted = numbers != ignore_index
-    numbers = xp.where(counted, numbers, 0)
-    checks.labels("nll_loss", numbers, rows.shape[1])
+    numbers = xp.where(counted, numbers, numbers.dtype.type(0))
+    checks.labels(name, numbers, rows.shape[1])
     scale = counted.astype(rows.dtype)
     if weight is not None:
-        scale = scale * _class_weights("nll_loss", weight, rows.shape[1]).data[numbers]
+        scale = scale * _class_weights(name, weight, rows.shape[1]).data[numbers]
     loss = -rows[xp.arange(len(numbers)), numbers] * _constant(scale)
     if reduction == "mean":
         return sum(loss) / _constant(xp.asarray(scale.sum()))
-    return _reduced(reshape(loss, *input.shape[:1], *input.shape[2:]) if input.ndim > 1
-                    else reshape(loss), reduction)
+    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    return _reduced(name, reshape(loss, *shape), reduction)
 
 
 def _class_weights(name: str, weight, classes: int) -> Tensor:
@@ -124,7 +129,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if target.is_floating_point() and target.shape == input.shape:
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
-    loss = nll_loss(log_p, target, weight, ignore_index, reduction)
+    loss = _nll("cross_entropy", log_p, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return loss
     spread = _uniform_part(log_p, target, weight, ignore_index, reduction)
@@ -139,7 +144,7 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
         t = t * _class_weights("cross_entropy", weight, t.shape[1])
     loss = -sum(rows * t, 1)
     shape = log_p.shape[:1] + log_p.shape[2:] if log_p.ndim > 1 else ()
-    return _reduced(reshape(loss, *shape), reduction)
+    return _reduced("cross_entropy", reshape(loss, *shape), reduction)
 
 
 def _uniform_part(log_p, target, weight, ignore_index, reduction):
@@ -154,7 +159,7 @@ def _uniform_part(log_p, target, weight, ignore_index, reduction):
             namespace(numbers).where(counted, numbers, 0)]
         return sum(loss) / _constant(namespace(numbers).asarray(picked.sum()))
     shape = log_p.shape[:1] + log_p.shape[2:] if log_p.ndim > 1 else ()
-    return _reduced(reshape(loss, *shape), reduction)
+    return _reduced("cross_entropy", reshape(loss, *shape), reduction)
 
 
 # --------------------------------------------------------------------------- yes or no
@@ -184,7 +189,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     checks.probabilities("binary_cross_entropy", "input", input.data)
     checks.probabilities("binary_cross_entropy", "target", target.data)
     loss = _bce(input, target)
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return _reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -200,7 +205,8 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
         loss = softplus(input) - input * target
     else:
         loss = (1 - target) * input + (1 + (pos_weight - 1) * target) * softplus(-input)
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return _reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight,
+                    reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
@@ -217,4 +223,4 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
         loss = target * (where(positive, target, 1.0).log() - input)
     if reduction == "batchmean":
         return sum(loss) / input.shape[0]
-    return _reduced(loss, reduction)
+    return _reduced("kl_div", loss, reduction)

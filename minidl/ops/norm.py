@@ -110,6 +110,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
     x (N,C,...). Wu, He (2018)."""
+    if input.ndim < 2:
+        raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")

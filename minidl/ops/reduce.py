@@ -12,7 +12,7 @@ import numpy as np
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, sqrt
+from .arithmetic import _constant, _real, sqrt
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -83,7 +83,7 @@ def norm(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
 
 @op(terms=Composite("sqrt(sum(x**2, dim))"))
 def _norm(input: Tensor, dim, keepdim):
-    x = input.data
+    x = _real(input)
     y = namespace(x).sqrt((x * x).sum(axis=dim, keepdims=keepdim))
     def backward(gy, need, out):
         kept = _kept(x.shape, dim)
@@ -194,7 +194,7 @@ def _not_empty(name: str, input: Tensor) -> None:
 # --------------------------------------------------------------------------- log-sum-exp family
 @op(terms=Composite("log(sum(exp(x), dim))"))
 def _logsumexp(input: Tensor, dim, keepdim):
-    x = input.data
+    x = _real(input)
     xp = namespace(x)
     top = x.max(axis=dim, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
@@ -223,7 +223,8 @@ def softmax(input: Tensor, dim: int = -1):
 
     gx_i = y_i (gy_i - sum_k gy_k y_k)
     """
-    y = _softmax_array(input.data, dim)
+    dim = _axis("softmax", dim, input.ndim)
+    y = _softmax_array(_real(input), dim)
     def backward(gy, need, out):
         return out * (gy - (gy * out).sum(dim, keepdim=True))
     return y, backward
@@ -235,7 +236,7 @@ def log_softmax(input: Tensor, dim: int = -1):
 
     gx_i = gy_i - softmax(x)_i sum_k gy_k
     """
-    x = input.data
+    x, dim = _real(input), _axis("log_softmax", dim, input.ndim)
     xp = namespace(x)
     shifted = x - x.max(axis=dim, keepdims=True)
     y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))

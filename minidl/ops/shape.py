@@ -128,6 +128,8 @@ def _cat(tensors: Sequence[Tensor], dim):
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along axis `dim`; the other axes must agree."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"cat: expected a list of tensors, got one {tensors._brief()}")
     tensors = [as_tensor(t) for t in tensors]
     if not tensors:
         raise ValueError("cat: needs at least one tensor")
@@ -151,6 +153,8 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of length `split_size` (the last may be shorter), or of those lengths."""
     dim = _axis("split", dim, input.ndim)
     total = input.shape[dim]
+    if isinstance(split_size, int) and split_size < 1:
+        raise ValueError(f"split: split_size must be at least 1, got {split_size}")
     lengths = ([split_size] * (total // split_size) + [total % split_size] * bool(
         total % split_size) if isinstance(split_size, int) else list(split_size))
     if sum(lengths) != total:
@@ -162,7 +166,9 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunks` pieces along `dim` of equal length (the last may be shorter)."""
-    return split(input, -(-input.shape[dim] // chunks), dim)
+    if chunks < 1:
+        raise ValueError(f"chunk: chunks must be at least 1, got {chunks}")
+    return split(input, max(-(-input.shape[_axis("chunk", dim, input.ndim)] // chunks), 1), dim)
 
 
 # --------------------------------------------------------------------------- indexing
@@ -241,6 +247,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
                          f"{input.ndim} axes")
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
+    if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):
+        raise ValueError(f"pad: {tuple(pad)} cuts more than there is of shape {input.shape}")
     cut = tuple(slice(-a if a < 0 else 0, b if b < 0 else None) for a, b in widths)
     if any(s != slice(0, None) for s in cut):
         input = _getitem(input, cut)
