@@ -29,7 +29,8 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "axes.axisbelow": True, "axes.edgecolor": "#9ca3af", "axes.labelcolor": "#374151",
     "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "xtick.color": "#374151",
-    "ytick.color": "#374151", "lines.linewidth": 2, "legend.frameon": False,
+    "ytick.color": "#374151", "lines.linewidth": 2, "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
     "figure.titlesize": 13, "figure.titleweight": "bold", "image.interpolation": "nearest",
 }
 

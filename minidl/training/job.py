@@ -23,7 +23,7 @@ from .vae import VAE
 PROCEDURES = {"classifier": Classifier, "gan": GAN, "vae": VAE}
 
 # --quick: images to train on and to test on, epochs, and the largest batch.
-QUICK = {"classifier": (1024, 300, 2, 64), "gan": (128, 96, 2, 32), "vae": (256, 100, 2, 64)}
+QUICK = {"classifier": (1024, 300, 2, 64), "gan": (32, 96, 2, 16), "vae": (256, 100, 2, 64)}
 
 
 def recipe_called(name: str) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 
 class Progress:
@@ -46,7 +47,7 @@ class Progress:
 class BarProgress(Progress):
     """The same as a bar, drawn by rich (on `console`, if not on standard output)."""
 
-    def __init__(self, console=None) -> None:
+    def __init__(self, console: Any = None) -> None:
         super().__init__()
         self.console = console
 
