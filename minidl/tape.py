@@ -320,7 +320,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
-    with _Switch("grad", create_graph):
+    with _Switch("grad", create_graph), np.errstate(all="ignore"):     # inf and nan are values
         for node in nodes:
             gy = sums.get(node) if targets and node in targets else sums.pop(node, None)
             if gy is None:

@@ -455,7 +455,7 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     """`value` as a Tensor: itself if it is one; a number takes the dtype of `like`."""
     if isinstance(value, Tensor):
         return value
-    if type(value) is float and like is not None and like.data.dtype.kind == "f":
+    if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":
         return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=like.data.dtype))
     if like is not None and isinstance(value, (int, float)):
         kind = like.data.dtype

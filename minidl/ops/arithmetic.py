@@ -31,6 +31,11 @@ def _real(x: Tensor):
     return x.data if x.data.dtype.kind == "f" else x.data.astype(np.float32)
 
 
+def _silent():
+    """inf and nan are values, as in PyTorch: no warning from NumPy where one arises."""
+    return np.errstate(divide="ignore", invalid="ignore", over="ignore")
+
+
 def _constant(array) -> Tensor:
     return Tensor._wrap(array)
 
@@ -71,7 +76,8 @@ def div(input: Tensor, other: Tensor):
     def backward(gy, need, out):
         gx = gy / other
         return gx, -gx * out if need[1] else None
-    return a / b, backward
+    with _silent():
+        return a / b, backward
 
 
 @op(terms=Elementwise("x ** y", "y * x ** (y - 1)", "out * log(x)"))
@@ -85,7 +91,8 @@ def pow(input: Tensor, other: Tensor):
         if need[1]:
             gb = gy * out * log(where(input == 0, 1, input))
         return gx, gb
-    return a ** b, backward
+    with _silent():
+        return a ** b, backward
 
 
 @op(terms=Elementwise("-x", "-1"))
@@ -110,13 +117,14 @@ def exp(input: Tensor):
     """e^x."""
     def backward(gy, need, out):
         return gy * out
-    return namespace(input.data).exp(_real(input)), backward
+    with _silent():
+        return namespace(input.data).exp(_real(input)), backward
 
 
 @op(terms=Elementwise("log(x)", "1 / x"))
 def log(input: Tensor):
     """ln x; -inf at 0, nan below."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with _silent():
         y = namespace(input.data).log(_real(input))
     def backward(gy):
         return gy / input
@@ -126,7 +134,7 @@ def log(input: Tensor):
 @op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
 def sqrt(input: Tensor):
     """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
-    with np.errstate(invalid="ignore"):
+    with _silent():
         y = namespace(input.data).sqrt(_real(input))
     def backward(gy, need, out):
         return gy / (2 * out)
