@@ -133,7 +133,9 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
 
     input (N,C,H,W) or (C,H,W), weight (O,C/groups,KH,KW), bias (O,). `padding`: numbers, "valid",
-    or "same" (Keras's; with a stride the output has ceil(H / SH) rows). Source: D3-CONV.
+    or "same" (Keras's; with a stride the output has ceil(H / SH) rows). This is cross-correlation;
+    true convolution is ``conv2d(x, w.flip(2, 3), padding=(KH - 1, KW - 1))``, summed over its full
+    support. Source: D3-CONV; D1-CONV (the true one).
     Raises ValueError when channels, groups or sizes do not fit.
     """
     input, single = _images("conv2d", input)
