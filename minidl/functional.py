@@ -137,6 +137,10 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     true convolution is ``conv2d(x, w.flip(2, 3), padding=(KH - 1, KW - 1))``, summed over its full
     support. Source: D3-CONV; D1-CONV (the true one).
     Raises ValueError when channels, groups or sizes do not fit.
+
+    >>> image, edge = Tensor([[[[0, 0, 5, 5]]]]).float(), Tensor([[[[-1, 1]]]]).float()
+    >>> conv2d(image, edge)
+    tensor([[[[0., 5., 0.]]]])
     """
     input, single = _images("conv2d", input)
     weight = as_tensor(weight)
