@@ -244,7 +244,8 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     N, C = input.shape[:2]
     OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
     images = reshape(input, N * C, 1, *input.shape[2:])
-    return reshape(_conv.conv2d(images, _taps(input, kernel), *args), N, -1, OH * OW)
+    columns = _conv.conv2d(images, _taps(input, kernel), *args)
+    return reshape(columns, N, C * kernel[0] * kernel[1], OH * OW)
 
 
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:

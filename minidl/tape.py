@@ -125,13 +125,15 @@ class Op:
     def __repr__(self):
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
 
-    def positional(self, args, kwargs) -> tuple:
+    def bound(self, args, kwargs) -> tuple[tuple, dict]:
+        """The arguments in the order of the signature with defaults filled in, and apart from them
+        those that are keyword-only."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name.strip('_')}: {error}") from None
         bound.apply_defaults()
-        return bound.args
+        return bound.args, bound.kwargs
 
     def inputs(self, args: tuple) -> Sequence:
         """The arguments that are, or are to be made, tensors."""
@@ -145,11 +147,13 @@ class Op:
         """Numbers and arrays made tensors; a number takes the dtype of the op's float tensor."""
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         like = next((x for x in tensors if x.is_floating_point()), (tensors or [None])[-1])
-        made = {id(x): as_tensor(x, like) for x in inputs}
-        inputs = [made[id(x)] for x in inputs]
+        inputs = [as_tensor(x, like) for x in inputs]
         if self.sequence:
             return (inputs, *args[1:]), inputs
-        return tuple([made.get(id(a), a) for a in args]), inputs
+        places = self.places or [i for i, a in enumerate(args)
+                                 if isinstance(a, (Tensor, np.ndarray))]
+        put = dict(zip(places, inputs))
+        return tuple([put.get(i, a) for i, a in enumerate(args)]), inputs
 
     def explain_failure(self, inputs, error: Exception) -> None:
         """Say so if an op failed because its inputs are on different devices, or do not broadcast.
@@ -198,15 +202,16 @@ def op(source: str | Callable | None = None, *, terms=None):
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
+            options = {}
             if kwargs or len(args) != entry.arity:
-                args = entry.positional(args, kwargs)
+                args, options = entry.bound(args, kwargs)
             inputs = args if entry.all_tensors else entry.inputs(args)
             for x in inputs:
                 if not isinstance(x, Tensor):
                     args, inputs = entry.converted(args, inputs)
                     break
             try:
-                y, backward = forward(*args)
+                y, backward = forward(*args, **options)
             except (TypeError, ValueError) as error:
                 entry.explain_failure(inputs, error)
                 raise
@@ -422,7 +427,7 @@ def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place.grad
     if before is None:
-        place.grad = g if create_graph else Tensor._wrap(g.data.copy())
+        place.grad = g.clone() if create_graph else Tensor._wrap(g.data.copy())
     elif create_graph:
         place.grad = before + g
     else:

@@ -252,6 +252,21 @@ def test_gradients_add_up_over_calls_and_share_no_memory():
     assert a.grad is first and a.grad.tolist() == [102.0, 3.0]
 
 
+def test_gradients_of_a_recorded_backward_share_no_memory_either():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = minidl.ones(2, dtype=np.float64)
+    (a + b).backward(seed, create_graph=True)
+    with no_grad():
+        a.grad.detach().zero_()
+    assert b.grad.tolist() == [1.0, 1.0] and seed.tolist() == [1.0, 1.0]
+
+
+def test_a_number_in_a_tensors_place_is_no_other_argument():
+    """Small numbers are one object in Python: clamp's limit 1 is not the tensor made of input 1."""
+    assert minidl.clamp(1, 1, 2).item() == 1
+    assert minidl.functional.leaky_relu(-1.0, -1.0).item() == 1.0
+
+
 def test_broadcast_gradients_are_summed_back():
     a, b = leaf(*np.ones((2, 1, 3))), leaf(2.0)
     (a * minidl.tensor(np.ones((4, 1, 1))) * b).sum().backward()
@@ -457,14 +472,15 @@ def test_the_readmes_cube():
 
 def test_ops_with_options_several_outputs_and_the_output_itself():
     @op
-    def softsign(x: minidl.Tensor, scale=1.0, *, sharp: bool = False):
+    def softsign(x: minidl.Tensor, scale=1.0, *, above: float = 0):
         y = x.data / (scale + abs(x.data))
         def backward(gy, need, out):
             return gy * (1 - out.abs()) ** 2 / scale
-        return (y, x.data > 0), backward
+        return (y, x.data > above), backward
     x = leaf(0.5, -3.0)
-    y, positive = softsign(x, scale=2.0, sharp=True)
+    y, positive = softsign(x, scale=2.0)
     assert positive.tolist() == [True, False] and not positive.requires_grad
+    assert softsign(x, above=5)[1].tolist() == [False, False]            # a keyword-only option
     check_gradients(lambda t: softsign(t, 2.0)[0], x, order=2)
 
 

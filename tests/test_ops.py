@@ -416,5 +416,6 @@ def test_conventions_at_kinks():
     assert slope(lambda x: x.clamp(0, 1), 0.0, 1.0, 2.0) == [1, 1, 0]
     assert slope(lambda x: x.maximum(x.detach()), 2.0) == [0.5]
     assert slope(lambda x: x.norm(), 0.0, 0.0) == [0, 0]
+    assert slope(lambda x: x.std(), 3.0, 3.0) == [0, 0]
     assert slope(lambda x: x**2, 0.0) == [0] and slope(lambda x: x**0, 0.0) == [0]
     assert slope(F.leaky_relu, 0.0) == [pytest.approx(0.01)]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from optable import assert_close
 
 import minidl
+import minidl.functional as F
 from minidl.testing import check_gradients
 from minidl.testing.domains import indices
 from minidl.testing.strategies import (
@@ -180,7 +181,7 @@ def test_padding(x, data):
     count = data.draw(st.integers(1, x.ndim))
     widths = [(data.draw(st.integers(1 - n, 2)), data.draw(st.integers(0, 2)))
               for n in x.shape[::-1][:count]]
-    found = minidl.functional.pad(T(x), [w for pair in widths for w in pair], value=7.0)
+    found = F.pad(T(x), [w for pair in widths for w in pair], value=7.0)
     expected = x
     for i, (before, after) in enumerate(widths):
         last = x.ndim - 1 - i
@@ -217,6 +218,34 @@ def test_indexing_mixtures():
         assert np.array_equal(t[index].data, x[minidl.ops.plain_index(index)]), index
     assert t[0][1][2].item() == x[0, 1, 2]
     assert [row.shape for row in t] == [(3, 4)] * 2
+
+
+EMPTY = {
+    "conv2d": lambda z: F.conv2d(z(0, 3, 4, 4), z(2, 3, 3, 3)),
+    "conv_transpose2d": lambda z: F.conv_transpose2d(z(0, 3, 4, 4), z(3, 2, 3, 3)),
+    "max_pool2d": lambda z: F.max_pool2d(z(0, 3, 4, 4), 2),
+    "avg_pool2d": lambda z: F.avg_pool2d(z(0, 3, 4, 4), 2),
+    "interpolate": lambda z: F.interpolate(z(0, 3, 2, 2), scale_factor=2),
+    "unfold": lambda z: F.unfold(z(0, 3, 4, 4), 2),
+    "linear": lambda z: F.linear(z(0, 5, 3), z(2, 3)),
+    "layer_norm": lambda z: F.layer_norm(z(0, 3), 3),
+    "group_norm": lambda z: F.group_norm(z(0, 4, 2), 2),
+    "flatten": lambda z: z(0, 3, 2).flatten(1),
+    "softmax": lambda z: F.softmax(z(0, 3), 1),
+    "cat": lambda z: minidl.cat([z(0, 4), z(2, 4)]),
+    "mse_loss": lambda z: F.mse_loss(z(0, 3), z(0, 3), "sum"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_batch_goes_forward_and_back(name):
+    leaves = []
+
+    def zeros(*shape):
+        leaves.append(minidl.zeros(*shape, requires_grad=True))
+        return leaves[-1]
+    EMPTY[name](zeros).sum().backward()
+    assert all(x.grad.shape == x.shape for x in leaves)
 
 
 def test_views_share_memory_and_copies_do_not():

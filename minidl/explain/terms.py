@@ -49,7 +49,7 @@ class Call(NamedTuple):
     @classmethod
     def of(cls, op: Op, args: Sequence, out) -> Call:
         """`args` in the order of the signature, defaults left out or not; `out` its output."""
-        args = op.positional(args, {})
+        args, _ = op.bound(args, {})
         return cls(op, args, [_array(x) for x in op.inputs(args)], _array(out))
 
     def named(self) -> dict:

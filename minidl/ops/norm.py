@@ -115,6 +115,6 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
-    grouped = reshape(input, N, num_groups, -1)
+    grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
     y, *_ = standardize(grouped, (2,), eps)
     return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))

@@ -12,7 +12,7 @@ import numpy as np
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, sqrt
+from .arithmetic import _constant, _real
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -72,8 +72,11 @@ def var(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) 
 
 
 def std(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-    """The standard deviation, sqrt(var)."""
-    return sqrt(var(input, dim, correction=correction, keepdim=keepdim))
+    """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
+    its gradient is 0, as the norm's is."""
+    axes = _axes("std", dim, input.ndim)
+    length = norm(input - mean(input, axes, keepdim=True), axes, keepdim)
+    return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
 
 
 def norm(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:

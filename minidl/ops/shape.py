@@ -55,7 +55,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes start_dim..end_dim made one; ``flatten(x, 1)`` keeps the batch axis."""
     first = _axis("flatten", start_dim, input.ndim)
     last = _axis("flatten", end_dim, input.ndim)
-    return reshape(input, *input.shape[:first], -1, *input.shape[last + 1:])
+    joined = math.prod(input.shape[first:last + 1])
+    return reshape(input, *input.shape[:first], joined, *input.shape[last + 1:])
 
 
 @op(terms=Gather())
