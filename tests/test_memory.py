@@ -25,7 +25,7 @@ def resident() -> int:
 
 @pytest.mark.parametrize("steps", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_training_steps_leave_memory_flat(steps):
-    """After `steps` training steps as many tensors, nodes and arrays live as after 50: graphs die by
+    """After `steps` training steps as many tensors and nodes live as after 50: graphs die by
     themselves, so neither cycles nor a list of nodes can pile up."""
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4),
                           nn.Flatten(), nn.Dropout(0.2), nn.Linear(36, 10))
