@@ -209,6 +209,7 @@ def test_ceil_mode_adds_the_windows_that_begin_inside(size, window, stride, padd
     """Windows at 0, S, 2S, ... as long as they begin before the image's right edge; what lies
     beyond counts neither for the maximum nor for the mean's divisor."""
     padding = min(padding, window // 2)
+    size = max(size, window - 2 * padding - stride + 1)       # one window at least
     (x,), (tx,) = draw(rng, (1, 1, 1, size))
     starts = [s for s in range(-padding, size, stride)
               if s <= size + padding - window + stride - 1]
