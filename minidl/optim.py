@@ -133,7 +133,7 @@ class Optimizer:
         if group.get("weight_decay") and not self._decoupled:
             g = g + group["weight_decay"] * array    # the gradient of weight_decay / 2 * |p|^2
         self._update(array, g, state, group)
-        p._changed("step")                           # a graph that saved p must notice
+        p._write("step")                           # a graph that saved p must notice
 
     _decoupled = False
 

@@ -1,15 +1,15 @@
 """The tape: what an op leaves behind, and how ``backward`` walks back over it.
 
 An op is one function that returns its value and a closure, its backward pass (see :func:`op`).
-If an input wants a gradient, the result gets a :class:`Node`: the op, its inputs, the closure.
-There is no list of all nodes: the graph is whatever the tensors at hand still refer to, and it
-dies by reference counting.
+If an input wants a gradient, the result gets a :class:`Node`: the op, where its inputs' gradients
+go, the closure. There is no list of all nodes: the graph is whatever the tensors at hand still
+refer to, and it dies by reference counting.
 
 Reverse-mode differentiation, for ``loss = f_n(...f_1(x))`` with gy = d loss / d y of a node:
 
     g_x  +=  J_x(y)^T gy          for every input x of the node, nodes taken youngest first.
 
-A node is always younger than the nodes it consumes, so age order is a topological order, and a
+A node is born after the nodes it consumes, so the order of birth is a topological order, and a
 value used twice (``b = a + a; c = b + b``) has received all of its gradient before it passes any
 of it on. No recursion: a chain of 100,000 ops is as good as a chain of ten.
 """
@@ -29,20 +29,19 @@ import numpy as np
 
 from .tensor import Tensor, as_tensor
 
-_AGE = itertools.count(1)
-age = attrgetter("age")
+_CLOCK = itertools.count(1)
 
 
 def now() -> int:
-    """A moment: later than every node and every change in place so far, earlier than the next."""
-    return next(_AGE)
+    """The next moment of the clock by which nodes are born and tensors changed in place."""
+    return next(_CLOCK)
 
 
 # --------------------------------------------------------------------------- modes
 class _Mode(threading.local):
-    """Switches of the current thread: is a graph recorded, and is it kept after backward?"""
+    """Switches of the current thread."""
 
-    grad = True
+    grad = True          # is a graph being recorded?
     keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
 
 
@@ -53,7 +52,7 @@ class _Switch(ContextDecorator):
     """Set one field of `mode` inside a ``with`` block or a decorated function."""
 
     def __init__(self, field: str, value: bool):
-        self._field, self._value, self._before = field, value, []
+        self._field, self._value, self._before = field, value, []     # a list: blocks may nest
 
     def __enter__(self):
         self._before.append(getattr(mode, self._field))
@@ -64,7 +63,8 @@ class _Switch(ContextDecorator):
         setattr(mode, self._field, self._before.pop())
 
     def _recreate_cm(self):
-        """A decorated function gets a switch of its own at each call: threads may share it."""
+        """ContextDecorator's hook: a decorated function gets a switch of its own at each call, for
+        threads may share the function."""
         return _Switch(self._field, self._value)
 
 
@@ -90,7 +90,7 @@ class set_grad_enabled(_Switch):
         return self
 
     def __call__(self, function):
-        self.__exit__()
+        self.__exit__()                    # as a decorator it must not have switched yet
         return super().__call__(function)
 
 
@@ -230,19 +230,18 @@ def _record(entry: Op, args, inputs, y, backward):
     extra = ()
     if type(y) is tuple:
         y, *extra = y
-    if isinstance(y, np.generic):
+    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
         y = np.asarray(y)
     out = Tensor._wrap(y)
-    if y.base is not None:
+    if y.base is not None:                         # y may be a view of an input's memory
         for x in inputs:
-            out._share_version(x)
-    if backward is not None and mode.grad:
-        for x in inputs:
-            if x._requires_grad:
-                out._requires_grad = True
-                out.node = Node(entry, args, inputs, backward, out)
-                break
-    return (out, *map(Tensor._wrap, extra)) if extra else out
+            out._share_storage(x)
+    if backward is not None and mode.grad and any([x._requires_grad for x in inputs]):
+        out._requires_grad = True
+        out.node = Node(entry, args, inputs, backward, out)
+    if extra:
+        return (out, *[Tensor._wrap(e) for e in extra])
+    return out
 
 
 class Node:
@@ -254,20 +253,20 @@ class Node:
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = args = value = counter = None
-    retain = keep = False
+    hooks = grad = args = value = changed_at = None
+    retain_grad = keep = False
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
-        self.age = next(_AGE)
+        self.born = next(_CLOCK)
         self.op, self.backward = entry, backward
         self.parents = tuple([(x.node or x) if x._requires_grad else None for x in inputs])
         self.shapes = tuple([x.data.shape for x in inputs])
         self.dtype = out.data.dtype
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
             self.value = out.data                  # or the two would keep each other alive
-            self.counter = out._counter
+            self.changed_at = out._changed_at
         if mode.keep:
-            self.keep, self.retain, self.args = True, True, args
+            self.keep, self.retain_grad, self.args = True, True, args
             for x in inputs:
                 x.consumers = (*x.consumers, self)
 
@@ -275,18 +274,18 @@ class Node:
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
 
     def arguments(self, gy: Tensor, need: tuple[bool, ...]) -> tuple:
-        """What the closure is called with, after a look at what it saved: no tensor that it names
-        may have been changed in place since the forward pass."""
+        """What the closure is called with, as many of (gy, need, out) as it has parameters; after a
+        look at what it saved: no tensor that it names may have been changed in place since."""
         for cell in self.backward.__closure__ or ():
             saved = _contents(cell)
-            if isinstance(saved, Tensor) and saved._version > self.age:
+            if isinstance(saved, Tensor) and saved._last_change > self.born:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
 
     def _output(self) -> Tensor:
         """The op's own output as a fresh tensor of the same place in the graph."""
-        if self.counter is not None and self.counter[0] > self.age:
+        if self.changed_at is not None and self.changed_at[0] > self.born:
             raise _stale(self.op.name, self.value.shape)
         out = Tensor._wrap(self.value)
         out._requires_grad, out.node = True, self
@@ -315,61 +314,51 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
              create_graph: bool = False, wanted: Sequence[Tensor] | None = None):
     """Carry gradients back from `outputs`: into the leaves' ``.grad``, or to `wanted` alone.
 
-    Returns the gradients of `wanted` (``None`` where nothing arrived), or ``None`` if it is None.
+    Returns the gradients of `wanted` (None where nothing arrived); None if `wanted` is None.
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
-    nodes = _younger_first(outputs)
-    targets = None if wanted is None else {w.node or w for w in wanted}
-    useful = None if targets is None else _leading_to(targets, nodes)
-    sums: dict[Node | Tensor, Tensor] = {}          # gradient received so far
+    nodes = _youngest_first(outputs)
+    # Where gradients stay: the wanted places. Which nodes are run: all, or those on a way there.
+    places = None if wanted is None else {w.node or w for w in wanted}
+    run = set(nodes) if places is None else _leading_to(places, nodes)
+    sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
     with _Switch("grad", create_graph), np.errstate(all="ignore"):     # inf and nan are values
         for node in nodes:
-            gy = sums.get(node) if targets and node in targets else sums.pop(node, None)
-            if gy is None:
+            if node not in sums:
                 continue
-            if gy.data.dtype != node.dtype:
-                gy = gy.to(node.dtype)
-            if node.hooks:
-                gy = _hooked(node.hooks, gy)
-                if targets and node in targets:
-                    sums[node] = gy
-            if node.retain:
+            gy = sums[node] = _complete(sums[node], node.dtype, node.hooks)
+            if node.retain_grad and places is None:
                 _deposit(node, gy, create_graph)
-            if useful is not None and node not in useful:
-                continue
-            parents = node.parents
-            if useful is None:
-                need = tuple([p is not None for p in parents])
-            else:
-                need = tuple([p is not None and (p in targets or p in useful) for p in parents])
-            grads = node.backward(*node.arguments(gy, need))
-            if not isinstance(grads, (tuple, list)):
-                grads = (grads,)
-            for parent, shape, needed, g in zip(parents, node.shapes, need, grads):
-                if not needed or g is None:
-                    continue
-                if not isinstance(g, Tensor) or g.data.shape != shape:
-                    g = _fit(node.op.name, g, shape)
-                _add(sums, parent, g)
-            if not (retain_graph or node.keep):
-                node.free()
+            if node in run:
+                need = tuple([p is not None and (places is None or p in places or p in run)
+                              for p in node.parents])
+                arguments = node.arguments(gy, need)
+                grads = node.backward(*arguments)
+                grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+                for parent, shape, needed, g in zip(node.parents, node.shapes, need, grads):
+                    if needed and g is not None:
+                        if not isinstance(g, Tensor) or g.data.shape != shape:
+                            g = _fit(node.op.name, g, shape)
+                        _add(sums, parent, g)
+                if not (retain_graph or node.keep):
+                    node.free()
+            if places is None or node not in places:
+                del sums[node]
 
+        sums = {place: g if type(place) is Node else _complete(g, place.dtype, place._hooks)
+                for place, g in sums.items()}
     if wanted is not None:
-        grads = [sums.get(w.node or w) for w in wanted]
-        return [g if g is None else g.to(w.dtype) for w, g in zip(wanted, grads)]
+        return [sums.get(w.node or w) for w in wanted]
     for leaf, g in sums.items():
-        g = g.to(leaf.dtype)
-        if leaf._hooks:
-            g = _hooked(leaf._hooks, g)
         _deposit(leaf, g, create_graph)
     return None
 
 
-def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
-    """Every node the outputs depend on, youngest first: each after all of its consumers."""
+def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
+    """Every node the outputs depend on, last born first: each after all of its consumers."""
     order = list({y.node: None for y in outputs if y.node is not None})
     found = set(order)
     for node in order:                         # grows while it is walked
@@ -382,17 +371,17 @@ def _younger_first(outputs: Sequence[Tensor]) -> list[Node]:
             if type(parent) is Node and parent not in found:
                 found.add(parent)
                 order.append(parent)
-    order.sort(key=age, reverse=True)
+    order.sort(key=attrgetter("born"), reverse=True)
     return order
 
 
-def _leading_to(targets: set, nodes: list[Node]) -> set[Node]:
-    """The nodes from which a target can be reached; the others need not be run."""
-    useful: set[Node] = set()
+def _leading_to(places: set, nodes: list[Node]) -> set[Node]:
+    """The nodes from which a wanted place is reached; the others need not be run."""
+    found: set[Node] = set()
     for node in reversed(nodes):
-        if any(p is not None and (p in targets or p in useful) for p in node.parents):
-            useful.add(node)
-    return useful
+        if any([p is not None and (p in places or p in found) for p in node.parents]):
+            found.add(node)
+    return found
 
 
 def _add(sums: dict, key, g: Tensor) -> None:
@@ -416,8 +405,11 @@ def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
     return g.sum(tuple(range(lead)) + tuple(spread)).reshape(shape)
 
 
-def _hooked(hooks, g: Tensor) -> Tensor:
-    for hook in list(hooks.values()):
+def _complete(g: Tensor, dtype, hooks) -> Tensor:
+    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks."""
+    if g.data.dtype != dtype:
+        g = g.to(dtype)
+    for hook in list(hooks.values()) if hooks else ():
         changed = hook(g)
         g = g if changed is None else changed
     return g

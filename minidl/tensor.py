@@ -38,8 +38,8 @@ class Tensor:
     # What a fresh tensor does not set lives here, on the class.
     _grad: Tensor | None = None
     _requires_grad = False
-    _counter: list[int] | None = None      # when the storage last changed; shared with its views
-    _hooks: dict = {}
+    _changed_at: list[int] | None = None   # when the storage last changed; shared with its views
+    _hooks: dict | None = None
     node = None
     consumers: tuple = ()
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
@@ -114,7 +114,7 @@ class Tensor:
         return self.data.tolist()
 
     def numpy(self) -> np.ndarray:
-        """The array (from a GPU a copy); read-only if the tensor is part of a graph."""
+        """The array (from a GPU a copy); read-only if the tensor requires grad."""
         array = _device.to_host(self.data)
         if self._requires_grad and array is self.data:
             array = array.view()
@@ -141,7 +141,7 @@ class Tensor:
                              "use .any() or .all()")
         return bool(self.item())
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__             # by identity, for == compares elements
 
     def __deepcopy__(self, memo):
         if self.node is not None:
@@ -184,7 +184,10 @@ class Tensor:
             raise TypeError(f"grad: must be a Tensor or None, got {type(value).__name__}")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ValueError(f"grad: {value._brief()} does not fit {self._brief()}")
-        self._grad = value
+        if self.node is None:
+            self._grad = value
+        else:
+            self.node.grad = value
 
     def backward(self, gradient=None, retain_graph: bool | None = None,
                  create_graph: bool = False) -> None:
@@ -195,13 +198,13 @@ class Tensor:
         non-scalar without `gradient`, and a second run.
         """
         seed = tape.seed_gradient("backward", self, gradient)
-        keep = create_graph if retain_graph is None else retain_graph
-        tape.backward([self], [seed], retain_graph=keep, create_graph=create_graph)
+        retain_graph = create_graph if retain_graph is None else retain_graph
+        tape.backward([self], [seed], retain_graph=retain_graph, create_graph=create_graph)
 
     def retain_grad(self) -> None:
         """Keep ``.grad`` of a tensor inside the graph too."""
         if self.node is not None:
-            self.node.retain = True
+            self.node.retain_grad = True
 
     def register_hook(self, hook):
         """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if not
@@ -216,31 +219,32 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same numbers outside the graph (shared memory)."""
         out = Tensor._wrap(self.data)
-        out._share_version(self)
+        out._share_storage(self)
         return out
 
     # ------------------------------------------------------------------ in place
     @property
-    def _version(self) -> int:
+    def _last_change(self) -> int:
         """The moment (``tape.now``) when the storage was last changed in place; 0 for never."""
-        return self._counter[0] if self._counter else 0
+        return self._changed_at[0] if self._changed_at else 0
 
-    def _count_changes(self) -> list[int]:
-        """The storage's moment of change, recorded from now on; the node that keeps the array is
-        told of it."""
-        if self._counter is None:
-            self._counter = [0]
+    def _change_cell(self) -> list[int]:
+        """Where that moment is kept from now on: one cell for all views of the storage, known to
+        the node that keeps the array too."""
+        if self._changed_at is None:
+            self._changed_at = [0]
             if self.node is not None:
-                self.node.counter = self._counter
-        return self._counter
+                self.node.changed_at = self._changed_at
+        return self._changed_at
 
-    def _share_version(self, other: Tensor) -> None:
-        """If self is a view of other's memory, count changes together."""
+    def _share_storage(self, other: Tensor) -> None:
+        """If self is a view of other's memory, they change together."""
         if _root(self.data) is _root(other.data):
-            self._counter = other._count_changes()
+            self._changed_at = other._change_cell()
 
-    def _changed(self, op: str, new=None) -> Tensor:
-        """Write `new` into the array and count the change; refuse what would break a graph."""
+    def _write(self, op: str, new=None) -> Tensor:
+        """Write `new` into the array, or announce that the caller will; refuse what would break a
+        graph."""
         if self.node is not None:
             raise RuntimeError(f"{op}: this tensor is part of a graph; changing it in place would "
                                "falsify its history. Compute a new one, or x.detach().clone()")
@@ -254,24 +258,24 @@ class Tensor:
             except ValueError:
                 raise ValueError(f"{op}: value of shape {np.shape(new)} does not fit a tensor of "
                                  f"shape {self.shape}") from None
-        self._count_changes()[0] = tape.now()
+        self._change_cell()[0] = tape.now()
         return self
 
     def _computed(self, op: str, function, other) -> Tensor:
         """self = function(self, other) in place, if the result has self's shape and kind."""
-        other = _plain(other)
+        other = as_tensor(other, self).data
         try:
             new = function(self.data, other)
         except ValueError:
             new = other                         # does not broadcast: refused for its shape, below
-        if new.dtype.kind == "f" != self.data.dtype.kind:
+        if new.dtype.kind == "f" and self.data.dtype.kind != "f":
             raise TypeError(f"{op}: the result is {new.dtype} and does not fit a tensor of "
                             f"{self.dtype}; use .float() first")
-        return self._changed(op, new)
+        return self._write(op, new)
 
-    def copy_(self, other): return self._changed("copy_", other)
-    def fill_(self, value): return self._changed("fill_", value)
-    def zero_(self): return self._changed("zero_", 0)
+    def copy_(self, other): return self._write("copy_", other)
+    def fill_(self, value): return self._write("fill_", value)
+    def zero_(self): return self._write("zero_", 0)
     def mul_(self, other): return self._computed("mul_", operator.mul, other)
     def div_(self, other): return self._computed("div_", operator.truediv, other)
     def add_(self, other, *, alpha=1):
@@ -279,7 +283,7 @@ class Tensor:
     def sub_(self, other, *, alpha=1):
         return self._computed("sub_", lambda x, y: x - alpha * y, other)
     def clamp_(self, min=None, max=None):
-        return self._changed("clamp_", self.data.clip(min, max))
+        return self._write("clamp_", self.data.clip(min, max))
 
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.
@@ -302,7 +306,7 @@ class Tensor:
         if getattr(value, "_requires_grad", False) and tape.mode.grad:
             raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
                                "x with where, cat or stack")
-        self._changed("x[i] = v")
+        self._write("x[i] = v")
         try:
             self.data[ops.plain_index(index)] = _plain(value)
         except (IndexError, ValueError) as error:
@@ -310,8 +314,8 @@ class Tensor:
                               f"{np.shape(_plain(value))}") from None
 
     # ------------------------------------------------------------------ arithmetic: calls ops
-    # The imports of this package run downward; these methods are one of its two exceptions. The
-    # name `ops` is bound at the end of this file and looked up at the call.
+    # The imports of this package run downward; these methods are the exception. The name `ops` is
+    # bound at the end of this file and looked up at the call.
     def __add__(self, other): return ops.add(self, other)
     def __radd__(self, other): return ops.add(other, self)
     def __sub__(self, other): return ops.sub(self, other)
@@ -441,7 +445,7 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     """`value` as a Tensor: itself if it is one; a number takes the dtype of `like`."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":
+    if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":   # often
         return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=like.data.dtype))
     if like is not None and isinstance(value, (int, float)):
         kind = like.data.dtype

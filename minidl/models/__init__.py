@@ -1,5 +1,8 @@
 """The documents' networks, by name: ``MODELS["cnn"].build()``.
 
+D0 to D4 are the five documents that the project builds, E0.1 and so on their errata; docs/ledger.md
+and docs/errata.md list them.
+
 A recipe is a network with what the document trains it by: optimiser, learning rate, epochs and
 batch size. Where a document leaves one open, or counts single steps as epochs, the number here is
 this project's. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in

@@ -22,10 +22,10 @@ class GAN(nn.Module):
         super().__init__()
         self.generator, self.discriminator, self.latent = generator, discriminator, latent
 
-    def noise(self, n: int, generator: Generator | None = None) -> Tensor:
+    def noise(self, n: int, rng: Generator | None = None) -> Tensor:
         """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights."""
         weight = next(self.generator.parameters())
-        z = (generator or default_generator()).normal((n, self.latent), weight.dtype)
+        z = (rng or default_generator()).normal((n, self.latent), weight.dtype)
         return Tensor(z, device=weight.device)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class UpsampleGAN(GAN):
         )
         super().__init__(generator, discriminator, latent)
         nn.init.keras_(self)
-        for conv in (generator[4], discriminator[0]):      # kernel_initializer='he_normal'
+        for conv in (generator[4], discriminator[0]):      # each one's first: 'he_normal', printed
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
 
 
@@ -172,7 +172,8 @@ class DenseGAN(GAN):
     discriminator  conv s2 and three convs 128x14x14, dense 512, each with LeakyReLU 0.2, BN 0.8
                    | dense 256, LeakyReLU 0.2 | dense 1
 
-    Convolutions are 3x3, "same", and only the last layer has a bias. 14,737,280 and 13,421,953
+    Convolutions are 3x3, "same", and no convolution or dense layer has a bias but the
+    discriminator's last. 14,737,280 and 13,421,953
     parameters. Errata E4.1: the listing has stride 2 where this up-samples, and ends in 10 channels
     and batch norm; its discriminator has a last batch norm before "dense 1", which makes the mean
     logit of every batch, real or fake, the same; E2.2: the dense layers' relu is left out.

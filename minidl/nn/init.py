@@ -51,7 +51,7 @@ def _fan(op: str, tensor: Tensor, mode: str) -> int:
 
 def _fill(op: str, tensor: Tensor, array) -> Tensor:
     with no_grad():
-        return tensor._changed(op, move(array, tensor.device))
+        return tensor._write(op, move(array, tensor.device))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0,

@@ -322,6 +322,6 @@ def _replace(tensor: Tensor, new: Tensor) -> None:
     """Give a leaf another array, of another dtype or device, and its gradient the same."""
     if new.data is not tensor.data:
         grad, tensor.data = tensor.grad, new.data
-        tensor._counter = [now()]                      # a graph that saved it must notice
+        tensor._changed_at = [now()]                      # a graph that saved it must notice
         if grad is not None:
             tensor.grad = grad.detach().to(new)

@@ -37,6 +37,7 @@ def _silent():
 
 
 def _constant(array) -> Tensor:
+    """An array in a backward formula that is not differentiated again: a mask, a sign."""
     return Tensor._wrap(array)
 
 
@@ -82,12 +83,14 @@ def div(input: Tensor, other: Tensor):
 
 @op(terms=Elementwise("x ** y", "y * x ** (y - 1)", "out * log(x)"))
 def pow(input: Tensor, other: Tensor):
-    """x^y. At x = 0 the gradients are the limits that exist: 0 for y = 0, and 0 for 0^y log 0."""
+    """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
+    is 0 (its limit for y > 0)."""
     a, b = _pair(input, other)
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
-            gx = gy * other * input ** where(other == 0, 1, other).sub(1)
+            # y x^(y-1); at y = 0 the factor is 0, and the exponent 0 keeps 0 * inf = nan away
+            gx = gy * other * input ** (where(other == 0, 1, other) - 1)
         if need[1]:
             gb = gy * out * log(where(input == 0, 1, input))
         return gx, gb
@@ -180,7 +183,7 @@ def maximum(input: Tensor, other: Tensor):
 
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of x and y, = -max(-x, -y)."""
-    return -maximum(-input, neg(other))
+    return -maximum(neg(input), neg(other))
 
 
 @op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))
@@ -219,7 +222,7 @@ def _convert(input: Tensor, dtype, device):
     before = input.dtype, input.device
     def backward(gy):
         return to(gy, *before)
-    return y, backward if y.dtype.kind == "f" else None
+    return y, (backward if y.dtype.kind == "f" else None)
 
 
 def to(input: Tensor, dtype=None, device=None) -> Tensor:

@@ -5,7 +5,8 @@ Three arrays, x (N,C,H,W), w (O,C,KH,KW) and g (N,O,OH,OW), and one trilinear fo
     T(x, w, g) = sum_{n,o,i,j,c,u,v}  g[n,o,i,j] * x[n, c, i SH - PH + u DH, j SW - PW + v DW]
                                       * w[o,c,u,v]            (x counts as 0 outside its borders)
 
-seen from three sides:
+seen from three sides. T is linear in each of the three, so its derivative for one of them is what
+that one is multiplied with:
 
     conv2d(x, w)             = dT/dg        the forward pass
     conv2d_input_grad(g, w)  = dT/dx        = the transposed convolution of g
@@ -16,7 +17,8 @@ backward pass of each is made of the two others: gradients of gradients come for
 
 The arithmetic gathers the window under each output pixel into a row (im2col), and is then one
 matrix product. In memory the rows are pixels and the columns channels, so results are channels-last
-arrays seen through a transposed view.
+arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy;
+``fast(f, x)(x, ...)`` calls f, or a compiled replacement of the same name where there is one.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ def _windows(x, kernel, stride, padding, dilation):
         x = padded
     OH, OW = output_size(H, KH, SH, PH, DH), output_size(W, KW, SW, PW, DW)
     n, h, w, c = x.strides
+    # A view onto overlapping windows: new strides, no new numbers.
     return xp.lib.stride_tricks.as_strided(
         x, (N, OH, OW, KH, KW, C), (n, h * SH, w * SW, h * DH, w * DW, c))
 
@@ -54,7 +57,7 @@ def _conv2d(x, w, stride, padding, dilation):
     O, C, KH, KW = w.shape
     cols = _windows(x, (KH, KW), stride, padding, dilation)           # (N, OH, OW, KH, KW, C)
     N, OH, OW = cols.shape[:3]
-    rows = cols.reshape(N * OH * OW, KH * KW * C)                     # im2col: the one copy
+    rows = cols.reshape(N * OH * OW, KH * KW * C)                     # im2col: the large copy
     taps = w.transpose(2, 3, 1, 0).reshape(KH * KW * C, O)
     return (rows @ taps).reshape(N, OH, OW, O).transpose(0, 3, 1, 2)  # (N, O, OH, OW)
 
@@ -74,6 +77,8 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
     return gx[:, PH:PH + H, PW:PW + W].transpose(0, 3, 1, 2)          # (N, C, H, W)
 
 
+# With a stride, images of several sizes have the same output size (it is rounded down). So x may
+# hold a window more than g has pixels; what g does not have, `[:OH, :OW]` leaves out.
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     N, O, OH, OW = g.shape
     (KH, KW), C = kernel, x.shape[1]
@@ -84,6 +89,8 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
 
 
 # --------------------------------------------------------------------------- the three ops
+# In the backward passes gy stands where the op's own result stood in T: gy of conv2d_input_grad has
+# the shape of x and takes its place, gy of conv2d_weight_grad that of w.
 _X = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 
 
@@ -110,7 +117,7 @@ def conv2d_input_grad(g: Tensor, w: Tensor, size, stride, padding, dilation):
     the transposed convolution of g. Source: D1-TCONV.
     """
     y = fast(_conv2d_input_grad, g.data, w.data)(g.data, w.data, size, stride, padding, dilation)
-    kernel, (OH, OW) = w.shape[2:], g.shape[2:]       # y may have room for more windows than g has
+    kernel, (OH, OW) = w.shape[2:], g.shape[2:]
     def backward(gy, need):
         gg = conv2d(gy, w, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None

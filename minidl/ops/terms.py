@@ -4,14 +4,15 @@ Six kinds are enough. A declaration only says; ``minidl.explain.terms`` reads it
 their parameters' names, but `input`, `other` and `condition` are written x, y and c.
 
 * ``Contract``: a sum of products. ``y[n,o] += x[n,i] * w[o,i]`` names every index once: indices of
-  y are its axes, the others are summed over, an operand's index may be affine, and an operand read
-  outside its array counts as zero (padding). Grouped by y the terms explain the value, grouped by x
-  or w the gradients. ``...`` stands for leading axes that broadcast.
+  y are its axes, the others are summed over. One array's index may be affine (``i*SH - PH + u``);
+  where it lies outside the array, an operand counts as zero (padding) and a result is dropped.
+  Grouped by y the terms explain the value, grouped by x or w the gradients. ``...`` stands for
+  leading axes that broadcast: ``y[...,i,j] += a[...,i,k] * b[...,k,j]``.
   Capital names are the op's arguments: SH, SW of ``stride``, PH, PW of ``padding`` or ``pads``,
   DH, DW of ``dilation``, KH, KW of ``window`` or ``kernel``; an index whose range no array gives
   has it in `ranges`.
-* ``Elementwise``: y = f(x, ...) element by element, with the partial derivative for each operand
-  ("" for none), written in NumPy's names; ``out`` is the value itself.
+* ``Elementwise``: f(x, y) element by element, then the partial derivative for each operand ("" for
+  none), written in NumPy's names; here ``y`` is the second operand and ``out`` the value itself.
 * ``Reduce``: y = the sum of x over `dim`.
 * ``Gather``: every element of y is one of x (or the argument `value`). Which one is found by
   sending positions through the op's derivative, which for a rearrangement is the op again.
