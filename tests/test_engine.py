@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import no_grad, op
 from minidl.tape import Node
-from minidl.testing import check_gradients, check_vjp
+from minidl.testing import check_gradients
 
 
 def leaf(*numbers, dtype=np.float64):
@@ -498,10 +498,3 @@ def test_wrong_backwards_of_ones_own_are_named():
     with pytest.raises(ValueError, match=r"misshapen: backward returned a gradient of shape \(5,\)"
                                          r" for an input of shape \(2,\)"):
         misshapen(leaf(1.0, 2.0)).sum().backward()
-
-
-def test_check_vjp_of_an_op_of_numpy():
-    """The three-line wrapper of a function from elsewhere."""
-    f = lambda x: np.cumsum(x)
-    vjp = lambda gy, x: np.cumsum(gy[::-1])[::-1]
-    check_vjp(f, vjp, np.array([1.0, -2.0, 0.5]))

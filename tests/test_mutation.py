@@ -209,3 +209,10 @@ def test_several_outputs_integers_and_none():
     check_vjp(f, vjp, np.array([1.0, 2.0, 3.0]), np.array([0, 2, 2]))
     check_gradients(lambda x, n: (x[n], (x**2).sum()), np.array([1.0, 2.0, 3.0]),
                     np.array([0, 2, 2]), order=2)
+
+
+def test_check_vjp_of_an_op_of_numpy():
+    """The three-line wrapper of a function from elsewhere."""
+    f = lambda x: np.cumsum(x)
+    vjp = lambda gy, x: np.cumsum(gy[::-1])[::-1]
+    check_vjp(f, vjp, np.array([1.0, -2.0, 0.5]))
