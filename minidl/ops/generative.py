@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .. import random
 from ..device import move
-from ..tape import grad
+from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
 from .activation import softplus
 from .loss import _reduced
@@ -59,7 +59,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     u = (generator or random.default_generator()).uniform(shape, real.dtype)
     u = Tensor._wrap(move(u, real.device))
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
-    (slope,) = grad(sum(critic(between)), between, create_graph=True)
+    with enable_grad():
+        (slope,) = grad(sum(critic(between)), between, create_graph=True)
     excess = norm(reshape(slope, len(real), -1), 1) - 1
     return weight * mean(excess * excess)
 
