@@ -145,9 +145,15 @@ class Op:
 
     def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
         """Numbers and arrays made tensors; a number takes the dtype of the op's float tensor."""
-        tensors = [x for x in inputs if isinstance(x, Tensor)]
-        like = next((x for x in tensors if x.is_floating_point()), (tensors or [None])[-1])
+        like = None
+        for x in inputs:
+            if isinstance(x, Tensor):
+                like = x
+                if x.data.dtype.kind == "f":
+                    break
         inputs = [as_tensor(x, like) for x in inputs]
+        if self.all_tensors:
+            return inputs, inputs
         if self.sequence:
             return (inputs, *args[1:]), inputs
         places = self.places or [i for i, a in enumerate(args)
@@ -236,9 +242,12 @@ def _record(entry: Op, args, inputs, y, backward):
     if y.base is not None:                         # y may be a view of an input's memory
         for x in inputs:
             out._share_storage(x)
-    if backward is not None and mode.grad and any([x._requires_grad for x in inputs]):
-        out._requires_grad = True
-        out.node = Node(entry, args, inputs, backward, out)
+    if backward is not None and mode.grad:
+        for x in inputs:                           # any(...), without its price: every op is here
+            if x._requires_grad:
+                out._requires_grad = True
+                out.node = Node(entry, args, inputs, backward, out)
+                break
     if extra:
         return (out, *[Tensor._wrap(e) for e in extra])
     return out
@@ -318,35 +327,40 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
     nodes = _youngest_first(outputs)
-    # Where gradients stay: the wanted places. Which nodes are run: all, or those on a way there.
-    places = None if wanted is None else {w.node or w for w in wanted}
-    run = set(nodes) if places is None else _leading_to(places, nodes)
+    # Where gradients stay: the wanted places. Which nodes are run: those on a way there, or all.
+    places = () if wanted is None else {w.node or w for w in wanted}
+    run = None if wanted is None else _leading_to(places, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
     with _Switch("grad", create_graph), np.errstate(all="ignore"):     # inf and nan are values
         for node in nodes:
-            if node not in sums:
+            gy = sums.pop(node, None)
+            if gy is None:
                 continue
-            gy = sums[node] = _complete(sums[node], node.dtype, node.hooks)
-            if node.retain_grad and places is None:
-                _deposit(node, gy, create_graph)
-            if node in run:
-                need = tuple([p is not None and (places is None or p in places or p in run)
-                              for p in node.parents])
-                arguments = node.arguments(gy, need)
-                grads = node.backward(*arguments)
-                grads = grads if isinstance(grads, (tuple, list)) else (grads,)
-                for parent, shape, needed, g in zip(node.parents, node.shapes, need, grads):
-                    if needed and g is not None:
-                        if not isinstance(g, Tensor) or g.data.shape != shape:
-                            g = _fit(node.op.name, g, shape)
-                        _add(sums, parent, g)
-                if not (retain_graph or node.keep):
-                    node.free()
-            if places is None or node not in places:
-                del sums[node]
+            if node.hooks or gy.data.dtype != node.dtype:
+                gy = _complete(gy, node.dtype, node.hooks)
+            if node in places:
+                sums[node] = gy
+            if run is None:
+                need = tuple([p is not None for p in node.parents])
+                if node.retain_grad:
+                    _deposit(node, gy, create_graph)
+            elif node in run:
+                need = tuple([p in places or p in run for p in node.parents])
+            else:
+                continue
+            arguments = node.arguments(gy, need)
+            grads = node.backward(*arguments)
+            grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+            for parent, shape, needed, g in zip(node.parents, node.shapes, need, grads):
+                if needed and g is not None:
+                    if not isinstance(g, Tensor) or g.data.shape != shape:
+                        g = _fit(node.op.name, g, shape)
+                    _add(sums, parent, g)
+            if not (retain_graph or node.keep):
+                node.free()
 
         sums = {place: g if type(place) is Node else _complete(g, place.dtype, place._hooks)
                 for place, g in sums.items()}
