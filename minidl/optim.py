@@ -170,6 +170,7 @@ class Optimizer:
             p = params[int(number)]
             state[p] = {key: _loaded(f"{name}.load_state_dict: {key} of parameter {number}", p, key,
                                      value) for key, value in entry.items() if value is not None}
+            state[p].setdefault("step", 0)                # PyTorch's SGD does not count
         self.state = state
         for group, saved in zip(self.param_groups, groups):
             group.update({key: value for key, value in saved.items() if key != "params"})
@@ -438,8 +439,8 @@ class OneCycleLR(LRScheduler):
         return self.anneal(peak, end, (t - self.peak) / (self.total_steps - 1 - self.peak))
 
     def _set(self, group, t):
-        if t >= self.total_steps:
-            raise ValueError(f"OneCycleLR: step {t + 1} of a cycle of {self.total_steps} steps")
+        if t > self.total_steps:         # t = total_steps: the step() after the last batch
+            raise ValueError(f"OneCycleLR: step() number {t}, a cycle has {self.total_steps}")
         group["lr"] = self._at(self.lrs, t)
         if self.momenta and "betas" in group:
             group["betas"] = (self._at(self.momenta, t), *group["betas"][1:])

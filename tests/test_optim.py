@@ -201,6 +201,17 @@ def test_a_run_continues_from_its_state(make, options):
     np.testing.assert_equal(saved, kept)
 
 
+def test_pytorchs_sgd_state_has_no_step():
+    p, twin = parameter(1), parameter(1)
+    opt, other = (optim.SGD([q], 0.1, momentum=0.9) for q in (p, twin))
+    walk(opt, [p], 1)
+    walk(other, [twin], 1)
+    saved = opt.state_dict()
+    del saved["state"][0]["step"]
+    other.load_state_dict(saved)
+    np.testing.assert_array_equal(walk(opt, [p], 2), walk(other, [twin], 2))
+
+
 def test_state_that_does_not_fit_changes_nothing():
     p, q = parameter(1), parameter(2)
     opt = optim.Adam([p, q])
@@ -276,9 +287,10 @@ def test_schedule_equals_pytorch(case):
     (name, kwargs), path = SCHEDULES[case], []
     opt = optim.SGD([parameter()], lr=0.1, momentum=0.5)
     scheduler = getattr(optim.lr_scheduler, name)(opt, **kwargs)
-    for _ in range(LR_STEPS):
+    for t in range(LR_STEPS):
+        if t > 0:
+            scheduler.step()
         path.append([scheduler.get_last_lr()[0], opt.param_groups[0]["momentum"]])
-        scheduler.step()
     np.testing.assert_allclose(path, RECORD["schedules"][case], rtol=1e-12)
 
 
@@ -297,11 +309,15 @@ def test_schedule_continues_from_its_state():
 
 
 def test_one_cycle_turns_beta1_and_ends():
-    opt = optim.Adam([parameter()])
+    """As many steps of the optimiser as of the schedule: the last sets a rate nobody uses."""
+    p = parameter()
+    opt = optim.Adam([p])
     schedule = optim.OneCycleLR(opt, 0.1, total_steps=10)
-    for _ in range(9):
+    for step in range(10):
+        if step == 9:
+            assert opt.param_groups[0]["betas"] == pytest.approx((0.95, 0.999))
+            assert opt.param_groups[0]["lr"] == pytest.approx(0.1 / 25 / 1e4)
+        walk(opt, [p], 1)
         schedule.step()
-    assert opt.param_groups[0]["betas"] == pytest.approx((0.95, 0.999))
-    assert opt.param_groups[0]["lr"] == pytest.approx(0.1 / 25 / 1e4)
-    with pytest.raises(ValueError, match="OneCycleLR: step 11 of a cycle of 10 steps"):
+    with pytest.raises(ValueError, match=r"OneCycleLR: step\(\) number 11, a cycle has 10"):
         schedule.step()
