@@ -108,6 +108,8 @@ def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 def _shape(size) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
+    if any(n < 0 for n in size):
+        raise ValueError(f"a shape has no negative lengths, got {tuple(size)}")
     return tuple(int(n) for n in size)
 
 

@@ -42,7 +42,7 @@ from .ops.generative import (
     wgan_critic_loss,
     wgan_generator_loss,
 )
-from .ops.linear import _floats, embedding, linear
+from .ops.linear import embedding, linear, same_floats
 from .ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -166,7 +166,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
 
 
 def _check_channels(op, input, weight, expected, groups, divided) -> None:
-    _floats(op, input)
+    same_floats(op, input, weight)
     if not isinstance(groups, int):
         raise TypeError(f"{op}: groups must be an integer, got {groups!r}")
     if groups < 1 or divided % groups:
@@ -404,4 +404,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def normalize(input: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x / max(||x||, eps) along `dim`."""
-    return input / input.norm(dim, keepdim=True).clamp(min=eps)
+    return input / input.norm(dim=dim, keepdim=True).clamp(min=eps)

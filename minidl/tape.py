@@ -24,9 +24,11 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from operator import attrgetter
+from types import FunctionType
 
 import numpy as np
 
+from .device import is_array
 from .tensor import Tensor, as_tensor
 
 _CLOCK = itertools.count(1)
@@ -118,7 +120,7 @@ class Op:
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
         self.arity = len(kinds)
-        self.places = [i for i, k in enumerate(kinds) if k in ("Tensor", str(Tensor))]
+        self.places = [i for i, k in enumerate(kinds) if k.strip("'<>").endswith("Tensor")]
         self.all_tensors = bool(kinds) and len(self.places) == self.arity
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
 
@@ -234,10 +236,15 @@ def op(source: str | Callable | None = None, *, terms=None):
 def _record(entry: Op, args, inputs, y, backward):
     """The op's output tensor, with a node behind it if somebody may want a gradient."""
     extra = ()
-    if type(y) is tuple:
-        y, *extra = y
-    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
-        y = np.asarray(y)
+    if type(y) is not np.ndarray:
+        if type(y) is tuple:
+            y, *extra = y
+        if isinstance(y, np.generic):              # NumPy gives scalars where shapes are ()
+            y = np.asarray(y)
+    if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
+        raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
+                        "them) and backward a function defined in it, or None; got "
+                        f"{type(y).__name__} and {type(backward).__name__}")
     out = Tensor._wrap(y)
     if y.base is not None:                         # y may be a view of an input's memory
         for x in inputs:
@@ -354,6 +361,9 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             arguments = node.arguments(gy, need)
             grads = node.backward(*arguments)
             grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+            if len(grads) != len(need):
+                raise ValueError(f"{node.op.name}: backward returned {len(grads)} gradients for "
+                                 f"{len(need)} tensor arguments")
             for parent, shape, needed, g in zip(node.parents, node.shapes, need, grads):
                 if needed and g is not None:
                     if not isinstance(g, Tensor) or g.data.shape != shape:
@@ -425,7 +435,7 @@ def _complete(g: Tensor, dtype, hooks) -> Tensor:
         g = g.to(dtype)
     for hook in list(hooks.values()) if hooks else ():
         changed = hook(g)
-        g = g if changed is None else changed
+        g = g if changed is None else as_tensor(changed, g)
     return g
 
 

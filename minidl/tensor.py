@@ -19,6 +19,7 @@ int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
 bool_ = np.dtype("bool")
 _HOOK = itertools.count()
 _bare = object.__new__
+_LATER = object()                          # the caller of _write does the writing
 
 
 class Tensor:
@@ -67,17 +68,9 @@ class Tensor:
         """The shape, or the length of axis `dim`."""
         return self.shape if dim is None else self.shape[dim]
 
-    def dim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self.data.size
-
-    def is_floating_point(self) -> bool:
-        """Is the dtype a float?"""
-        return self.data.dtype.kind == "f"
+    def dim(self) -> int: return self.data.ndim
+    def numel(self) -> int: return self.data.size
+    def is_floating_point(self) -> bool: return self.data.dtype.kind == "f"
 
     def __len__(self):
         if self.ndim == 0:
@@ -242,7 +235,7 @@ class Tensor:
         if _root(self.data) is _root(other.data):
             self._changed_at = other._change_cell()
 
-    def _write(self, op: str, new=None) -> Tensor:
+    def _write(self, op: str, new=_LATER) -> Tensor:
         """Write `new` into the array, or announce that the caller will; refuse what would break a
         graph."""
         if self.node is not None:
@@ -251,12 +244,15 @@ class Tensor:
         if self._requires_grad and tape.mode.grad:
             raise RuntimeError(f"{op}: a leaf that requires grad is changed in place only inside "
                                "`with minidl.no_grad():`")
-        if new is not None:
-            new = new.data if isinstance(new, Tensor) else new
+        if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
+            raise RuntimeError(f"{op}: elements of an expanded view share memory; change a copy "
+                               "(x.clone())")
+        if new is not _LATER:
+            new = as_tensor(new, self).data
             try:
                 self.data[...] = new
             except ValueError:
-                raise ValueError(f"{op}: value of shape {np.shape(new)} does not fit a tensor of "
+                raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
         self._change_cell()[0] = tape.now()
         return self
@@ -283,7 +279,7 @@ class Tensor:
     def sub_(self, other, *, alpha=1):
         return self._computed("sub_", lambda x, y: x - alpha * y, other)
     def clamp_(self, min=None, max=None):
-        return self._write("clamp_", self.data.clip(min, max))
+        return self._computed("clamp_", lambda x, _: x.clip(min, max), 0)
 
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.
@@ -292,13 +288,10 @@ class Tensor:
 
     def __iadd__(self, other):
         return self + other if self._in_graph(other) else self.add_(other)
-
     def __isub__(self, other):
         return self - other if self._in_graph(other) else self.sub_(other)
-
     def __imul__(self, other):
         return self * other if self._in_graph(other) else self.mul_(other)
-
     def __itruediv__(self, other):
         return self / other if self._in_graph(other) else self.div_(other)
 
@@ -310,8 +303,7 @@ class Tensor:
         try:
             self.data[ops.plain_index(index)] = _plain(value)
         except (IndexError, ValueError) as error:
-            raise type(error)(f"x[i] = v: {error}; the tensor has shape {self.shape}, the value "
-                              f"{np.shape(_plain(value))}") from None
+            raise type(error)(f"x[i] = v: {error}; x has shape {self.shape}") from None
 
     # ------------------------------------------------------------------ arithmetic: calls ops
     # The imports of this package run downward; these methods are the exception. The name `ops` is
@@ -332,15 +324,15 @@ class Tensor:
     def __abs__(self): return ops.abs(self)
     def __getitem__(self, index): return ops.getitem(self, index)
 
-    def __eq__(self, other): return _bool(self.data == _plain(other))
-    def __ne__(self, other): return _bool(self.data != _plain(other))
-    def __lt__(self, other): return _bool(self.data < _plain(other))
-    def __le__(self, other): return _bool(self.data <= _plain(other))
-    def __gt__(self, other): return _bool(self.data > _plain(other))
-    def __ge__(self, other): return _bool(self.data >= _plain(other))
-    def __and__(self, other): return _bool(self.data & _plain(other))
-    def __or__(self, other): return _bool(self.data | _plain(other))
-    def __xor__(self, other): return _bool(self.data ^ _plain(other))
+    def __eq__(self, other): return _compared(operator.eq, self, other)
+    def __ne__(self, other): return _compared(operator.ne, self, other)
+    def __lt__(self, other): return _compared(operator.lt, self, other)
+    def __le__(self, other): return _compared(operator.le, self, other)
+    def __gt__(self, other): return _compared(operator.gt, self, other)
+    def __ge__(self, other): return _compared(operator.ge, self, other)
+    def __and__(self, other): return _compared(operator.and_, self, other)
+    def __or__(self, other): return _compared(operator.or_, self, other)
+    def __xor__(self, other): return _compared(operator.xor, self, other)
     def __invert__(self): return _bool(~self.data)
     def any(self): return _bool(self.data.any())
     def all(self): return _bool(self.data.all())
@@ -368,7 +360,6 @@ class Tensor:
     def softmax(self, dim): return ops.softmax(self, dim)
     def log_softmax(self, dim): return ops.log_softmax(self, dim)
     def matmul(self, other): return ops.matmul(self, other)
-    mm = bmm = dot = matmul
 
     def sum(self, dim=None, keepdim=False): return ops.sum(self, dim, keepdim)
     def mean(self, dim=None, keepdim=False): return ops.mean(self, dim, keepdim)
@@ -383,7 +374,7 @@ class Tensor:
     def argmax(self, dim=None, keepdim=False): return ops.argmax(self, dim, keepdim)
     def argmin(self, dim=None, keepdim=False): return ops.argmin(self, dim, keepdim)
     def logsumexp(self, dim, keepdim=False): return ops.logsumexp(self, dim, keepdim)
-    def norm(self, dim=None, keepdim=False): return ops.norm(self, dim, keepdim)
+    def norm(self, p=2, dim=None, keepdim=False): return ops.norm(self, p, dim, keepdim)
 
     def reshape(self, *shape): return ops.reshape(self, *shape)
     def view(self, *shape): return ops.reshape(self, *shape)
@@ -478,6 +469,16 @@ def _new_array(value, dtype, device, copy=True):
 
 def _plain(value):
     return value.data if isinstance(value, Tensor) else value
+
+
+def _compared(operation, x: Tensor, other) -> Tensor:
+    """A comparison or logical operation, element by element."""
+    other = _plain(other)
+    try:
+        return _bool(operation(x.data, other))
+    except ValueError:
+        raise ValueError(f"{operation.__name__}: shapes {x.shape} and {np.shape(other)} do not "
+                         "broadcast") from None
 
 
 def _bool(array) -> Tensor:

@@ -278,7 +278,7 @@ def test_embedding_and_one_hot():
     assert leaf.grad.data[:, 0].tolist() == [1, 0, 0, 0, 3]   # a row used three times
     assert np.array_equal(F.one_hot(T(numbers)).data, np.eye(5, dtype=int)[numbers])
     assert F.one_hot(T(numbers), 7).shape == (2, 2, 7)
-    assert np.allclose(F.normalize(T(table), 1).norm(1).data, 1)
+    assert np.allclose(F.normalize(T(table), 1).norm(dim=1).data, 1)
 
 
 @given(generators(), st.sampled_from([(4, 3), (3, 2, 4), (2, 3, 2, 2)]),

@@ -45,7 +45,7 @@ def test_sum_mean_var_std_norm(drawn):
     assert_close(t.mean(dim, keep).data, x.mean(**kw), 1e-13)
     assert_close(t.var(dim, correction=0, keepdim=keep).data, x.var(**kw), 1e-12)
     assert_close(t.std(dim, correction=0, keepdim=keep).data, x.std(**kw), 1e-12)
-    assert_close(t.norm(dim, keep).data, np.sqrt((x**2).sum(**kw)), 1e-12)
+    assert_close(t.norm(dim=dim, keepdim=keep).data, np.sqrt((x**2).sum(**kw)), 1e-12)
     if x.sum(**kw).size * 2 <= x.size:                        # two numbers each, or more
         assert_close(t.var(dim, keepdim=keep).data, x.var(ddof=1, **kw), 1e-12)
 

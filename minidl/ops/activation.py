@@ -40,7 +40,7 @@ def relu_grad(gy: Tensor, y):
                                   "where(x > 0, 1.0, negative_slope)"))
 def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
-    x = input.data
+    x = _real(input)
     slope = _slopes(x, negative_slope)
     def backward(gy):
         return gy * _constant(slope)
@@ -55,7 +55,7 @@ def _slopes(x, negative_slope):
 @op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
 def elu(input: Tensor, alpha: float = 1.0):
     """x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner, Hochreiter (2015)."""
-    x = input.data
+    x = _real(input)
     xp = namespace(x)
     y = xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
     positive = _constant((x > 0).astype(x.dtype))
@@ -78,7 +78,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 @op(terms=Elementwise("0.5 * (1 + erf(x / sqrt(2.0)))", "exp(-x**2 / 2) / sqrt(2 * pi)"))
 def normal_cdf(input: Tensor):
     """Phi(x) = (1 + erf(x / sqrt 2)) / 2; its slope is the normal density."""
-    y = 0.5 * (1 + erf(input.data * (1 / math.sqrt(2))))
+    y = 0.5 * (1 + erf(_real(input) * (1 / math.sqrt(2))))
     def backward(gy):
         return gy * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
     return y, backward
@@ -94,7 +94,7 @@ def _softplus1(input: Tensor):
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)"""
     def backward(gy):
         return gy * sigmoid(input)
-    return _softplus(input.data), backward
+    return _softplus(_real(input)), backward
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

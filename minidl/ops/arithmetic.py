@@ -165,19 +165,20 @@ def clamp(input: Tensor, min=None, max=None):
     """x limited to [min, max]; the gradient is 1 inside and on the limits, 0 outside."""
     if min is None and max is None:
         raise ValueError("clamp: give min, max or both")
-    y = input.data.clip(min, max)
-    def backward(gy):
-        return gy * _constant((y == input.data).astype(y.dtype))
-    return y, backward
+    low, high = (float(v) if isinstance(v, np.floating) else v for v in (min, max))
+    def backward(gy, need, out):
+        return gy * _constant((out.data == input.data).astype(gy.dtype))
+    return input.data.clip(low, high), backward
 
 
 @op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)", "(y > x) + 0.5 * (x == y)"))
 def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
-    a, b = _pair(input, other)
     def backward(gy, need):
+        a, b = _pair(input, other)
         share = _constant(((a > b) + 0.5 * (a == b)).astype(gy.dtype))
         return gy * share if need[0] else None, gy * (1 - share) if need[1] else None
+    a, b = _pair(input, other)
     return namespace(a).maximum(a, b), backward
 
 

@@ -61,7 +61,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
     with enable_grad():
         (slope,) = grad(sum(critic(between)), between, create_graph=True)
-    excess = norm(reshape(slope, len(real), -1), 1) - 1
+    excess = norm(reshape(slope, len(real), -1), dim=1) - 1
     return weight * mean(excess * excess)
 
 

@@ -46,21 +46,26 @@ def _linear(x: Tensor, w: Tensor):
     return x.data @ w.data.T, backward
 
 
-def _floats(name: str, input: Tensor) -> None:
-    """Refuse integers (images as they are stored, say) where PyTorch does."""
+def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
+    """Refuse integers (images as they are stored, say), and float64 for a float32 network (an array
+    that NumPy made, say: it would double the cost of everything after it)."""
     if input.data.dtype.kind != "f":
         raise TypeError(f"{name}: input must be floats, got {input.dtype}; use .float() first")
+    if input.data.dtype != weight.data.dtype:
+        raise TypeError(f"{name}: input is {input.dtype} and weight {weight.dtype}; convert one of "
+                        "them, as in x.float() or model.double()")
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
 
-    Raises ValueError when the lengths do not fit.
+    Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
     """
+    input, weight = as_tensor(input), as_tensor(weight)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
-    _floats("linear", input)
+    same_floats("linear", input, weight)
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
     rows = input if input.ndim == 2 else reshape(input, -1, weight.shape[1])

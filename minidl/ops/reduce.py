@@ -7,12 +7,10 @@ import builtins
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real
+from .arithmetic import _constant, _real, _silent
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -27,6 +25,10 @@ class Extreme(NamedTuple):
 def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return tuple(range(ndim))
+    if ndim == 0:
+        for d in dim if isinstance(dim, (tuple, list)) else [dim]:
+            _axis(name, d, 0)
+        return ()
     axes = tuple(_axis(name, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim]))
     if len(set(axes)) != len(axes):
         raise ValueError(f"{name}: dim {dim} names an axis twice")
@@ -56,7 +58,7 @@ def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     if input.dtype.kind != "f":
         raise TypeError(f"mean: needs floats, got {input.dtype}; use .float() first")
     axes = _axes("mean", dim, input.ndim)
-    return _sum(input, axes, keepdim) / builtins.max(_count(input, axes), 1)
+    return _sum(input, axes, keepdim) / _count(input, axes)
 
 
 def _count(input: Tensor, axes) -> int:
@@ -75,12 +77,14 @@ def std(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) 
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
     its gradient is 0, as the norm's is."""
     axes = _axes("std", dim, input.ndim)
-    length = norm(input - mean(input, axes, keepdim=True), axes, keepdim)
+    length = _norm(input - mean(input, axes, keepdim=True), axes, keepdim)
     return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
 
 
-def norm(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
-    """The Euclidean norm sqrt(sum x^2) over `dim`; its gradient at x = 0 is 0."""
+def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
+    """The Euclidean norm sqrt(sum x^2) over `dim` (no other `p`); its gradient at x = 0 is 0."""
+    if p not in (2, "fro"):
+        raise ValueError(f"norm: only p=2 is offered, got {p!r}; the axes are given as dim=")
     return _norm(input, _axes("norm", dim, input.ndim), keepdim)
 
 
@@ -108,8 +112,8 @@ def _max_along(input: Tensor, dim, keepdim):
     length = x.shape[dim]
     def backward(gy):
         return _put_along(_reshape(gy, where.shape), where, dim, length)
-    squeezed = (y, where) if keepdim else (y.squeeze(dim), where.squeeze(dim))
-    return squeezed, backward
+    found = where.copy()                       # the caller's own: the backward pass keeps `where`
+    return ((y, found) if keepdim else (y.squeeze(dim), found.squeeze(dim))), backward
 
 
 @op(terms=Scatter())
@@ -132,13 +136,11 @@ def _take_along(input: Tensor, where, dim):
 
 @op(terms=Composite("max(x, dim)"))
 def _amax(input: Tensor, dim, keepdim):
-    x = input.data
-    y = x.max(axis=dim, keepdims=True)
-    def backward(gy):
-        ties = x == y
-        share = ties.astype(x.dtype) / ties.sum(axis=dim, keepdims=True).astype(x.dtype)
-        return _reshape(gy, y.shape) * _constant(share)
-    return (y if keepdim else y.squeeze(dim)), backward
+    kept = _kept(input.shape, dim)
+    def backward(gy, need, out):
+        ties = (input.data == out.data.reshape(kept)).astype(gy.dtype)
+        return _reshape(gy, kept) * _constant(ties / ties.sum(axis=dim, keepdims=True))
+    return input.data.max(axis=dim, keepdims=keepdim), backward
 
 
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
@@ -161,6 +163,8 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
     if dim is None:
         return amax(input)
     _not_empty("max", input)
+    if input.ndim == 0:
+        return Extreme(amax(input), argmax(input))
     return Extreme(*_max_along(input, _axis("max", dim, input.ndim), keepdim))
 
 
@@ -176,17 +180,22 @@ def min(input: Tensor, dim=None, keepdim: bool = False):
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the (first) maximum is: in the flattened tensor, or along `dim`. No gradient."""
-    _not_empty("argmax", input)
-    xp = namespace(input.data)
-    if dim is None:
-        return Tensor._wrap(xp.asarray(input.data.argmax()))
-    y = input.data.argmax(axis=_axis("argmax", dim, input.ndim))
-    return Tensor._wrap(xp.expand_dims(y, dim) if keepdim else xp.asarray(y))
+    return _place("argmax", input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the (first) minimum is."""
-    return argmax(-input.detach(), dim, keepdim)
+    """Where the (first) minimum is: in the flattened tensor, or along `dim`. No gradient."""
+    return _place("argmin", input, dim, keepdim)
+
+
+def _place(name: str, input: Tensor, dim, keepdim) -> Tensor:
+    _not_empty(name, input)
+    find = getattr(namespace(input.data), name)
+    axes = _axes(name, dim, input.ndim)
+    y = find(input.data) if dim is None or not axes else find(input.data, axis=axes[0])
+    kept = _kept(input.shape, axes)
+    shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
+    return Tensor._wrap(namespace(input.data).asarray(y).reshape(shape))
 
 
 def _not_empty(name: str, input: Tensor) -> None:
@@ -201,7 +210,7 @@ def _logsumexp(input: Tensor, dim, keepdim):
     xp = namespace(x)
     top = x.max(axis=dim, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
-    with np.errstate(divide="ignore"):
+    with _silent():
         y = xp.log(xp.exp(x - top).sum(axis=dim, keepdims=True)) + top
     def backward(gy, need, out):
         return _reshape(gy, y.shape) * (input - _reshape(out, y.shape)).exp()
@@ -226,8 +235,9 @@ def softmax(input: Tensor, dim: int = -1):
 
     gx_i = y_i (gy_i - sum_k gy_k y_k)
     """
-    dim = _axis("softmax", dim, input.ndim)
-    y = _softmax_array(_real(input), dim)
+    dim = _axes("softmax", _axis("softmax", dim, input.ndim), input.ndim)
+    with _silent():
+        y = _softmax_array(_real(input), dim)
     def backward(gy, need, out):
         return out * (gy - (gy * out).sum(dim, keepdim=True))
     return y, backward
@@ -239,10 +249,11 @@ def log_softmax(input: Tensor, dim: int = -1):
 
     gx_i = gy_i - softmax(x)_i sum_k gy_k
     """
-    x, dim = _real(input), _axis("log_softmax", dim, input.ndim)
+    x, dim = _real(input), _axes("log_softmax", _axis("log_softmax", dim, input.ndim), input.ndim)
     xp = namespace(x)
-    shifted = x - x.max(axis=dim, keepdims=True)
-    y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
+    with _silent():
+        shifted = x - x.max(axis=dim, keepdims=True)
+        y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
     def backward(gy, need, out):
         return gy - out.exp() * gy.sum(dim, keepdim=True)
     return y, backward

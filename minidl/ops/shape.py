@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..device import namespace
+from ..device import is_array, namespace
 from ..tape import op
 from ..tensor import Tensor, as_tensor
 from .terms import Gather, Scatter
@@ -25,10 +26,15 @@ def _sizes(sizes) -> tuple[int, ...]:
 
 
 def _axis(name: str, dim: int, ndim: int) -> int:
-    """A possibly negative axis number as one in [0, ndim)."""
-    if not -ndim <= dim < builtins.max(ndim, 1):
+    """A possibly negative axis number as one in [0, ndim); a single number has axis 0."""
+    try:
+        dim = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"{name}: dim must be an integer, got {dim!r}") from None
+    count = builtins.max(ndim, 1)
+    if not -count <= dim < count:
         raise ValueError(f"{name}: dim {dim} is not an axis of a tensor with {ndim} axes")
-    return dim % ndim if ndim else 0
+    return dim % count
 
 
 @op(terms=Gather())
@@ -55,6 +61,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes start_dim..end_dim made one; ``flatten(x, 1)`` keeps the batch axis."""
     first = _axis("flatten", start_dim, input.ndim)
     last = _axis("flatten", end_dim, input.ndim)
+    if first > last:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     joined = math.prod(input.shape[first:last + 1])
     return reshape(input, *input.shape[:first], joined, *input.shape[last + 1:])
 
@@ -77,15 +85,16 @@ def permute(input: Tensor, *dims) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Axes dim0 and dim1 exchanged."""
-    dims = list(range(input.ndim))
     a, b = _axis("transpose", dim0, input.ndim), _axis("transpose", dim1, input.ndim)
+    dims = list(range(input.ndim)) or [0]
     dims[a], dims[b] = dims[b], dims[a]
-    return _permute(input, tuple(dims))
+    return _permute(input, tuple(dims[:input.ndim]))
 
 
-def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
-    """Without axes of length 1 (all of them, or only `dim`)."""
-    drop = range(input.ndim) if dim is None else [_axis("squeeze", dim, input.ndim)]
+def squeeze(input: Tensor, dim=None) -> Tensor:
+    """Without axes of length 1 (all of them, or only those that `dim` names)."""
+    drop = range(input.ndim) if dim is None else [
+        _axis("squeeze", d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim])]
     return _reshape(input, tuple(n for i, n in enumerate(input.shape)
                                  if not (i in drop and n == 1)))
 
@@ -117,6 +126,8 @@ def expand(input: Tensor, *sizes) -> Tensor:
 @op(terms=Gather())
 def _cat(tensors: Sequence[Tensor], dim):
     arrays = [t.data for t in tensors]
+    kind = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
+    arrays = [a.astype(kind) if kind and a.dtype.kind != "f" else a for a in arrays]
     lengths = [a.shape[dim] for a in arrays]
     def backward(gy, need):
         lead, start, grads = (slice(None),) * dim, 0, []
@@ -158,7 +169,7 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
         raise ValueError(f"split: split_size must be at least 1, got {split_size}")
     lengths = ([split_size] * (total // split_size) + [total % split_size] * bool(
         total % split_size) if isinstance(split_size, int) else list(split_size))
-    if sum(lengths) != total:
+    if sum(lengths) != total or builtins.min(lengths, default=0) < 0:
         raise ValueError(f"split: lengths {lengths} do not add up to {total}, dim {dim} of "
                          f"{input.shape}")
     ends = np.cumsum(lengths).tolist()
@@ -174,12 +185,13 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 # --------------------------------------------------------------------------- indexing
 def plain_index(index):
-    """An index with its tensors made arrays."""
+    """An index with its tensors made arrays: copies, which the backward pass can rely on."""
     if isinstance(index, tuple):
         return tuple(plain_index(i) for i in index)
     if isinstance(index, list):
         return np.asarray(index) if index else np.zeros(0, dtype=np.int64)
-    return index.data if isinstance(index, Tensor) else index
+    array = index.data if isinstance(index, Tensor) else index
+    return array.copy() if is_array(array) else array
 
 
 @op(terms=Gather())
@@ -243,8 +255,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode != "constant":
         raise ValueError(f'pad: only mode "constant" is offered, got {mode!r}')
-    if len(pad) % 2 or len(pad) // 2 > input.ndim:
-        raise ValueError(f"pad: {tuple(pad)} must be pairs, at most one for each of the "
+    if not isinstance(pad, (tuple, list)) or len(pad) % 2 or len(pad) // 2 > input.ndim:
+        raise ValueError(f"pad: {pad} must be pairs, at most one for each of the "
                          f"{input.ndim} axes")
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
