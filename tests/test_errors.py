@@ -242,8 +242,8 @@ CHANGES = {
     "add_": (lambda x: x.add_(z(2)), ValueError, "add_: value of shape (2,) does not fit a tensor"),
     "add_, larger": (lambda x: x.add_(z(2, 3)), ValueError, "add_: value of shape (2, 3)"),
     "x[i] = v": (lambda x: x.__setitem__(slice(0, 2), z(3)), ValueError,
-                 "x[i] = v: could not broadcast input array from shape (3,) into shape (2,); the "
-                 "tensor has shape (3,)"),
+                 "x[i] = v: could not broadcast input array from shape (3,) into shape (2,); "
+                 "x has shape (3,)"),
     "x[5] = v": (lambda x: x.__setitem__(5, 1.0), IndexError, "x[i] = v: index 5 is out of bounds"),
 }
 
