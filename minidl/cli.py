@@ -14,7 +14,8 @@ from .device import resolve
 from .kernels import CHOICES
 from .models import MODELS
 from .training import NotFinite, Run, Trainer, checkpoint, report
-from .training.job import Job, config_for, recipe_called, trained
+from .training.config import config_for, recipe_called
+from .training.job import Job, trained
 from .training.progress import values_text
 
 PROG = "minidl" if Path(sys.argv[0]).stem == "minidl" else "python -m minidl"
@@ -44,25 +45,23 @@ def models(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> int:
     """Train a network into a new run folder, or go on with a run."""
     device = _prepare(args)
+    run = _run_to_resume(args) if args.resume else None
+    job = Job.of(run, device) if run else Job(_new_config(args), device)
+    # What is wrong with data, options or batches must show before a folder is made.
+    procedure, loader, splits, config = job.procedure, job.train_loader(), job.splits, job.config
+    test = None if job.recipe.kind == "gan" else job.test_loader()
+    run = run or Run.create(config, args.out)
+    trainer = Trainer(procedure, loader, test, run=run, device=device,
+                      after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
     if args.resume:
-        run = _run_to_resume(args)
-        job = Job(run.config, device)
-    else:
-        job = Job(_new_config(args), device)
-        _ = job.splits, job.model               # wrong data or options fail before a folder is made
-        run = Run.create(job.config, args.out)
-    splits, config = job.splits, run.config
+        _resume(trainer, run, args.epochs)
     if splits.notice:
         print(f"\n*** {splits.notice} ***\n")
     print(f"{job.recipe.name}: {job.recipe.title} ({job.recipe.source})\n"
           f"{splits.name}: {len(splits.train):,} images to train on, {len(splits.test):,} to test "
           f"on; batches of {config['batch_size']}, lr {config['lr']:g}, seed {config['seed']}, "
           f"on {device}\nrun folder: {run.folder}")
-    trainer = Trainer(job.procedure, job.train_loader(),
-                      None if job.recipe.kind == "gan" else job.test_loader(), run=run,
-                      device=device, after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
     if args.resume:
-        trainer.resume()
         print(f"resumed after epoch {trainer.epoch}, step {trainer.step}")
     began = time.monotonic()
     try:
@@ -84,8 +83,6 @@ def _new_config(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, option) is not None and kind not in kinds:
             raise ValueError(f"train: --{option} is for {' and '.join(kinds)} models, {args.name} "
                              f"is a {kind}")
-    if args.latent is not None and args.latent < 1:
-        raise ValueError(f"train: --latent must be at least 1, got {args.latent}")
     options = {name: value for name in ("latent", "likelihood")
                if (value := getattr(args, name)) is not None}
     return config_for(args.name, epochs=args.epochs, batch_size=args.batch_size, lr=args.lr,
@@ -96,15 +93,25 @@ def _new_config(args: argparse.Namespace) -> dict[str, Any]:
 def _run_to_resume(args: argparse.Namespace) -> Run:
     run = Run.open(args.resume)
     for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick"):
-        if getattr(args, option):
+        value = getattr(args, option)
+        if value is not None and value is not False:          # 0 is a value too
             raise ValueError(f"train: --{option.replace('_', '-')} belongs to a new run; beside "
                              "--resume there are --epochs, --device and --kernels")
     if args.name not in (None, run.config["model"]):
         raise ValueError(f"train: {run.folder} is a run of {run.config['model']}, not {args.name}")
-    if args.epochs is not None:
-        run.config["epochs"] = args.epochs
-        run.write_json("config.json", run.config)
     return run
+
+
+def _resume(trainer: Trainer, run: Run, epochs: int | None) -> None:
+    """Go back to the checkpoint; `epochs`, if given, is how many there shall be in all."""
+    trainer.resume()
+    if epochs is None:
+        return
+    if epochs < max(1, trainer.epoch):
+        raise ValueError(f"train: --epochs {epochs} counts all epochs, {run.folder} has "
+                         f"{trainer.epoch} already")
+    run.config["epochs"] = epochs
+    run.write_json("config.json", run.config)
 
 
 def evaluate(args: argparse.Namespace) -> None:

@@ -185,7 +185,8 @@ def test_help_names_the_program_as_it_was_started():
     (["train", "cnn", "--lr", "nan"], "lr: nan is no learning rate"),
     (["train", "cnn", "--latent", "2"], "--latent is for gan and vae models, cnn is a classifier"),
     (["train", "gan", "--likelihood", "gaussian"], "--likelihood is for vae models, gan is a gan"),
-    (["train", "vae", "--latent", "0"], "--latent must be at least 1"),
+    (["train", "vae", "--latent", "0"], "latent: 0 is too small"),
+    (["train", "gan", "--quick", "--batch-size", "100"], "32 examples make no batch of 100"),
     (["train", "cnn", "--device", "tpu"], "device: expected"),
     (["train", "cnn", "--data", "nowhere"], "nowhere is no folder"),
     (["train", "cnn", "--quick", "--out", __file__], "cannot write to the folder"),
@@ -206,16 +207,37 @@ def test_errors_about_a_run(cnn_run, tmp_path, capsys):
         (["sample", cnn_run], "cnn is a classifier, it makes no images"),
         (["train", "vae", "--resume", cnn_run], "is a run of cnn, not vae"),
         (["train", "--resume", cnn_run, "--lr", "1"], "--lr belongs to a new run"),
+        (["train", "--resume", cnn_run, "--lr", "0"], "--lr belongs to a new run"),
+        (["train", "--resume", cnn_run, "--seed", "0"], "--seed belongs to a new run"),
+        (["train", "--resume", cnn_run, "--epochs", "1"], "has 2 already"),
         (["evaluate", cnn_run, "--judge", cnn_run], "cnn is a classifier, it makes no images"),
     ]:
         assert cli.main(list(map(str, arguments))) == 2
         assert message in capsys.readouterr().err
+    assert json.loads((cnn_run / "config.json").read_text())["epochs"] == 2
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_bytes((cnn_run / "config.json").read_bytes())
     (broken / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
     assert cli.main(["evaluate", str(broken)]) == 2
     assert "truncated, damaged or no safetensors file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"lr": None}, "lr: None is of the wrong type"),
+    ({"model": "resnet"}, "model: there is no 'resnet'"),
+    ({"options": {"latent": 2}}, "options: cnn got an unexpected keyword argument 'latent'"),
+    ({"batch_size": 0}, "batch-size: 0 is too small"),
+    (None, "options: it is missing"),
+])
+def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, capsys):
+    good = json.loads((cnn_run / "config.json").read_text())
+    bad = {"model": "cnn"} if change is None else {**good, **change}
+    (tmp_path / "config.json").write_text(json.dumps(bad))
+    for arguments in (["evaluate", str(tmp_path)], ["train", "--resume", str(tmp_path)]):
+        assert cli.main(arguments) == 2
+        err = capsys.readouterr().err
+        assert f"config.json: {message}" in err and err.count("\n") == 1
 
 
 def test_a_learning_rate_that_explodes_stops(few_digits, tmp_path, capsys):

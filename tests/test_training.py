@@ -30,7 +30,7 @@ def tiny_trainer(folder=None, resume: bool = False, seed: int = 3, **options) ->
     minidl.manual_seed(99 if resume else seed)        # a resumed run must not depend on this one
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5),
                           nn.Linear(32, 3))
-    procedure = training.Classifier(model, optim.Adam(model.parameters(), lr=1e-2))
+    procedure = training.ClassifierSteps(model, optim.Adam(model.parameters(), lr=1e-2))
     run = None
     if folder is not None:
         run = Run.open(folder) if resume else Run.create({"model": "tiny"}, folder)
@@ -93,10 +93,10 @@ def test_classifier_lowers_the_loss():
     assert len(labels) == 48
 
 
-def tiny_gan() -> training.GAN:
+def tiny_gan() -> training.GANSteps:
     model = ConvGAN(start=2, latent=5, width=2)
-    return training.GAN(model, *(optim.RMSprop(player.parameters(), lr=1e-3)
-                                 for player in (model.generator, model.discriminator)))
+    return training.GANSteps(model, *(optim.RMSprop(player.parameters(), lr=1e-3)
+                                      for player in (model.generator, model.discriminator)))
 
 
 def test_each_player_of_a_gan_moves_only_in_its_own_turn():
@@ -148,7 +148,7 @@ def test_gan_samples_depend_on_the_seed_alone():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_vae_loss_is_reconstruction_plus_kl(likelihood):
     model = MODELS["vae"].build(latent=2, likelihood=likelihood)
-    vae = training.VAE(model, optim.Adam(model.parameters(), lr=1e-3))
+    vae = training.VAESteps(model, optim.Adam(model.parameters(), lr=1e-3))
     images = minidl.rand(4, 1, 28, 28)
     losses = [vae.step(images) for _ in range(4)]
     for values in losses:

@@ -5,7 +5,8 @@ and docs/errata.md list them.
 
 A recipe is a network with what the document trains it by: optimiser, learning rate, epochs and
 batch size. Where a document leaves one open, or counts single steps as epochs, the number here is
-this project's. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in
+this project's. A classifier is judged on the test set after each epoch; D4's listing calls that its
+validation data. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in
 Keras: so their results can be compared with PyTorch's. The GANs begin as their documents' library
 does, Keras's (Glorot) for all but `dcgan`.
 """
@@ -16,8 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from ..nn import Module, summary
-from ..nn.summary import Summary
+from ..nn import Module
 from ..optim import Adam, Optimizer, RMSprop
 from ..tensor import Tensor
 from .cnn import CNN, ColourCNN, PaddedCNN
@@ -47,6 +47,7 @@ class Recipe:
     batch_size: int
     pad: int = 0
     shrink: int = 1
+    one_hot: bool = False                        # targets as rows of 0 and one 1
 
     def parts(self, **options) -> list[tuple[str, Module, tuple[int, ...]]]:
         """Name, network and shape of one input, of each network that the model is made of."""
@@ -55,15 +56,6 @@ class Recipe:
             return [("generator", model.generator, (model.latent,)),
                     ("discriminator", model.discriminator, self.image)]
         return [(self.kind, model, self.image)]
-
-    def layers(self, **options) -> dict[str, Summary]:
-        """The table of layers of each part."""
-        return {name: summary(part, shape) for name, part, shape in self.parts(**options)}
-
-    def describe(self, **options) -> str:
-        """Title, source and layers, as text."""
-        tables = (f"{part}\n{table}" for part, table in self.layers(**options).items())
-        return "\n\n".join([f"{self.name}: {self.title}\n{self.source}", *tables])
 
 
 keras_adam = partial(Adam, eps=1e-7)                       # Keras's epsilon; PyTorch's is 1e-8
@@ -82,7 +74,7 @@ MODELS = {recipe.name: recipe for recipe in (
            lr=1e-3, epochs=5, batch_size=64),
     Recipe("cnn-rgb", "classifier", "Two convolutions and two dense layers for colour images",
            "D4-CNN: document D4, section 4.1", (3, 32, 32), ColourCNN, keras_adam,
-           lr=1e-3, epochs=10, batch_size=128),
+           lr=1e-3, epochs=10, batch_size=128, one_hot=True),
     Recipe("gan", "gan", "Digits of 28x28 by transposed convolutions from 7x7",
            "D1-GAN: document D1, section 4.2", DIGIT, ConvGAN, keras_rmsprop,
            lr=2e-4, epochs=4, batch_size=64),

@@ -16,21 +16,25 @@ from ..tape import no_grad
 from ..tensor import Tensor
 
 
-class Classifier:
-    """One step of gradient descent on the cross entropy. Source: D0 §3.1.3, D0-CE."""
+class ClassifierSteps:
+    """One step of gradient descent on the cross entropy. Source: D0 §3.1.3, D0-CE.
+
+    The loss takes the class numbers as they come, or, with ``one_hot``, as rows of 0 and one 1, as
+    D4-CNN has them: the same number, up to rounding.
+    """
 
     scale = "unit"       # pixels in [0, 1]
     drop_last = False
 
-    def __init__(self, model: Any, optimizer: Any) -> None:
+    def __init__(self, model: Any, optimizer: Any, one_hot: bool = False) -> None:
         # Step 1, the initial weights and biases, was done when the model was made.
-        self.model, self.optimizers = model, {"model": optimizer}
+        self.model, self.optimizers, self.one_hot = model, {"model": optimizer}, one_hot
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """images (N, C, H, W) in [0, 1], labels (N,): the loss before the step, and accuracy."""
         optimizer = self.optimizers["model"]
         logits = self.model(images)                      # step 2: features, down to ten scores
-        loss = F.cross_entropy(logits, labels)           # step 3: the loss judges them
+        loss = self._loss(logits, labels)                # step 3: the loss judges them
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()                                 # step 4: gradient descent
@@ -41,10 +45,14 @@ class Classifier:
         """Mean cross entropy (nats) and accuracy over all images of `loader`."""
         loss, right, images = 0.0, 0.0, 0
         for logits, labels in scores(self.model, loader):
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            loss += self._loss(logits, labels, "sum").item()
             right += _hits(logits, labels).sum().item()
             images += len(labels)
         return {"loss": loss / images, "accuracy": right / images}
+
+    def _loss(self, logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+        targets = F.one_hot(labels, logits.shape[1]).float() if self.one_hot else labels
+        return F.cross_entropy(logits, targets, reduction=reduction)
 
 
 def _hits(logits: Tensor, labels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from ..tape import no_grad
 from ..tensor import Tensor
 
 
-class GAN:
+class GANSteps:
     """One turn of the discriminator, one of the generator. Source: D3 §3.1.2, D3-GAN-V."""
 
     scale = "tanh"       # pixels in [-1, 1], as the generators' last tanh makes them

@@ -1,7 +1,7 @@
 """From a run's config to all that it needs: data, model, procedure, loaders.
 
 Training, resuming, evaluating and sampling all start here, so a run folder says by itself what it
-is: config.json holds ``model, options, epochs, batch_size, lr, seed, data, quick``.
+is.
 """
 
 from __future__ import annotations
@@ -11,45 +11,17 @@ from functools import cached_property
 from typing import Any
 
 from .. import data
-from ..models import MODELS, Recipe
+from ..models import Recipe
 from ..random import manual_seed
 from . import checkpoint
-from .classifier import Classifier
-from .gan import GAN
+from .classifier import ClassifierSteps
+from .config import QUICK, checked, recipe_called
+from .gan import GANSteps
 from .loop import restore_model
 from .run import Run
-from .vae import VAE
+from .vae import VAESteps
 
-PROCEDURES = {"classifier": Classifier, "gan": GAN, "vae": VAE}
-
-# --quick: images to train on and to test on, epochs, and the largest batch.
-QUICK = {"classifier": (1024, 300, 2, 64), "gan": (32, 96, 2, 16), "vae": (256, 100, 2, 64)}
-
-
-def recipe_called(name: str) -> Recipe:
-    """The recipe of that name. Raises ValueError with the names there are."""
-    if name not in MODELS:
-        raise ValueError(f"model: there is no {name!r}; there are {', '.join(MODELS)}")
-    return MODELS[name]
-
-
-def config_for(name: str, *, epochs: int | None = None, batch_size: int | None = None,
-               lr: float | None = None, seed: int = 0, data: str | None = None,
-               quick: bool = False, **options: Any) -> dict[str, Any]:
-    """A run's config: the recipe's numbers unless given; `options` go to the model (`latent`)."""
-    recipe = recipe_called(name)
-    _, _, few, small = QUICK[recipe.kind] if quick else (0, 0, recipe.epochs, recipe.batch_size)
-    config = {"model": name, "options": options,
-              "epochs": few if epochs is None else epochs,
-              "batch_size": min(small, recipe.batch_size) if batch_size is None else batch_size,
-              "lr": recipe.lr if lr is None else lr, "seed": seed, "data": data, "quick": quick}
-    for key, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-        if config[key] < least:
-            raise ValueError(f"{key.replace('_', '-')}: {config[key]} is too small, it must be at "
-                             f"least {least}")
-    if not 0 < config["lr"] < float("inf"):
-        raise ValueError(f"lr: {config['lr']} is no learning rate, it must be above 0")
-    return config
+PROCEDURES = {"classifier": ClassifierSteps, "gan": GANSteps, "vae": VAESteps}
 
 
 @dataclass
@@ -58,6 +30,17 @@ class Job:
 
     config: dict[str, Any]
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        checked(self.config)
+
+    @classmethod
+    def of(cls, run: Run, device: str = "cpu") -> Job:
+        """What a run folder's config stands for. Raises ValueError if it is damaged."""
+        try:
+            return cls(run.config, device)
+        except ValueError as error:
+            raise ValueError(f"run: {run.folder / 'config.json'}: {error}") from error
 
     @property
     def recipe(self) -> Recipe:
@@ -101,7 +84,8 @@ class Job:
         recipe, lr, model = self.recipe, self.config["lr"], self.model
         players = [model.generator, model.discriminator] if recipe.kind == "gan" else [model]
         optimizers = [recipe.optimizer(player.parameters(), lr) for player in players]
-        return PROCEDURES[recipe.kind](model, *optimizers)
+        options = {"one_hot": True} if recipe.one_hot else {}
+        return PROCEDURES[recipe.kind](model, *optimizers, **options)
 
     def train_loader(self) -> data.DataLoader:
         """Shuffled batches of the training set."""
@@ -121,7 +105,7 @@ class Job:
 
 def trained(run: Run, device: str = "cpu") -> Job:
     """The job of a run folder, its model with the checkpoint's weights, in evaluation mode."""
-    job = Job(run.config, device)
+    job = Job.of(run, device)
     restore_model(job.model, checkpoint.load(run.checkpoint), job.recipe.name)
     job.model.eval()
     return job

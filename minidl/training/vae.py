@@ -17,7 +17,7 @@ from ..tape import no_grad
 from ..tensor import Tensor
 
 
-class VAE:
+class VAESteps:
     """One step of gradient descent on -ELBO. Source: D3 §3.3.2, D3-ELBO, D3-KL, D3-REPARAM."""
 
     scale = "unit"       # pixels in [0, 1]: probabilities of a Bernoulli pixel
