@@ -136,6 +136,15 @@ def test_cross_entropys_gradient(drawn, soft):
     assert_close(leaf.grad.data, formulas.softmax(x) - np.eye(x.shape[1])[t], 1e-12)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_all_targets_ignored_leaves_no_nan_in_the_gradient(smoothing):
+    """The mean of nothing is nan, as in PyTorch, but the weights survive the batch."""
+    x = T(np.ones((2, 3)), requires_grad=True)
+    loss = F.cross_entropy(x, T(np.array([-100, -100])), label_smoothing=smoothing)
+    loss.backward()
+    assert np.isnan(loss.item()) and not x.grad.data.any()
+
+
 def test_one_unbatched_example():
     """(C,) and a class number (): as PyTorch, no batch axis."""
     x = np.array([1.0, 2.0, 0.5])

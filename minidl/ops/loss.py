@@ -68,13 +68,22 @@ def _classes_last(x: Tensor) -> Tensor:
     return reshape(x, -1, x.shape[-1])
 
 
-def _target_numbers(name: str, input: Tensor, target) -> np.ndarray:
+def _example_shape(input: Tensor) -> tuple[int, ...]:
+    """(N, d1, ...) of (N, C, d1, ...); () of (C,)."""
+    return input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+
+
+def _class_numbers(name: str, input: Tensor, target, ignore_index: int):
+    """Class numbers (n,), 0 where ignored, and whether each example counts: 1.0 or 0.0."""
     target = as_tensor(target).data
-    want = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    if target.shape != want:
-        raise ValueError(f"{name}: target {target.shape} of class numbers must have shape {want} "
-                         f"for input {input.shape} (classes on axis 1)")
-    return target.reshape(-1)
+    if target.shape != _example_shape(input):
+        raise ValueError(f"{name}: target {target.shape} of class numbers must have shape "
+                         f"{_example_shape(input)} for input {input.shape} (classes on axis 1)")
+    target = target.reshape(-1)
+    counted = target != ignore_index
+    numbers = namespace(target).where(counted, target, target.dtype.type(0))
+    checks.labels(name, numbers, input.shape[min(1, input.ndim - 1)])
+    return numbers, counted.astype(input.dtype)
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -87,24 +96,27 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
     return _nll("nll_loss", input, target, weight, ignore_index, reduction)
 
 
-def _nll(name: str, input, target, weight, ignore_index, reduction) -> Tensor:
-    numbers = _target_numbers(name, input, target)
-    rows = _classes_last(input)
-    xp = namespace(numbers)
-    counted = numbers != ignore_index
-    numbers = xp.where(counted, numbers, numbers.dtype.type(0))
-    checks.labels(name, numbers, rows.shape[1])
-    scale = counted.astype(rows.dtype)
-    if weight is not None:
-        scale = scale * _class_weights(name, weight, rows.shape[1]).data[numbers]
-    loss = -rows[xp.arange(len(numbers)), numbers] * _constant(scale)
+def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
+    numbers, counted = _class_numbers(name, input, target, ignore_index)
+    rows, xp = _classes_last(input), namespace(numbers)
+    classes = rows.shape[1]
+    w = _class_weights(name, weight, rows)
+    count = counted * w.data[numbers]
+    loss = -rows[xp.arange(len(numbers)), numbers] * _constant(count)
+    if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
+        every = -sum(rows * w, 1) * _constant(counted) / classes
+        loss = (1 - smoothing) * loss + smoothing * every
     if reduction == "mean":
-        return sum(loss) / _constant(xp.asarray(scale.sum()))
-    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    return _reduced(name, reshape(loss, *shape), reduction)
+        total = _constant(xp.asarray(count.sum()))
+        none = total == 0                    # all ignored: 0/0, but no weight shall become nan
+        return where(none, np.nan, sum(loss) / (total + none))
+    return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
 
 
-def _class_weights(name: str, weight, classes: int) -> Tensor:
+def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
+    classes = rows.shape[1]
+    if weight is None:
+        return _constant(namespace(rows.data).ones(classes, rows.dtype))
     weight = as_tensor(weight)
     if weight.shape != (classes,):
         raise ValueError(f"{name}: weight must have shape ({classes},), got {weight.shape}")
@@ -129,37 +141,15 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if target.is_floating_point() and target.shape == input.shape:
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
-    loss = _nll("cross_entropy", log_p, target, weight, ignore_index, reduction)
-    if not label_smoothing:
-        return loss
-    spread = _uniform_part(log_p, target, weight, ignore_index, reduction)
-    return (1 - label_smoothing) * loss + label_smoothing * spread
+    return _nll("cross_entropy", log_p, target, weight, ignore_index, reduction, label_smoothing)
 
 
 def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     """-sum_c w_c t_c log p_c; "mean" divides by the number of examples, whatever the weights."""
     rows, t = _classes_last(log_p), _classes_last(target)
     t = t * (1 - label_smoothing) + label_smoothing / t.shape[1]
-    if weight is not None:
-        t = t * _class_weights("cross_entropy", weight, t.shape[1])
-    loss = -sum(rows * t, 1)
-    shape = log_p.shape[:1] + log_p.shape[2:] if log_p.ndim > 1 else ()
-    return _reduced("cross_entropy", reshape(loss, *shape), reduction)
-
-
-def _uniform_part(log_p, target, weight, ignore_index, reduction):
-    """Cross entropy against equal probabilities 1/C, ignored examples left out."""
-    numbers, rows = target.data.reshape(-1), _classes_last(log_p)
-    counted = numbers != ignore_index
-    scale = counted.astype(rows.dtype)
-    w = 1.0 if weight is None else _class_weights("cross_entropy", weight, rows.shape[1])
-    loss = -sum(rows * w, 1) * _constant(scale) / rows.shape[1]
-    if reduction == "mean":
-        picked = scale if weight is None else scale * w.data[
-            namespace(numbers).where(counted, numbers, 0)]
-        return sum(loss) / _constant(namespace(numbers).asarray(picked.sum()))
-    shape = log_p.shape[:1] + log_p.shape[2:] if log_p.ndim > 1 else ()
-    return _reduced("cross_entropy", reshape(loss, *shape), reduction)
+    loss = -sum(rows * t * _class_weights("cross_entropy", weight, rows), 1)
+    return _reduced("cross_entropy", reshape(loss, *_example_shape(log_p)), reduction)
 
 
 # --------------------------------------------------------------------------- yes or no
