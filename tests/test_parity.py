@@ -22,11 +22,7 @@ from minidl.tensor import Tensor
 RECORD = Path(__file__).parent / "fixtures" / "parity.npz"
 EVERY = [pytest.param(case, marks=[pytest.mark.slow] if case.slow else [], id=case.name)
          for case in CASES.values()]
-# Batch norm adds up float32 numbers one by one, PyTorch's in float64.
-ROUGH = pytest.mark.xfail(reason="batch norm's sums are rounded to float32", strict=False)
-FIRST = [pytest.param(*case.values, dtype, tolerance, id=f"{case.id}-{dtype}", marks=[
-             *case.marks, *[ROUGH] * (f"{case.id}-{dtype}" in (
-                 "gan-upsample-float32", "gan-dense-float32"))])
+FIRST = [pytest.param(*case.values, dtype, tolerance, id=f"{case.id}-{dtype}", marks=case.marks)
          for case in EVERY for dtype, tolerance in ((minidl.float32, 1e-5), (minidl.float64, 1e-10))
          if dtype == minidl.float64 or not case.marks or case.values[0].steps32]
 IN_FLOAT32 = [param for param in EVERY if param.values[0].steps32]

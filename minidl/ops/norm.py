@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
@@ -14,17 +16,21 @@ from .shape import reshape
 from .terms import Composite
 
 
+def _mean(x, dim):
+    """Added up in float64: float32 sums over channels-last memory lose two digits."""
+    return x.mean(axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
+
+
 def _standardize(x, dim, eps):
-    mean = x.mean(axis=dim, keepdims=True)
+    mean = _mean(x, dim)
     centred = x - mean
-    variance = (centred * centred).mean(axis=dim, keepdims=True)
+    variance = _mean(centred * centred, dim)
     scale = 1 / namespace(x).sqrt(variance + x.dtype.type(eps))
     return centred * scale, mean, variance, scale
 
 
 def _standardize_grad(gy, y, scale, dim):
-    return scale * (gy - gy.mean(axis=dim, keepdims=True)
-                    - y * (gy * y).mean(axis=dim, keepdims=True))
+    return scale * (gy - _mean(gy, dim) - y * _mean(gy * y, dim))
 
 
 @op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)"))
