@@ -193,6 +193,19 @@ def test_max_pool2d_takes_the_first_of_equal_maxima(g, rng):
     assert np.array_equal(leaf.grad.data, counts.reshape(x.shape))
 
 
+@given(conv_geometries(pool=True))
+def test_max_pool2d_of_minus_infinity_never_takes_the_border(g):
+    """-inf ties with the border's -inf: index and gradient belong to the first pixel all the same,
+    the one that wins among zeros."""
+    leaf = T(np.full(g.x_shape, -np.inf), requires_grad=True)
+    y, index = F.max_pool2d(leaf, g.kernel, g.stride, g.padding, g.dilation, return_indices=True)
+    _, place = formulas.max_pool2d(np.zeros(g.x_shape), g.kernel, g.stride, g.padding, g.dilation,
+                                   True)
+    assert np.array_equal(index.data, place)
+    y.sum().backward()
+    assert leaf.grad.data.sum() == y.numel()
+
+
 @given(conv_geometries(pool=True, max_dilation=1), generators(), st.booleans())
 def test_avg_pool2d(g, rng, count_include_pad):
     """D0-AVGPOOL with stride, padding, and both divisors."""

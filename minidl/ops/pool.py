@@ -41,6 +41,13 @@ def _inside(pads, size):
 
 
 # --------------------------------------------------------------------------- maximum
+def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
+    """For each window (OH,OW) the number of its first tap that is no pixel of the border."""
+    u, v = (xp.clip(-((xp.arange(n) * s - before) // d), 0, k - 1) for n, k, s, (before, _), d in
+            zip(out_size, window, stride, pads, dilation))       # -(-a // d): a / d rounded up
+    return (u[:, None] * window[1] + v).astype(xp.int32)
+
+
 def _max_pool2d(x, window, stride, pads, dilation, out_size):
     """The largest value under each window, and the number of the tap that had it (the first)."""
     xp = namespace(x)
@@ -50,6 +57,8 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
         candidate = x[place]
         if y is None:
             y, tap = candidate.copy(order="K"), xp.zeros_like(candidate, dtype=xp.int32)
+            if pads[0][0] or pads[1][0]:     # the border must lose, also against pixels of -inf
+                tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
             continue
         better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
         y = xp.where(better, candidate, y)                           # nan wins
