@@ -137,6 +137,12 @@ def test_attention_masks():
     _, added = layer(x, x, x, attn_mask=minidl.tensor(np.where(upper, -1e9, 0).astype("f")),
                      average_attn_weights=False)
     np.testing.assert_allclose(added.numpy(), causal.numpy(), atol=1e-6)
+    layer.dropout = 0.5                            # as in PyTorch, the weights after dropout
+    _, dropped = layer(x, x, x, average_attn_weights=False)
+    plain = layer.eval()(x, x, x, average_attn_weights=False)[1].numpy()
+    dropped = dropped.numpy()
+    assert 0 < (dropped == 0).sum() < dropped.size
+    np.testing.assert_allclose(dropped[dropped > 0], 2 * plain[dropped > 0], rtol=1e-5)
     one, weights = layer(x[0], x[0], x[0], need_weights=False)
     assert one.shape == (3, 4) and weights is None
     with pytest.raises(ValueError, match="key must have 2 or 3 axes and end in embed_dim=4"):

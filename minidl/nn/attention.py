@@ -22,7 +22,7 @@ class MultiheadAttention(Module):
 
     `batch_first`: query (N,T,E), key and value (N,S,E); else (T,N,E), (S,N,E); or one example
     without N. ``in_proj_weight`` (3E, E) is W^Q, W^K, W^V stacked, in the layout of Linear. Calling
-    it returns (output, weights): weights (N,T,S), the mean over heads, or (N,h,T,S).
+    it returns (output, weights): weights (N,T,S), the mean over heads, or (N,h,T,S), after dropout.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
@@ -60,8 +60,8 @@ class MultiheadAttention(Module):
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = (split_heads(x, self.num_heads) for x in self._project(query, key, value))
         e = self._masked(score_scaled_dot(q, k), key_padding_mask, attn_mask, is_causal)
-        alpha = F.softmax(e, -1)                                          # (N, h, T, S)
-        heads = matmul(F.dropout(alpha, self.dropout, self.training), v)  # (N, h, T, d)
+        alpha = F.dropout(F.softmax(e, -1), self.dropout, self.training)  # (N, h, T, S)
+        heads = matmul(alpha, v)                                          # (N, h, T, d)
         out = self.out_proj(heads.transpose(1, 2).reshape(*query.shape))
         weights = alpha.mean(1) if average_attn_weights else alpha
         if single:
