@@ -58,20 +58,6 @@ from .ops.reduce import log_softmax, softmax
 from .ops.shape import cat, expand, flatten, pad, permute, reshape, split, squeeze, unsqueeze
 from .tensor import Tensor, as_tensor
 
-__all__ = [
-    "attention", "avg_pool2d", "batch_norm", "bernoulli_log_likelihood", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv_transpose2d", "cross_entropy",
-    "dropout", "elbo", "elu", "embedding", "flatten", "fold", "gan_discriminator_loss",
-    "gan_generator_loss", "gan_value", "gaussian_kl", "gaussian_kl_between",
-    "gaussian_log_likelihood", "gelu", "gradient_penalty", "group_norm", "interpolate", "kl_div",
-    "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "lsgan_discriminator_loss",
-    "lsgan_generator_loss", "max_pool2d", "mse_loss", "multi_head_attention", "nll_loss",
-    "normalize", "one_hot", "pad", "pixel_shuffle", "relu", "reparameterize", "residual",
-    "scaled_dot_product_attention", "score_additive", "score_dot", "score_general",
-    "score_scaled_dot", "sigmoid", "smooth_l1_loss", "softmax", "softplus", "tanh", "unfold",
-    "wgan_critic_loss", "wgan_generator_loss",
-]
-
 
 # --------------------------------------------------------------------------- arguments
 def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
