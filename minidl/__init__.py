@@ -13,6 +13,7 @@ from .tensor import Tensor, as_tensor, bool_, float32, float64, int32, int64, ui
 from . import random
 from .kernels import kernels_in_use, use_kernels
 from .random import Generator, manual_seed
+from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
 from . import functional, nn, optim
 from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,

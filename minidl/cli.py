@@ -62,7 +62,11 @@ def train(args: argparse.Namespace) -> int:
           f"on; batches of {config['batch_size']}, lr {config['lr']:g}, seed {config['seed']}, "
           f"on {device}\nrun folder: {run.folder}")
     if args.resume:
-        print(f"resumed after epoch {trainer.epoch}, step {trainer.step}")
+        if trainer.epoch >= config["epochs"]:
+            print(f"it has its {config['epochs']} epochs already; --epochs N goes further")
+            return 0
+        print("resumed " + (f"in epoch {trainer.epoch + 1}, after step {trainer.step}"
+                            if trainer.step else f"after epoch {trainer.epoch}"))
     began = time.monotonic()
     try:
         trainer.fit(config["epochs"])
@@ -70,7 +74,9 @@ def train(args: argparse.Namespace) -> int:
         print("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
                              f"; go on with: {PROG} train --resume {run.folder}"))
         return 130
-    print(f"trained in {time.monotonic() - began:.0f} s")
+    print(f"trained in {time.monotonic() - began:.0f} s" + (
+        " (--quick: long enough to see it work, too short to learn)" if config["quick"] else ""))
+    (run.folder / "evaluation.json").unlink(missing_ok=True)       # of an earlier state
     _draw(run, job)
     return 0
 

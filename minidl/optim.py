@@ -75,6 +75,9 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
+        if hasattr(params, "parameters"):
+            raise TypeError(f"{type(self).__name__}: params is a module; give its parameters: "
+                            f"{type(self).__name__}(model.parameters(), ...)")
         groups = [params] if isinstance(params, (Tensor, dict)) else list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params is empty")

@@ -112,7 +112,9 @@ def test_resume_by_the_command_line(few_digits, cnn_run, tmp_path, capsys, monke
     start = ["train", "cnn", "--data", str(few_digits), "--batch-size", "16", "--out", str(run)]
     assert cli.main([*start, "--epochs", "1"]) == 0
     assert cli.main(["train", "--resume", str(run), "--epochs", "2"]) == 0
-    assert "resumed after epoch 1, step 0" in capsys.readouterr().out
+    assert "resumed after epoch 1\n" in capsys.readouterr().out
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert "it has its 2 epochs already; --epochs N goes further" in capsys.readouterr().out
     ours, whole = ([json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
                    for folder in (run, cnn_run))
     for a, b in zip(ours, whole, strict=True):

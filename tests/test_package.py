@@ -23,6 +23,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["formulas", "device", "kernels", "random", "checks"],
     ["tensor", "tape"],
+    ["saving"],
     ["ops"],
     ["functional"],
     ["nn", "optim", "data", "metrics"],

@@ -313,11 +313,12 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(path, {"a": np.zeros(3)})
     monkeypatch.undo()
     np.testing.assert_array_equal(checkpoint.load(path)["a"], np.ones(3))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unreadable_and_foreign_checkpoints(tmp_path):

@@ -7,13 +7,13 @@ import hashlib
 import os
 import string
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
 from minidl.data.idx import parse_idx, read_idx
+from minidl.saving import write_atomically
 
 FILES = Path(__file__).parent / "files"
 
@@ -111,7 +111,8 @@ def _unpacked(name: str) -> np.ndarray:
             f"{DIGESTS[name]} of the published file; install minidl again"
         )
     with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
-        _write_atomically(cached, raw)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, raw.tobytes())
     return raw
 
 
@@ -133,20 +134,6 @@ def _unpack(path: Path) -> bytes:
         raise ValueError(
             f"{path}: the file is truncated or damaged ({error}); install minidl again"
         ) from error
-
-
-def _write_atomically(path: Path, raw: np.ndarray) -> None:
-    """Write to a temporary file beside `path` and rename it: nobody ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 # --- a folder of the user's own --------------------------------------------------------------

@@ -14,8 +14,8 @@ import numpy as np
 try:
     from hypothesis import strategies as st
 except ImportError as error:
-    raise ImportError("minidl.testing.strategies needs Hypothesis: pip install hypothesis, or "
-                      'install minidl with the extra: pip install "minidl[test]"') from error
+    raise ImportError("minidl.testing.strategies needs Hypothesis: python -m pip install "
+                      "hypothesis") from error
 
 
 # --------------------------------------------------------------------------- shapes

@@ -9,10 +9,11 @@ from __future__ import annotations
 from . import checkpoint, classifier, gan, vae
 from .classifier import ClassifierSteps
 from .gan import GANSteps
+from .job import load_model
 from .loop import NotFinite, Trainer, restore_model
 from .progress import Progress, progress
 from .run import Run
 from .vae import VAESteps
 
 __all__ = ["ClassifierSteps", "GANSteps", "NotFinite", "Progress", "Run", "Trainer", "VAESteps",
-           "checkpoint", "classifier", "gan", "progress", "restore_model", "vae"]
+           "checkpoint", "classifier", "gan", "load_model", "progress", "restore_model", "vae"]

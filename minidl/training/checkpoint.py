@@ -8,15 +8,13 @@ stands for a whole checkpoint: the old one or the new one.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import saving
 from ..device import to_host
 from ..tensor import Tensor
 
@@ -25,25 +23,19 @@ FORMAT = "minidl-checkpoint-1"
 
 def problem() -> str | None:
     """Why checkpoints cannot be written here, and what to install; None if they can."""
-    if importlib.util.find_spec("safetensors"):
-        return None
-    return "no checkpoints, they need safetensors: python -m pip install safetensors"
+    missing = saving.problem()
+    return missing and f"no checkpoints, {missing}"
 
 
 def save(path: str | Path, state: dict[str, Any]) -> None:
     """Write `state`, a tree of dicts, lists, tensors, arrays, numbers and strings, to `path`.
 
-    safetensors writes the memory as it lies, so a transposed or channels-last view is first copied
-    into C order. Raises ImportError without safetensors, OSError where nothing can be written, and
-    TypeError for anything else in the tree.
+    Raises ImportError without safetensors, OSError where nothing can be written, and TypeError for
+    anything else in the tree.
     """
-    if missing := problem():
-        raise ImportError(missing)
-    from safetensors.numpy import save as to_bytes
-
     arrays: dict[str, np.ndarray] = {}
     rest = _take_arrays(state, "", arrays)
-    write_atomically(path, to_bytes(arrays, {"format": FORMAT, "state": json.dumps(rest)}))
+    saving.write_arrays(path, arrays, {"format": FORMAT, "state": json.dumps(rest)})
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -51,20 +43,11 @@ def load(path: str | Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or foreign.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: there is no file {path}")
-    if missing := problem():
-        raise ImportError(missing)
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"checkpoint: {path} is truncated, damaged or no safetensors file "
-                         f"({error})") from error
+    if not Path(path).is_file() and problem():
+        raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was made without "
+                                "safetensors; install it (python -m pip install safetensors) and "
+                                "train again")
+    arrays, header = saving.read_arrays(path)
     if header.get("format") != FORMAT:
         raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of minidl: "
                          f'its header does not say "format": "{FORMAT}"')
@@ -74,23 +57,6 @@ def load(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"checkpoint: the header of {path} is damaged ({error!r})") from error
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` so that a crash leaves the old file or the new one, never half."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    with contextlib.suppress(OSError):        # the rename itself; Windows opens no folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def _take_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """`value` as JSON; what is an array goes into `arrays` under its path."""
     if isinstance(value, Tensor):
@@ -98,7 +64,7 @@ def _take_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        arrays[name] = np.asarray(value, order="C")      # ascontiguousarray would make () a (1,)
+        arrays[name] = value
         return {"array": name}
     if isinstance(value, dict):
         return {str(key): _take_arrays(child, f"{name}.{key}" if name else str(key), arrays)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from .. import data
@@ -109,3 +110,8 @@ def trained(run: Run, device: str = "cpu") -> Job:
     restore_model(job.model, checkpoint.load(run.checkpoint), job.recipe.name)
     job.model.eval()
     return job
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> Any:
+    """The trained network of the run in `folder`, in evaluation mode."""
+    return trained(Run.open(folder), device).model

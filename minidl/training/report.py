@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import metrics, plots
 from ..data import DataLoader
+from ..saving import write_atomically
 from . import gan, vae
-from .checkpoint import write_atomically
 from .classifier import probabilities
 from .job import Job
 from .run import Run
@@ -67,14 +67,17 @@ def _classifier(run: Run, job: Job) -> dict[str, Any]:
     matrix = metrics.confusion_matrix(labels, p.argmax(1), range(len(classes)))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader()])
     first = next(weight for weight in job.model.parameters() if weight.ndim == 4)
-    return {"curves": plots.curves(run.records("epoch"), _steps(run, job)),
-            "confusion": plots.confusion(matrix, classes),
-            "worst": plots.worst(images, p, labels, classes),
-            "kernels": plots.kernels(first.numpy())}
+    figures = {"confusion": plots.confusion(matrix, classes),
+               "worst": plots.worst(images, p, labels, classes),
+               "kernels": plots.kernels(first.numpy())}
+    if run.records("epoch"):                 # a run may be looked at before its first epoch ends
+        figures["curves"] = plots.curves(run.records("epoch"), _steps(run, job))
+    return figures
 
 
 def _gan(run: Run, job: Job) -> dict[str, Any]:
-    return {"curves": plots.gan_curves(_steps(run, job))}
+    steps = _steps(run, job)
+    return {"curves": plots.gan_curves(steps)} if steps else {}
 
 
 def _steps(run: Run, job: Job) -> list[dict[str, Any]]:
@@ -88,8 +91,9 @@ def _vae(run: Run, job: Job) -> dict[str, Any]:
     mu, labels = vae.encoded(job.model, job.test_loader(2000 if job.model.latent == 2 else 60))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader(60)])
     again = vae.decoded(job.model, mu[:len(images)])
-    figures = {"curves": plots.vae_curves(run.records("epoch")),
-               "reconstructions": plots.reconstructions(images, again)}
+    figures = {"reconstructions": plots.reconstructions(images, again)}
+    if run.records("epoch"):
+        figures["curves"] = plots.vae_curves(run.records("epoch"))
     if job.model.latent == 2:
         figures["plane"] = plots.plane(lambda z: vae.decoded(job.model, z))
         figures["codes"] = plots.scatter(mu, labels, job.splits.classes)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import write_atomically
+from ..saving import write_atomically
 
 
 class Run:

@@ -1,0 +1,3 @@
+"""``import minidl.nn.functional as F``: PyTorch's place for ``minidl.functional``."""
+
+from ..functional import *  # noqa: F403

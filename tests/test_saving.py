@@ -1,0 +1,47 @@
+"""``minidl.save`` and ``minidl.load``: weights by name, in a file that PyTorch reads too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minidl
+import minidl.nn.functional as F
+from minidl import nn, optim
+
+
+def test_weights_come_back_whatever_their_memory_order(tmp_path):
+    """safetensors writes the memory as it lies: channels-last and transposed views are copied."""
+    path = tmp_path / "w.safetensors"
+    x = np.arange(24.0).reshape(2, 3, 4)
+    state = {"c": minidl.tensor(x), "t": minidl.from_numpy(x.T), "s": minidl.tensor(3.0),
+             "last": minidl.from_numpy(np.moveaxis(x.astype(np.float32), 0, -1)), "plain": x[:, 1]}
+    minidl.save(state, path)
+    loaded = minidl.load(path)
+    assert loaded.keys() == state.keys()
+    for name, value in state.items():
+        np.testing.assert_array_equal(np.asarray(loaded[name]), np.asarray(value))
+        assert loaded[name].dtype == value.dtype
+
+
+def test_a_network_goes_on_where_it_was_saved(tmp_path):
+    path = tmp_path / "net.safetensors"
+    one, other = (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)) for _ in range(2))
+    minidl.save(one.state_dict(), path)
+    other.load_state_dict(minidl.load(path))
+    x = minidl.randn(2, 1, 5, 5)
+    assert minidl.allclose(one(x), other(x))
+    assert F.conv2d is minidl.functional.conv2d
+
+
+def test_what_cannot_be_saved_or_loaded_says_so(tmp_path):
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(TypeError, match="save: expected tensors by name, .* got Linear"):
+        minidl.save(nn.Linear(1, 1), path)
+    with pytest.raises(FileNotFoundError, match="load: there is no file"):
+        minidl.load(path)
+    path.write_bytes(b"no tensors here")
+    with pytest.raises(ValueError, match="truncated, damaged or no safetensors file"):
+        minidl.load(path)
+    with pytest.raises(TypeError, match=r"Adam: params is a module; .*Adam\(model.parameters\(\)"):
+        optim.Adam(nn.Linear(1, 1))
