@@ -15,7 +15,7 @@ import minidl
 # deadline=None: a shared machine may pause anywhere, which says nothing about the code.
 # too_slow is about drawing large arrays, which is what these tests are for.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("quick", max_examples=20, derandomize=True, **_common)
+settings.register_profile("quick", max_examples=16, derandomize=True, **_common)
 settings.register_profile("full", max_examples=100, derandomize=True, **_common)
 settings.register_profile("thorough", max_examples=2000, print_blob=True, **_common)
 settings.load_profile("quick")

@@ -130,6 +130,7 @@ def test_losses_in_float64_are_pytorchs(case, record):
     np.testing.assert_allclose(ours, record[f"{case.name}/float64/losses"], rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", IN_FLOAT32)
 def test_losses_in_float32_stay_near_pytorchs(case, record):
     """D1-CNN and D1-VAE, 50 steps to 5e-4. No GAN: its path in float32 is chaotic, and PyTorch's
