@@ -1,8 +1,8 @@
 """Checks on values (labels in range, probabilities in [0, 1]): all of them, in this one place.
 
 On the CPU a wrong value raises at once. On a GPU reading a value would make the host wait, so a
-check leaves a flag on the device, and :func:`raise_pending` (called where the loss is read) reads
-all flags together.
+check leaves a flag on the device, and :func:`raise_pending` reads all flags together: ``item()``
+calls it, and training where it reads its losses.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def keep() -> ContextDecorator:
     """Keep what backward would free: operands, consumers and every gradient, for explaining.
 
     Inside, each tensor's ``.grad`` (not only a leaf's) is there after ``backward()``, backward may
-    be run again, and ``tensor.consumers`` lists the nodes that used it. Costs memory.
+    be run again, and ``tensor.consumers`` lists the nodes that used it, once a use. Costs memory.
     ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
     """
     return _Switch("keep", True)

@@ -12,6 +12,7 @@ import operator
 
 import numpy as np
 
+from . import checks
 from . import device as _device
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
@@ -97,9 +98,11 @@ class Tensor:
 
     # ------------------------------------------------------------------ out to Python and NumPy
     def item(self):
-        """The one element as a Python number. Raises ValueError if there are more."""
+        """The one element as a Python number. Raises ValueError if there are more, and for what
+        checks on a GPU found since the last number was read."""
         if self.data.size != 1:
             raise ValueError(f"item: needs one element, the tensor has shape {self.shape}")
+        checks.raise_pending()
         return self.data.item()
 
     def tolist(self):

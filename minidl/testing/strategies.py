@@ -77,12 +77,6 @@ def distinct_arrays(draw, shape=(), gap: float = 0.05, dtype=np.float64):
     return np.asarray((places * gap / 0.6).reshape(shape).astype(dtype))
 
 
-def integer_arrays(shape=(), low: int = 0, high: int = 10):
-    """int64 arrays in [low, high)."""
-    drawn = shape if isinstance(shape, st.SearchStrategy) else st.just(shape)
-    return st.builds(lambda rng, s: np.asarray(rng.integers(low, high, s)), generators(), drawn)
-
-
 # --------------------------------------------------------------------------- memory orders
 ORDERS = ("C", "F", "channels-last", "reversed", "strided")
 
