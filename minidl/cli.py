@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import __version__, plots, use_kernels
+from . import __version__, kernels, kernels_in_use, plots, use_kernels
 from .device import resolve
 from .kernels import CHOICES
 from .models import MODELS
@@ -157,9 +157,12 @@ def _prepare(args: argparse.Namespace) -> str:
     if args.kernels:
         use_kernels(args.kernels)
     try:
-        return resolve(args.device)
+        device = resolve(args.device)
     except RuntimeError as error:
         raise ValueError(error) from error
+    if device == "cpu" and kernels_in_use() == "fast" and kernels.problem():
+        print(f"note: {kernels.problem()}")
+    return device
 
 
 def _draw(run: Run, job: Job) -> None:

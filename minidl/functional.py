@@ -15,7 +15,7 @@ from . import checks
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
-from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.activation import bias_activation, elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
 from .ops.attention import (
     attention,
     multi_head_attention,
@@ -97,7 +97,7 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
         return y
     if bias.shape != (y.shape[1],):
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
-    return y + reshape(bias, 1, -1, 1, 1)
+    return bias_activation(y, reshape(bias, 1, -1, 1, 1), 1.0)
 
 
 def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:

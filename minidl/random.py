@@ -50,15 +50,19 @@ class Generator:
     def __repr__(self):
         return f"Generator(seed={self.seed}, counter={self.counter})"
 
-    def _philox(self) -> np.random.Philox:
-        """The cipher of the next draw."""
+    def next_draw(self) -> tuple[int, int]:
+        """(seed, counter) of the next draw, which is thereby taken."""
         counter = self.counter
         self.counter = counter + 1       # at once, before a call could let another thread draw it
-        return np.random.Philox(key=np.array([self.seed, counter], dtype=np.uint64))
+        return self.seed, counter
+
+    def _philox(self) -> np.random.Philox:
+        """The cipher of the next draw."""
+        return _cipher(*self.next_draw())
 
     def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Uniform numbers in [0, 1), of float32 or float64."""
-        return _uniform(self._philox().random_raw(math.prod(shape)), dtype).reshape(shape)
+        return uniform(shape, *self.next_draw(), dtype)
 
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Numbers from N(0, 1), computed in float64 and rounded to `dtype`."""
@@ -76,6 +80,15 @@ class Generator:
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
         """Integers in [low, high), int64."""
         return np.random.Generator(self._philox()).integers(low, high, shape)
+
+
+def _cipher(seed: int, counter: int) -> np.random.Philox:
+    return np.random.Philox(key=np.array([seed, counter], dtype=np.uint64))
+
+
+def uniform(shape, seed: int, counter: int, dtype=np.float32) -> np.ndarray:
+    """Draw number `counter` under `seed`: uniform numbers in [0, 1), of float32 or float64."""
+    return _uniform(_cipher(seed, counter).random_raw(math.prod(shape)), dtype).reshape(shape)
 
 
 def _uniform(words: np.ndarray, dtype) -> np.ndarray:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import string
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from minidl.cache import cache_folder
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
 from minidl.data.idx import parse_idx, read_idx
 from minidl.saving import write_atomically
@@ -78,19 +77,6 @@ def _pair(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> A
 
 
 # --- the shipped files and the cache ---------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """Where minidl keeps what it can make again: MINIDL_CACHE, or the system's place for it."""
-    if chosen := os.environ.get("MINIDL_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "minidl"
 
 
 def _unpacked(name: str) -> np.ndarray:

@@ -28,7 +28,7 @@ _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation":
              "window": "KH KW", "kernel": "KH KW"}
 _FUNCTIONS = {name: getattr(np, name) for name in (
     "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "clip", "where", "log1p",
-    "expm1", "pi")} | {"erf": erf}
+    "expm1", "pi", "take_along_axis")} | {"erf": erf}
 
 
 class Terms(NamedTuple):

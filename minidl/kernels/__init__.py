@@ -1,25 +1,33 @@
 """Faster replacements, by name, for the readable arithmetic in ``minidl.ops``.
 
 An op calls ``fast(_conv2d, x)(x, w, ...)``. That is the function `_conv2d` of the op's own file,
-or, where a table of this package has an entry of its name for the arrays' device and dtype, that
-entry. ``use_kernels("reference")`` (or ``MINIDL_KERNELS=reference``) empties the tables: what runs
-then is what stands beside the formula, and that is what one steps through.
+or, where a table of this package has an entry of its name for the arrays' device, dtype and size,
+that entry. ``use_kernels("reference")`` (or ``MINIDL_KERNELS=reference``) empties the tables: what
+runs then is what stands beside the formula, and that is what one steps through.
+
+For the CPU the kernels are compiled by Numba; cpu.py lists them. They are loaded when the first
+array comes that is large enough to be worth it.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 CPU: dict[str, Callable] = {}
-"""Replacements for NumPy arrays of float32 and float64: none yet, every op is its own formula."""
+"""Replacements for NumPy arrays of float32 and float64; filled when first needed."""
 
 CUDA: dict[str, Callable] = {}
 """Replacements for CuPy arrays: none yet."""
 
 CHOICES = ("fast", "reference")
+SMALLEST = 2048
+"""Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
+
+_tried, _problem = False, None
 
 
 def use_kernels(which: str) -> None:
@@ -37,13 +45,57 @@ def kernels_in_use() -> str:
 
 def fast(readable: Callable, *arrays) -> Callable:
     """The replacement for `readable` that fits these arrays, or `readable` itself."""
-    table = CPU if type(arrays[0]) is np.ndarray else CUDA
-    if not table or _choice == "reference":
+    first = arrays[0]
+    if _choice == "reference" or (first.size < SMALLEST
+                                  and all([a.size < SMALLEST for a in arrays])):
         return readable
-    replacement = table.get(readable.__name__)
-    dtype = arrays[0].dtype
-    fits = dtype.kind == "f" and all([a.dtype == dtype for a in arrays])
-    return replacement if replacement is not None and fits else readable
+    if type(first) is np.ndarray:
+        if not _tried:
+            load()
+        replacement = CPU.get(readable.__name__)
+    else:
+        replacement = CUDA.get(readable.__name__)
+    if replacement is None:
+        return readable
+    dtype = first.dtype
+    if dtype.kind != "f" or dtype.itemsize < 4 or not all([a.dtype == dtype for a in arrays]):
+        return readable
+    fits = getattr(replacement, "fits", None)
+    return replacement if fits is None or fits(*arrays) else readable
+
+
+def fits(condition: Callable) -> Callable:
+    """For a replacement: take it only where ``condition(*arrays)`` holds, of the arrays given to
+    :func:`fast`."""
+    def mark(function: Callable) -> Callable:
+        function.fits = condition
+        return function
+    return mark
+
+
+def problem() -> str | None:
+    """Why there are no compiled kernels here, and what to do; None if there are. Loads them."""
+    if not _tried:
+        load(warn=False)
+    return _problem
+
+
+def load(warn: bool = True) -> None:
+    """Fill the table for the CPU, once. Without Numba it stays empty, and a warning says so."""
+    global _tried, _problem
+    _tried = True
+    try:
+        import numba  # noqa: F401
+    except Exception as error:          # not installed; or too old for this NumPy or this Python
+        reason = " ".join(str(error).split())[:200]
+        _problem = (f"compiled kernels are left out, NumPy alone is several times slower: Numba is "
+                    f"not usable here ({type(error).__name__}: {reason}); python -m pip install "
+                    "numba")
+        if warn:
+            warnings.warn(_problem, RuntimeWarning, stacklevel=4)
+        return
+    from . import cpu
+    CPU.update(cpu.TABLE)
 
 
 _choice = "fast"

@@ -6,7 +6,7 @@ import math
 
 from ..device import erf, namespace
 from ..kernels import fast
-from ..tape import op
+from ..tape import mode, op
 from ..tensor import Tensor
 from .arithmetic import _constant, _real
 from .terms import Elementwise
@@ -17,7 +17,7 @@ def _relu(x):
 
 
 def _relu_grad(gy, y):
-    return gy * (y > 0)
+    return namespace(y).where(y > 0, gy, 0)
 
 
 @op("D2-RELU", terms=Elementwise("maximum(x, 0)", "(x > 0) * 1.0"))
@@ -33,7 +33,15 @@ def relu_grad(gy: Tensor, y):
     """gy where y > 0, else 0: linear in gy, so its own adjoint."""
     def backward(g):
         return relu_grad(g, y)
-    return fast(_relu_grad, gy.data)(gy.data, y), backward
+    return fast(_relu_grad, gy.data, y)(gy.data, y), backward
+
+
+def _leaky_relu(x, slope):
+    return namespace(x).where(x > 0, x, x * x.dtype.type(slope))
+
+
+def _leaky_relu_grad(gy, x, slope):
+    return namespace(x).where(x > 0, gy, gy * gy.dtype.type(slope))
 
 
 @op("D0-LRELU", terms=Elementwise("where(x > 0, x, negative_slope * x)",
@@ -41,15 +49,47 @@ def relu_grad(gy: Tensor, y):
 def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
     x = _real(input)
-    slope = _slopes(x, negative_slope)
     def backward(gy):
-        return gy * _constant(slope)
-    return x * slope, backward
+        return leaky_relu_grad(gy, input.data, negative_slope)
+    return fast(_leaky_relu, x)(x, negative_slope), backward
 
 
-def _slopes(x, negative_slope):
-    xp = namespace(x)
-    return xp.where(x > 0, xp.asarray(1, x.dtype), xp.asarray(negative_slope, x.dtype))
+@op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
+                                  "where(y > 0, 1.0, negative_slope)"))
+def leaky_relu_grad(gy: Tensor, y, negative_slope):
+    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint."""
+    def backward(g):
+        return leaky_relu_grad(g, y, negative_slope)
+    return fast(_leaky_relu_grad, gy.data, y)(gy.data, y, negative_slope), backward
+
+
+# --------------------------------------------------------------------------- with a bias before it
+def _bias_activation(x, b, slope):
+    z = x + b
+    return z if slope == 1 else _leaky_relu(z, slope)
+
+
+def _bias_activation_grad(gy, y, shape, slope):
+    """gx, and its sum for b, or None where the engine is to add it up."""
+    return (gy if slope == 1 else _leaky_relu_grad(gy, y, slope)), None
+
+
+@op("D2-RELU", terms=Elementwise("where(x + b > 0, x + b, slope * (x + b))",
+                                 "where(x + b > 0, 1.0, slope)", "where(x + b > 0, 1.0, slope)"))
+def bias_activation(x: Tensor, b: Tensor, slope):
+    """z = x + b, y = z where z > 0, else slope z: a bias and what follows it, in one pass.
+
+    slope 0 is relu, 1 the bias alone, and between them leaky relu; b broadcasts. gx = gy where
+    y > 0, else slope gy (y has the sign of z), and gb is its sum. Source: D2-RELU, D0-LRELU.
+    """
+    shape = b.shape
+    def backward(gy, need, out):
+        if not mode.grad:
+            gx, gb = fast(_bias_activation_grad, gy.data, out.data)(gy.data, out.data, shape, slope)
+            return _constant(gx), _constant(gx if gb is None else gb)
+        gx = gy if slope == 1 else leaky_relu_grad(gy, out.data, slope)
+        return gx, gx
+    return fast(_bias_activation, x.data, b.data)(x.data, b.data, slope), backward
 
 
 @op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
@@ -121,8 +161,19 @@ def sigmoid(input: Tensor):
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
 def tanh(input: Tensor):
     """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
+    x = _real(input)
     def backward(gy, need, out):
+        if not mode.grad:
+            return _constant(fast(_tanh_grad, gy.data, out.data)(gy.data, out.data))
         return gy * (1 - out * out)
-    return namespace(input.data).tanh(_real(input)), backward
+    return fast(_tanh, x)(x), backward
+
+
+def _tanh(x):
+    return namespace(x).tanh(x)
+
+
+def _tanh_grad(gy, y):
+    return gy * (1 - y * y)
 
 

@@ -38,7 +38,7 @@ def _silent():
 
 def _constant(array) -> Tensor:
     """An array in a backward formula that is not differentiated again: a mask, a sign."""
-    return Tensor._wrap(array)
+    return Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
 
 
 @op(terms=Elementwise("x + y", "1", "1"))

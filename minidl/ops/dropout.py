@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from .. import random
-from ..device import move
+from ..device import device_of, move
+from ..kernels import fast
+from ..tape import op
 from ..tensor import Tensor
+from .terms import Elementwise
 
 
-def dropout_mask(shape, p: float, dtype, generator: random.Generator | None = None):
-    """An array of 0 (with probability p) and 1 / (1 - p)."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be in [0, 1], got {p}")
-    u = (generator or random.default_generator()).uniform(shape)
-    return (u >= p).astype(dtype) * (0 if p == 1 else 1 / (1 - p))
+def _dropout_mask(x, p, seed, counter):
+    """An array like x of 0 (with probability p) and 1 / (1 - p): draw `counter` under `seed`."""
+    u = random.uniform(x.shape, seed, counter)
+    return move((u >= p).astype(x.dtype) * (0 if p == 1 else 1 / (1 - p)), device_of(x))
+
+
+def _product(a, b):
+    return a * b
+
+
+@op("D3-DROPOUT", terms=Elementwise("x * m", "m"))
+def masked(x: Tensor, m):
+    """x m, m an array that is no tensor: linear in x, so its own adjoint."""
+    def backward(gy):
+        return masked(gy, m)
+    return fast(_product, x.data, m)(x.data, m), backward
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True,
@@ -26,5 +39,5 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
         raise ValueError(f"dropout: p must be in [0, 1], got {p}")
     if not training or p == 0:
         return input
-    mask = dropout_mask(input.shape, p, input.dtype, generator)
-    return input * Tensor._wrap(move(mask, input.device))
+    state = (generator or random.default_generator()).next_draw()
+    return masked(input, fast(_dropout_mask, input.data)(input.data, p, *state))

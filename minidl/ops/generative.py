@@ -13,7 +13,7 @@ from ..device import move
 from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
 from .activation import softplus
-from .loss import _reduced
+from .loss import _reduced, bce_logits
 from .reduce import mean, norm, sum
 from .shape import reshape
 
@@ -106,8 +106,7 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) of independent pixels x in [0,1] with p = sigmoid(logits), for each example:
     sum x log p + (1 - x) log(1 - p) = sum x logit - softplus(logit). (N,...) -> (N,). Part of
     Source: D3-ELBO."""
-    per_pixel = logits * target - softplus(logits)
-    return sum(reshape(per_pixel, len(logits), -1), 1)
+    return -sum(reshape(bce_logits(logits, as_tensor(target)), len(logits), -1), 1)
 
 
 def gaussian_log_likelihood(mean_: Tensor, target: Tensor) -> Tensor:

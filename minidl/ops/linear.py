@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from .. import checks
 from ..device import namespace
+from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor
+from .activation import bias_activation
 from .arithmetic import _pair
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
@@ -18,7 +20,11 @@ def _matmul(a: Tensor, b: Tensor):
         return (_matmul(gy, b.mT) if need[0] else None,
                 _matmul(a.mT, gy) if need[1] else None)
     left, right = _pair(a, b)
-    return namespace(left).matmul(left, right), backward
+    return fast(_matmul_arrays, left, right)(left, right), backward
+
+
+def _matmul_arrays(a, b):
+    return namespace(a).matmul(a, b)
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -43,7 +49,11 @@ def _linear(x: Tensor, w: Tensor):
     def backward(gy, need):
         return (_matmul(gy, w) if need[0] else None,
                 _matmul(gy.mT, x) if need[1] else None)
-    return x.data @ w.data.T, backward
+    return fast(_linear_arrays, x.data, w.data)(x.data, w.data), backward
+
+
+def _linear_arrays(x, w):
+    return x @ w.T
 
 
 def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
@@ -72,7 +82,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])
-    return y if bias is None else y + bias
+    return y if bias is None else bias_activation(y, bias, 1.0)
 
 
 def embedding(input: Tensor, weight: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ import numpy as np
 
 from .. import checks
 from ..device import namespace
-from ..tape import op
+from ..kernels import fast
+from ..tape import mode, op
 from ..tensor import Tensor, as_tensor
-from .activation import softplus
-from .arithmetic import _constant, log, where
-from .reduce import log_softmax, mean, sum
+from .activation import _sigmoid, _softplus, sigmoid, softplus
+from .arithmetic import _constant, _pair, log, where
+from .reduce import log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
-from .terms import Elementwise
+from .terms import Composite, Elementwise
 
 
 def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
@@ -86,6 +87,36 @@ def _class_numbers(name: str, input: Tensor, target, ignore_index: int):
     return numbers, counted.astype(input.dtype)
 
 
+def _cross_entropy(x, t):
+    xp = namespace(x)
+    shifted = x - x.max(axis=1, keepdims=True)
+    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    return -log_p[xp.arange(len(t)), t], log_p
+
+
+def _cross_entropy_grad(gy, log_p, t):
+    xp = namespace(gy)
+    p = xp.exp(log_p)
+    p[xp.arange(len(t)), t] -= 1
+    return gy[:, None] * p
+
+
+@op("D0-CE", terms=Composite("log(sum(exp(x), 1)) - take_along_axis(x, t[:, None], 1)"))
+def cross_entropy_rows(x: Tensor, t):
+    """-log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers -> (N,).
+
+    gx = gy (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
+    """
+    with np.errstate(all="ignore"):
+        y, log_p = fast(_cross_entropy, x.data)(x.data, t)
+    def backward(gy):
+        if not mode.grad:
+            return _constant(fast(_cross_entropy_grad, gy.data, log_p)(gy.data, log_p, t))
+        true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
+        return reshape(gy, -1, 1) * (softmax(x, 1) - true)
+    return y, backward
+
+
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
              ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """-log p of the target class: input log p (N,C,...), target class numbers (N,...).
@@ -102,15 +133,24 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     classes = rows.shape[1]
     w = _class_weights(name, weight, rows)
     count = counted * w.data[numbers]
-    loss = -rows[xp.arange(len(numbers)), numbers] * _constant(count)
+    loss = -rows[xp.arange(len(numbers)), numbers]
     if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
         every = -sum(rows * w, 1) * _constant(counted) / classes
-        loss = (1 - smoothing) * loss + smoothing * every
+        loss = (1 - smoothing) * loss * _constant(count) + smoothing * every
+        return _averaged(name, loss, count, _example_shape(input), reduction, weighed=True)
+    return _averaged(name, loss, count, _example_shape(input), reduction)
+
+
+def _averaged(name: str, loss: Tensor, count, shape, reduction: str, weighed=False) -> Tensor:
+    """Each example's loss times its `count` (unless done), and "mean" by the counts' sum."""
+    xp = namespace(count)
+    if not weighed:
+        loss = loss * _constant(count)
     if reduction == "mean":
         total = _constant(xp.asarray(count.sum()))
         none = total == 0                    # all ignored: 0/0, but no weight shall become nan
         return where(none, np.nan, sum(loss) / (total + none))
-    return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
+    return _reduced(name, reshape(loss, *shape), reduction)
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
@@ -138,8 +178,13 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     target = as_tensor(target)
+    soft = target.is_floating_point() and target.shape == input.shape
+    if not (soft or label_smoothing or weight is not None) and input.is_floating_point():
+        numbers, counted = _class_numbers("cross_entropy", input, target, ignore_index)
+        loss = cross_entropy_rows(_classes_last(input), numbers)
+        return _averaged("cross_entropy", loss, counted, _example_shape(input), reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))
-    if target.is_floating_point() and target.shape == input.shape:
+    if soft:
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
     return _nll("cross_entropy", log_p, target, weight, ignore_index, reduction, label_smoothing)
 
@@ -182,6 +227,29 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     return _reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
+def _bce_logits(x, t):
+    return _softplus(x) - x * t
+
+
+def _bce_logits_grad(gy, x, t):
+    return gy * (_sigmoid(x) - t)
+
+
+@op("D0-BCE", terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0) - x * t",
+                                "1 / (1 + exp(-x)) - t", "-x"))
+def bce_logits(x: Tensor, t: Tensor):
+    """-[t log p + (1 - t) log(1 - p)] with p = sigmoid(x), as softplus(x) - x t: stable for any x.
+
+    gx = gy (p - t). Source: D0-BCE.
+    """
+    a, b = _pair(x, t)
+    def backward(gy, need):
+        if not mode.grad and not need[1]:
+            return _constant(fast(_bce_logits_grad, gy.data, a, b)(gy.data, a, b)), None
+        return gy * (sigmoid(x) - t), gy * -x if need[1] else None
+    return fast(_bce_logits, a, b)(a, b), backward
+
+
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                      reduction: str = "mean",
                                      pos_weight: Tensor | None = None) -> Tensor:
@@ -192,7 +260,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     """
     target = _same_shape("binary_cross_entropy_with_logits", input, target)
     if pos_weight is None:
-        loss = softplus(input) - input * target
+        loss = bce_logits(input, target)
     else:
         loss = (1 - target) * input + (1 + (pos_weight - 1) * target) * softplus(-input)
     return _reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight,

@@ -56,6 +56,45 @@ def standardize(x: Tensor, dim, eps):
     return (y, mean, variance), backward
 
 
+def _batch_norm(x, w, b, dim, eps):
+    normal, mean, variance, scale = _standardize(x, dim, eps)
+    return normal * w + b, mean, variance, scale
+
+
+def _batch_norm_grad(gy, x, mean, scale, w, dim):
+    normal = (x - mean) * scale
+    gw, gb = (s.sum(axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
+              for s in (gy * normal, gy))
+    count = x.size // w.size
+    return w * scale * (gy - gb / count - normal * (gw / count)), gw, gb
+
+
+@op("D1-BN", terms=Composite("w * (x - mean(x, dim)) / sqrt(var(x, dim) + eps) + b"))
+def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
+    """y = w x^ + b, x^ = (x - m) / sqrt(v + eps), m and v the mean and variance over `dim`.
+
+        gw = sum(gy x^),  gb = sum(gy),  gx = w (gy - gb / n - x^ gw / n) / sqrt(v + eps)
+
+    with sums over `dim`, of n numbers; w and b have length 1 there. Returns y, m and v; only y
+    carries a gradient. Source: D1-BN.
+    """
+    arrays = x.data, w.data, b.data
+    y, mean, variance, scale = fast(_batch_norm, *arrays)(*arrays, dim, eps)
+    count = math.prod(x.shape[i] for i in dim)
+
+    def backward(gy, need):
+        if not mode.grad:            # the usual backward: the formula on arrays, in one go
+            arrays = gy.data, x.data, mean, scale, w.data
+            run = fast(_batch_norm_grad, gy.data, x.data, w.data, mean, scale)
+            return [_constant(g) for g in run(*arrays, dim)]
+        normal, *_ = standardize(x, dim, eps)
+        scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
+        gw, gb = _sum(gy * normal, dim, True), _sum(gy, dim, True)
+        return w * scale_x * (gy - gb / count - normal * (gw / count)), gw, gb
+
+    return (y, mean, variance), backward
+
+
 def _affine(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
@@ -93,12 +132,14 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     if count <= 1:
         raise ValueError("batch_norm: training needs more than one value for each channel, got "
                          f"input {input.shape}")
-    y, mean, variance = standardize(input, dim, eps)
+    affine = weight is not None and bias is not None
+    y, mean, variance = normalized_affine(input, reshape(weight, *shape), reshape(bias, *shape), dim,
+                                          eps) if affine else standardize(input, dim, eps)
     for running, new in ((running_mean, mean.data.reshape(C)),
                          (running_var, variance.data.reshape(C) * (count / (count - 1)))):
         if running is not None:
             running.copy_(running.data * (1 - momentum) + new * momentum)
-    return _affine(y, weight, bias, shape)
+    return y if affine else _affine(y, weight, bias, shape)
 
 
 def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..device import is_array, namespace
+from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor
 from .terms import Gather, Scatter
@@ -42,7 +43,11 @@ def _reshape(input: Tensor, shape):
     before = input.shape
     def backward(gy):
         return _reshape(gy, before)
-    return input.data.reshape(shape), backward
+    return fast(_reshaped, input.data)(input.data, shape), backward
+
+
+def _reshaped(x, shape):
+    return x.reshape(shape)
 
 
 def reshape(input: Tensor, *shape) -> Tensor:

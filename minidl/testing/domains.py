@@ -148,6 +148,31 @@ def _standardize(draw):
 
 
 @st.composite
+def _normalized_affine(draw):
+    x, dim, eps = draw(_standardize())
+    shape = tuple(1 if i in dim else n for i, n in enumerate(x.shape))
+    return x, draw(arrays(shape)), draw(arrays(shape)), dim, eps
+
+
+@st.composite
+def _bias_activation(draw):
+    """x and a bias a channel, or one that broadcasts in another way; no sum close to 0."""
+    shape = draw(shapes(1, 4))
+    channel = tuple(n if i == min(1, len(shape) - 1) else 1 for i, n in enumerate(shape))
+    b = draw(arrays(draw(st.sampled_from([channel, channel[1:] or channel, (1,)]))
+                    if len(shape) != 3 else (shape[-1],)))
+    b = b if np.broadcast_shapes(shape, b.shape) == shape else np.zeros(1)
+    return draw(arrays(shape, away_from=[0.0])) - b, b, draw(st.sampled_from([0.0, 0.2, 1.0]))
+
+
+@st.composite
+def _classified(draw):
+    n, classes = draw(shapes(2, 2))
+    rng = draw(generators())
+    return draw(arrays((n, classes))), rng.integers(0, classes, n)
+
+
+@st.composite
 def _matmul(draw):
     (a, b), (i, j, k) = draw(broadcasting_shapes(2, 2)), draw(shapes(3, 3, 1, 3))
     return draw(arrays((*a, i, k))), draw(arrays((*b, k, j)))
@@ -218,6 +243,10 @@ DOMAINS: dict[str, st.SearchStrategy] = {
     "relu": _args(_off_zero),
     "relu_grad": shapes().flatmap(lambda s: _args(arrays(s), arrays(s))),
     "leaky_relu": _args(_off_zero, st.sampled_from([0.01, 0.2, 0.3])),
+    "leaky_relu_grad": shapes().flatmap(
+        lambda s: _args(arrays(s), arrays(s, away_from=[0.0]), st.sampled_from([0.01, 0.2, 1.0]))),
+    "bias_activation": _bias_activation(),
+    "masked": shapes().flatmap(lambda s: _args(arrays(s), arrays(s))),
     "elu": _args(_off_zero, st.sampled_from([0.5, 1.0, 2.0])),
     "normal_cdf": _args(_plain),
     "_softplus1": _args(_plain),
@@ -250,5 +279,8 @@ DOMAINS: dict[str, st.SearchStrategy] = {
     "_max_pool2d_pick": _max_pool("pick"),
     "sum_pool2d": _sum_pool(grad=False),
     "sum_pool2d_grad": _sum_pool(grad=True),
+    "normalized_affine": _normalized_affine(),
+    "cross_entropy_rows": _classified(),
+    "bce_logits": shapes().flatmap(lambda s: _args(arrays(s), arrays(s, 0.0, 1.0))),
     "_bce": shapes().flatmap(lambda s: _args(arrays(s, 0.1, 0.9), arrays(s, 0.1, 0.9))),
 }

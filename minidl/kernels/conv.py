@@ -1,0 +1,260 @@
+"""Convolution: a list of which numbers meet, and one tile kernel.
+
+Seen from one output pixel r, a convolution is a short list of pairs (input pixel q, tap t):
+
+    y[n, r, o]  =  sum over (q, t) in pairs(r), c:   x[n, q, c] * w[t, c, o]
+
+The forward pass and the input gradient (the transposed convolution) differ in their lists alone, and
+stride, padding and dilation are in the lists too: what lies outside the image is no pair. The
+weight gradient has the same pairs, sorted by tap:
+
+    dw[t, c, o]  =  sum over (q, r) with tap t, n:   x[n, q, c] * g[n, r, o]
+
+Images are channels-last in memory, so the numbers of a pixel stand together, and where neighbouring
+taps meet neighbouring pixels, two short runs of the tile kernel become one long one. A tile is one
+output pixel of ROWS images: the images of a batch have the same pairs.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from . import layout
+from .jit import compiled
+from .product import packed
+from .threads import parallel
+from .tile import FIELDS, ROWS, add, copy, multiply_tile, tile_columns
+
+PIXELS = 128               # that the weight gradient takes at a time
+FEW = ROWS                 # images with fewer channels are unfolded first, so that runs are longer
+
+
+# --------------------------------------------------------------------------- which numbers meet
+@functools.lru_cache(maxsize=256)
+def _pairs(size, out_size, kernel, stride, padding, dilation):
+    """For each output pixel r and tap t the input pixel q under it, -1 outside: (OH OW, KH KW)."""
+    (row, row_in), (column, column_in) = (
+        _under(*each) for each in zip(size, out_size, kernel, stride, padding, dilation))
+    q = row[:, None, :, None] * size[1] + column[None, :, None, :]              # (OH, OW, KH, KW)
+    inside = row_in[:, None, :, None] & column_in[None, :, None, :]
+    return _table(np.where(inside, q, -1).reshape(out_size[0] * out_size[1], -1))
+
+
+def _under(n, m, k, s, p, d):
+    """Along one axis: the input place under output i and tap u, (m, k), and if it is inside."""
+    at = np.arange(m)[:, None] * s - p + np.arange(k) * d
+    return at, (at >= 0) & (at < n)
+
+
+@functools.lru_cache(maxsize=256)
+def _pairs_back(size, out_size, kernel, stride, padding, dilation):
+    """For each input pixel q and tap t the output pixel r that sees q there, -1 if none does."""
+    forward = _pairs(size, out_size, kernel, stride, padding, dilation)
+    back = np.full((size[0] * size[1], forward.shape[1]), -1)
+    r, t = np.nonzero(forward >= 0)
+    back[forward[r, t], t] = r
+    return _table(back)
+
+
+@functools.lru_cache(maxsize=64)
+def _itself(pixels):
+    """The pairs of a 1x1 convolution."""
+    return _table(np.arange(pixels)[:, None])
+
+
+def _table(numbers):
+    numbers = np.ascontiguousarray(numbers, dtype=np.int64)
+    numbers.flags.writeable = False
+    return numbers
+
+
+# --------------------------------------------------------------------------- kernels
+@compiled
+def _list_runs(runs, at, pairs, r, first, N, Q, C, n):
+    """Write the runs of one output pixel for the images from `first` on; how many there are."""
+    count, last_q, last_t = 0, -2, -2
+    for t in range(pairs.shape[1]):
+        q = pairs[r, t]
+        if q < 0:
+            continue
+        if q == last_q + 1 and t == last_t + 1:          # next to the last one in x and in w
+            runs[at + (count - 1) * FIELDS + ROWS + 1] += C
+        else:
+            place = at + count * FIELDS
+            for p in range(ROWS):
+                runs[place + p] = (min(first + p, N - 1) * Q + q) * C
+            runs[place + ROWS] = t * C * n
+            runs[place + ROWS + 1] = C
+            count += 1
+        last_q, last_t = q, t
+    return count
+
+
+@parallel
+def _gather(start, stop, x, panels, y, pairs, N, Q, C, O, block):
+    """y[n,r,o] = sum over the pairs (q,t) of r, and c, of x[n,q,c] w[t,c,o].
+
+    A step is one group of ROWS images and `block` output pixels.
+    """
+    n = tile_columns(x)
+    P, T = pairs.shape
+    blocks = -(-P // block)
+    tile = np.empty(ROWS * n, x.dtype)
+    runs, counts = np.empty(block * T * FIELDS, np.int64), np.empty(block, np.int64)
+    for step in range(start, stop):
+        image, pixel = step // blocks * ROWS, step % blocks * block
+        rows, pixels = min(ROWS, N - image), min(block, P - pixel)
+        for i in range(pixels):
+            counts[i] = _list_runs(runs, i * T * FIELDS, pairs, pixel + i, image, N, Q, C, n)
+        for o in range(0, O, n):
+            wide = min(n, O - o)
+            for i in range(pixels):
+                multiply_tile(x, panels, tile, runs, i * T * FIELDS, counts[i], 0, o * T * C, 1, n)
+                for p in range(rows):
+                    copy(y, ((image + p) * P + pixel + i) * O + o, tile, p * n, wide)
+
+
+@parallel
+def _weights(start, stop, x, g, dw, pairs, N, Q, C, O, splits):
+    """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and images n of split s, of x[n,q,c] g[n,r,o].
+
+    A step is one tap and one split. Some pixels at a time are copied side by side, x in rows and g
+    in panels, so that they stay in the nearest cache while all their products are made.
+    """
+    n = tile_columns(x)
+    P, T = pairs.shape
+    panels, share, width = -(-O // n), -(-N // splits), C + n       # odd widths spread over a cache
+    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(panels * PIXELS * n, x.dtype)
+    tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
+    for step in range(start, stop):
+        s, t = step // T, step % T
+        for k in range(step * C * O, (step + 1) * C * O):
+            dw[k] = 0
+        count, last = 0, min((s + 1) * share, N) - 1
+        for m in range(s * share, last + 1):
+            for r in range(P):
+                q = pairs[r, t]
+                if q >= 0:
+                    copy(a, count * width, x, (m * Q + q) * C, C)
+                    for o in range(0, O, n):
+                        copy(b, o * PIXELS + count * n, g, (m * P + r) * O + o, min(n, O - o))
+                    count += 1
+                if count == PIXELS or (count and m == last and r == P - 1):
+                    _add_products(a, b, dw, step * C * O, run, tile, count, width, C, O, n)
+                    count = 0
+
+
+@compiled
+def _add_products(a, b, dw, at, run, tile, count, width, C, O, n):
+    """dw[c,o] += sum over the first `count` pixels k of a[k,c] b[k,o]."""
+    run[ROWS], run[ROWS + 1] = 0, count
+    for c in range(0, C, ROWS):
+        for p in range(ROWS):
+            run[p] = c + p
+        for o in range(0, O, n):
+            multiply_tile(a, b, tile, run, 0, 1, 0, o * PIXELS, width, n)
+            for p in range(min(ROWS, C - c)):
+                add(dw, at + (c + p) * O + o, tile, p * n, min(n, O - o))
+
+
+@parallel
+def _unfold(start, stop, x, cols, pairs, Q, C):
+    """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none; a step is an image.
+    """
+    P, T = pairs.shape
+    for m in range(start, stop):
+        for r in range(P):
+            for t in range(T):
+                q, at = pairs[r, t], ((m * P + r) * T + t) * C
+                for c in range(C):
+                    cols[at + c] = x[(m * Q + q) * C + c] if q >= 0 else 0
+
+
+@parallel
+def _fold(start, stop, z, y, pairs, Q, O):
+    """y[n,r,o] = sum over the pairs (q,t) of r of z[n,q,t,o]; a step is an image."""
+    P, T = pairs.shape
+    for m in range(start, stop):
+        for r in range(P):
+            for o in range(O):
+                total = z[0] * 0
+                for t in range(T):
+                    q = pairs[r, t]
+                    if q >= 0:
+                        total += z[((m * Q + q) * T + t) * O + o]
+                y[(m * P + r) * O + o] = total
+
+
+# --------------------------------------------------------------------------- from tables to arrays
+def _gathered(x, w, pairs, N, Q, C, O, across):
+    """(N*P*O) from x (N*Q*C) and w, (T,C,O) or, `across`, (T,O,C)."""
+    P, T = pairs.shape
+    y = np.empty(N * P * O, x.dtype)
+    if O < FEW and C >= FEW:
+        # Few results a pixel would leave most of a tile empty: all taps' products first, then sums.
+        matrix = w.reshape(T, O, C) if across else w.reshape(T, C, O).transpose(0, 2, 1)
+        z = np.empty(N * Q * T * O, x.dtype)
+        panels = packed(np.ascontiguousarray(matrix).reshape(-1), 1, C, T * O, across=True)
+        _convolve(x, panels, z, _itself(Q), N, Q, C, T * O)
+        _fold(N, 1, z, y, pairs, Q, O)
+    elif C < FEW:
+        cols = np.empty(N * P * T * C, x.dtype)
+        _unfold(N, 1, x, cols, pairs, Q, C)
+        if across:
+            w = np.ascontiguousarray(w.reshape(T, O, C).transpose(0, 2, 1)).reshape(-1)
+        _convolve(cols, packed(w, 1, T * C, O), y, _itself(P), N, P, T * C, O)
+    else:
+        _convolve(x, packed(w, T, C, O, across), y, pairs, N, Q, C, O)
+    return y
+
+
+def _convolve(x, panels, y, pairs, N, Q, C, O):
+    P, T = pairs.shape
+    block = max(1, min(P, 16, 20000 // (T * C)))
+    _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs, N, Q, C, O, block)
+
+
+def _conv2d(x, w, stride, padding, dilation):
+    (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
+    geometry = (KH, KW), stride, padding, dilation
+    out = _out_size((H, W), *geometry)
+    y = _gathered(layout.channels_last(x), layout.taps_first(w), _pairs((H, W), out, *geometry),
+                  N, H * W, C, O, across=False)
+    return layout.images(y, N, O, *out)
+
+
+def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+    (N, O, OH, OW), (_, C, KH, KW) = g.shape, w.shape
+    pairs = _pairs_back(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation)
+    gx = _gathered(layout.channels_last(g), layout.taps_first(w), pairs, N, OH * OW, O, C,
+                   across=True)
+    return layout.images(gx, N, C, *size)
+
+
+def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
+    (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
+    rows, g_rows, T = layout.channels_last(x), layout.channels_last(g), kernel[0] * kernel[1]
+    pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
+    if C < FEW:
+        cols = np.empty(N * OH * OW * T * C, x.dtype)
+        _unfold(N, 1, rows, cols, pairs, H * W, C)
+        dw = _weight_sums(cols, g_rows, _itself(OH * OW), N, OH * OW, T * C, O)
+    else:
+        dw = _weight_sums(rows, g_rows, pairs, N, H * W, C, O)
+    return layout.weights(dw, O, C, *kernel)
+
+
+def _weight_sums(x, g, pairs, N, Q, C, O):
+    T = pairs.shape[1]
+    # Enough steps for all threads, whatever their number; the partial sums are added in order.
+    splits = max(1, min(N, -(-32 // T), 2**22 // (T * C * O)))
+    dw = np.empty(splits * T * C * O, x.dtype)
+    _weights(splits * T, 1, x, g, dw, pairs, N, Q, C, O, splits)
+    return dw.reshape(splits, -1).sum(0) if splits > 1 else dw
+
+
+def _out_size(size, kernel, stride, padding, dilation):
+    return tuple((n + 2 * p - (k - 1) * d - 1) // s + 1
+                 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation))

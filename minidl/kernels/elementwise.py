@@ -1,0 +1,194 @@
+"""Element by element: activations, and the bias before them.
+
+An array is walked in the order in which it stands in memory, whatever its axes are called; the
+result gets the same order. Loops are over `get` and `put`, so that the compiler makes vectors of
+them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import fits, layout
+from .threads import parallel
+from .tile import get, put
+
+PIECE = 16384             # elements that a thread takes at a time
+SUMS = 32                 # partial sums of a sum over rows: as many on every machine
+
+
+@parallel
+def _relu_loop(start, stop, x, y):
+    for i in range(start, stop):
+        v = get(x, i)
+        put(y, i, v * 0 if v <= 0 else v)
+
+
+@parallel
+def _leaky_loop(start, stop, x, y, slope):
+    slope = x.dtype.type(slope)
+    for i in range(start, stop):
+        v = get(x, i)
+        put(y, i, v if v > 0 else v * slope)
+
+
+@parallel
+def _slope_loop(start, stop, gy, x, gx, slope):
+    slope = x.dtype.type(slope)
+    for i in range(start, stop):
+        g = get(gy, i)
+        put(gx, i, g if get(x, i) > 0 else g * slope)
+
+
+@parallel
+def _tanh_loop(start, stop, x, y):
+    for i in range(start, stop):
+        put(y, i, math.tanh(get(x, i)))
+
+
+@parallel
+def _tanh_grad_loop(start, stop, gy, y, gx):
+    for i in range(start, stop):
+        t = get(y, i)
+        put(gx, i, get(gy, i) * (1 - t * t))
+
+
+@parallel
+def _product_loop(start, stop, a, b, y):
+    for i in range(start, stop):
+        put(y, i, get(a, i) * get(b, i))
+
+
+def _dense(*arrays) -> bool:
+    """Do they all stand in memory without gaps, in the same order?"""
+    first = arrays[0]
+    return layout.flat(first) is not None and all(
+        a.shape == first.shape and a.strides == first.strides for a in arrays[1:])
+
+
+def _each(loop, *arrays_and_numbers, like):
+    """The result of `loop` over all elements, in the memory order of `like`."""
+    y = np.empty_like(like)
+    arrays = [layout.flat(a) for a in arrays_and_numbers if isinstance(a, np.ndarray)]
+    numbers = [a for a in arrays_and_numbers if not isinstance(a, np.ndarray)]
+    loop(y.size, PIECE, *arrays, layout.flat(y), *numbers)
+    return y
+
+
+@fits(_dense)
+def _relu(x):
+    return _each(_relu_loop, x, like=x)
+
+
+@fits(_dense)
+def _relu_grad(gy, y):
+    return _each(_slope_loop, gy, y, 0.0, like=gy)
+
+
+@fits(_dense)
+def _leaky_relu(x, slope):
+    return _each(_leaky_loop, x, float(slope), like=x)
+
+
+@fits(_dense)
+def _leaky_relu_grad(gy, x, slope):
+    return _each(_slope_loop, gy, x, float(slope), like=gy)
+
+
+@fits(_dense)
+def _tanh(x):
+    return _each(_tanh_loop, x, like=x)
+
+
+@fits(_dense)
+def _tanh_grad(gy, y):
+    return _each(_tanh_grad_loop, gy, y, like=gy)
+
+
+@fits(_dense)
+def _product(a, b):
+    return _each(_product_loop, a, b, like=a)
+
+
+# --------------------------------------------------------------------------- bias and activation
+@parallel
+def _bias_loop(start, stop, x, b, y, slope):
+    """y[r,c] = act(x[r,c] + b[c]); a step is a row."""
+    C, slope = len(b), x.dtype.type(slope)
+    for r in range(start, stop):
+        for c in range(C):
+            z = get(x, r * C + c) + get(b, c)
+            put(y, r * C + c, z if z > 0 else z * slope)
+
+
+@parallel
+def _bias_grad_loop(start, stop, gy, y, gx, sums, rows, C, slope):
+    """gx = gy act'(z), and its sum over the rows of each of SUMS parts; a step is a part."""
+    part, slope = -(-rows // SUMS), gy.dtype.type(slope)
+    for s in range(start, stop):
+        for c in range(C):
+            put(sums, s * C + c, 0.0)
+        for r in range(min(s * part, rows), min((s + 1) * part, rows)):
+            for c in range(C):
+                i = r * C + c
+                g = get(gy, i) if get(y, i) > 0 else get(gy, i) * slope
+                put(gx, i, g)
+                put(sums, s * C + c, get(sums, s * C + c) + np.float64(g))
+
+
+@parallel
+def _row_sums(start, stop, x, sums, rows, C):
+    """The sum over the rows of each of SUMS parts; a step is a part."""
+    part = -(-rows // SUMS)
+    for s in range(start, stop):
+        for c in range(C):
+            put(sums, s * C + c, 0.0)
+        for r in range(min(s * part, rows), min((s + 1) * part, rows)):
+            for c in range(C):
+                put(sums, s * C + c, get(sums, s * C + c) + np.float64(get(x, r * C + c)))
+
+
+def rows(x):
+    """x (N,C) or (N,C,H,W), flat, the channels innermost."""
+    return x.reshape(-1) if x.ndim == 2 else layout.channels_last(x)
+
+
+def like_rows(flat, shape):
+    """Numbers with the channels innermost as an array of `shape`, (N,C) or (N,C,H,W)."""
+    return flat.reshape(shape) if len(shape) == 2 else layout.images(flat, *shape)
+
+
+def _a_channel(x, b, *more) -> bool:
+    """Is b one number a channel of x, (N,C) or (N,C,H,W)?"""
+    return x.ndim in (2, 4) and b.size == x.shape[1] and b.shape[-1 if x.ndim == 2 else -3:][
+        :1] == (b.size,) and (x.ndim == 4 or x.flags.c_contiguous)
+
+
+@fits(_a_channel)
+def _bias_activation(x, b, slope):
+    flat, C = rows(x), x.shape[1]
+    y = np.empty_like(flat)
+    _bias_loop(flat.size // C, max(1, PIECE // C), flat, np.ascontiguousarray(b).reshape(-1), y,
+               float(slope))
+    return like_rows(y, x.shape)
+
+
+@fits(lambda gy, y: gy.ndim in (2, 4))
+def _bias_activation_grad(gy, y, shape, slope):
+    g, C = rows(gy), gy.shape[1]
+    if math.prod(shape) != C or shape[-1 if gy.ndim == 2 else -3:][:1] != (C,):
+        gx = _leaky_relu_grad(gy, y, slope) if _dense(gy, y) else np.where(y > 0, gy, gy * slope)
+        return gx, None
+    sums = np.empty(SUMS * C)                    # float64: a gradient's sum may nearly cancel
+    if slope == 1:
+        _row_sums(SUMS, 1, g, sums, g.size // C, C)
+        return gy, _added_up(sums, g.dtype, shape)
+    gx = np.empty_like(g)
+    _bias_grad_loop(SUMS, 1, g, rows(y), gx, sums, g.size // C, C, float(slope))
+    return like_rows(gx, gy.shape), _added_up(sums, g.dtype, shape)
+
+
+def _added_up(sums, dtype, shape):
+    return sums.reshape(SUMS, -1).sum(0).astype(dtype).reshape(shape)

@@ -1,0 +1,88 @@
+"""Memory order: images with the channels last, weights with the taps first.
+
+Shapes are logically (N,C,H,W) everywhere; what these functions return is in memory as the kernels
+want it, without a copy where it is so already. What kernels make comes back as a transposed view.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import fits
+from .threads import parallel
+from .tile import get, put
+
+BLOCK = 32
+
+
+@parallel
+def _transpose(start, stop, source, target, rows, columns):
+    """target[i, c, r] = source[i, r, c] for matrices i; a step is BLOCK rows of one matrix."""
+    strips = -(-rows // BLOCK)
+    for step in range(start, stop):
+        base, first = step // strips * rows * columns, step % strips * BLOCK
+        last = min(first + BLOCK, rows)
+        for c0 in range(0, columns, BLOCK):              # a block stays in the nearest cache
+            for c in range(c0, min(c0 + BLOCK, columns)):
+                for r in range(first, last):
+                    put(target, base + c * rows + r, get(source, base + r * columns + c))
+
+
+def transposed(array, count: int, rows: int, columns: int):
+    """`count` contiguous matrices (rows, columns), each transposed, flat."""
+    target = np.empty(array.size, array.dtype)
+    strips = -(-rows // BLOCK)
+    _transpose(count * strips, max(1, 16384 // (BLOCK * columns + 1)), flat(array), target,
+               rows, columns)
+    return target
+
+
+def channels_last(x):
+    """The numbers of images x (N,C,H,W) in the order n, h, w, c: flat."""
+    last = x.transpose(0, 2, 3, 1)
+    if last.flags.c_contiguous:
+        return last.reshape(-1)
+    N, C, H, W = x.shape
+    if x.flags.c_contiguous:
+        return transposed(x, N, C, H * W)
+    return np.ascontiguousarray(last).reshape(-1)
+
+
+def images(flat, N, C, H, W):
+    """Numbers in the order n, h, w, c as images (N,C,H,W)."""
+    return flat.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+def taps_first(w):
+    """The numbers of weights w (O,C,KH,KW) in the order u, v, c, o: flat."""
+    first = w.transpose(2, 3, 1, 0)
+    if first.flags.c_contiguous:
+        return first.reshape(-1)
+    O, C, KH, KW = w.shape
+    if w.flags.c_contiguous:
+        return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
+            transposed(w, O, C, KH * KW), 1, O, KH * KW * C)
+    return np.ascontiguousarray(first).reshape(-1)
+
+
+def weights(flat, O, C, KH, KW):
+    """Numbers in the order u, v, c, o as weights (O,C,KH,KW)."""
+    return flat.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
+
+
+def flat(x):
+    """x in the order in which it stands in memory, as a view; None if it has gaps there."""
+    if x.flags.c_contiguous:
+        return x.reshape(-1)
+    if x.ndim == 4:
+        last = x.transpose(0, 2, 3, 1)
+        if last.flags.c_contiguous:
+            return last.reshape(-1)
+    dense = x.transpose(sorted(range(x.ndim), key=lambda i: -x.strides[i]))
+    return dense.reshape(-1) if dense.flags.c_contiguous else None
+
+
+@fits(lambda x: x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
+def _reshaped(x, shape):
+    N, C, H, W = x.shape
+    return x.reshape(shape) if x.flags.c_contiguous else transposed(x, N, H * W, C).reshape(shape)

@@ -1,0 +1,110 @@
+"""Matrix products: y[m, n] = sum over k of a[m, k] b[k, n], in tiles.
+
+The right matrix is copied into panels, as wide as a tile, so that the innermost loop reads it in a
+straight line; the left one is read where it stands, along its rows or along its columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..device import namespace
+from .threads import parallel
+from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, put, tile_columns
+
+DEPTH = 512               # of the products at a time: this much of a panel stays in the cache
+SMALL = 2**16             # multiply-adds below which NumPy's own product is as fast
+
+
+@parallel
+def pack(start, stop, w, panels, taps, depth, width, across):
+    """Panel j holds columns j n ... j n + n - 1 of every tap's matrix, as the tile kernel reads
+    them: panels (j, t, k, q). w is (t, depth, width) or, `across`, (t, width, depth)."""
+    n = tile_columns(w)
+    for j in range(start, stop):
+        first = j * n
+        wide = min(n, width - first)
+        for t in range(taps):
+            to = (j * taps + t) * depth * n
+            if wide < n:
+                for k in range(depth * n):
+                    put(panels, to + k, w[0] * 0)
+            if across:
+                for q in range(wide):
+                    row = (t * width + first + q) * depth
+                    for k in range(depth):
+                        put(panels, to + k * n + q, get(w, row + k))
+            else:
+                for k in range(depth):
+                    copy(panels, to + k * n, w, (t * depth + k) * width + first, wide)
+
+
+def packed(w, taps, depth, width, across=False):
+    """The matrices w in panels, flat."""
+    n = columns(w.dtype)
+    count = -(-width // n)
+    panels = np.empty(count * taps * depth * n, w.dtype)
+    pack(count, max(1, 16384 // (taps * depth * n)), w, panels, taps, depth, width, across)
+    return panels
+
+
+@parallel
+def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, tiles, panels):
+    """A step is `tiles` tiles of rows by `panels` panels of columns. a[m,k] is a[m step_m + k step_k],
+    b[k,n] of panel j is b[j step_j + k step_b + q]."""
+    n = tile_columns(a)
+    blocks = -(-N // (n * panels))
+    tile, run = np.empty(ROWS * n, a.dtype), np.empty(FIELDS, np.int64)
+    for step in range(start, stop):
+        m0, j0 = step // blocks * tiles * ROWS, step % blocks * panels
+        for k0 in range(0, K, DEPTH):
+            run[ROWS + 1] = min(DEPTH, K - k0)
+            for j in range(j0, min(j0 + panels, -(-N // n))):
+                run[ROWS] = j * step_j + k0 * step_b
+                wide = min(n, N - j * n)
+                for m in range(m0, min(m0 + tiles * ROWS, M), ROWS):
+                    for p in range(ROWS):
+                        run[p] = min(m + p, M - 1) * step_m + k0 * step_k
+                    multiply_tile(a, b, tile, run, 0, 1, 0, 0, step_k, step_b)
+                    for p in range(min(ROWS, M - m)):
+                        if k0 == 0:
+                            copy(y, (m + p) * N + j * n, tile, p * n, wide)
+                        else:
+                            add(y, (m + p) * N + j * n, tile, p * n, wide)
+
+
+def product(a, b):
+    """a (M,K) times b (K,N), each contiguous or the transpose of what is."""
+    (M, K), N = a.shape, b.shape[1]
+    n = columns(a.dtype)
+    a_rows, b_rows = a.flags.c_contiguous, b.flags.c_contiguous
+    left = (a if a_rows else a.T).reshape(-1)
+    right = (b if b_rows else b.T).reshape(-1)
+    if b_rows and N % n == 0 and K <= DEPTH // 4:        # short columns are read where they stand
+        step_j, step_b = n, N
+    else:
+        right, step_j, step_b = packed(right, 1, K, N, across=not b_rows), K * n, n
+    y = np.empty(M * N, a.dtype)
+    row_tiles, column_panels = -(-M // ROWS), -(-N // n)
+    # About 16 steps or more, so that two threads share them well; large ones reuse what they read.
+    panels = max(1, min(8, column_panels // 4))
+    tiles = max(1, min(8, row_tiles * -(-column_panels // panels) // 16))
+    steps = -(-row_tiles // tiles) * -(-column_panels // panels)
+    _multiply(steps, 1, left, right, y, M, K, N, *((K, 1) if a_rows else (1, M)), step_j, step_b,
+              tiles, panels)
+    return y.reshape(M, N)
+
+
+def _dense(a):
+    """`a` or a copy of it that is contiguous or the transpose of what is."""
+    return a if a.flags.c_contiguous or a.T.flags.c_contiguous else np.ascontiguousarray(a)
+
+
+def _matmul_arrays(a, b):
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < SMALL:
+        return namespace(a).matmul(a, b)
+    return product(_dense(a), _dense(b))
+
+
+def _linear_arrays(x, w):
+    return _matmul_arrays(x, w.T)

@@ -1,0 +1,221 @@
+"""One pool of threads for all kernels.
+
+The thread that calls a kernel works too; beside it stand ``get_num_threads() - 1`` workers. The
+work is cut into pieces, and whoever is free takes the next: so a core that somebody else slows down
+just does fewer. No result depends on who did which piece, nor on how many threads there are.
+
+Waking a sleeping thread takes some 100 microseconds, longer than many a kernel runs. So a worker
+that has nothing to do looks again and again for about a millisecond before it goes to sleep, all of
+it in native code, without Python's lock. A kernel that finds the pool in use (several Python
+threads may train at once) does its pieces alone. No other threads are at work: the kernels do not
+call the BLAS (see tile.py).
+
+The protocol, on an array of shared cells: the caller writes the job, opens it, takes pieces until
+none is left, closes it, and waits until no worker is inside. A worker enters (ACTIVE + 1), looks
+whether the job is open, takes pieces, leaves (ACTIVE - 1). Since it enters before it looks, no job
+can be gone while somebody works on it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from .jit import JIT, compiled
+
+# The cells, each on a cache line of its own (8 int64), for all are written by several threads.
+OPEN, NEXT, ACTIVE, BUSY, STOP = 0, 8, 16, 24, 32
+FUNCTION, DATA, TOTAL, PIECE = 40, 41, 42, 43             # the job
+SPINS = 20_000                                            # about a millisecond of looking
+
+if JIT:
+    from .native import (
+        as_piece,
+        atomic_add,
+        atomic_load,
+        atomic_store,
+        atomic_swap,
+        call_piece,
+        let_others_run,
+        pause,
+    )
+
+
+@compiled
+def _wait(turn):
+    """Pass a moment; now and then offer the core to others: the one that is waited for may need it.
+    """
+    pause()
+    if turn % 64 == 63:
+        let_others_run()
+
+
+@compiled
+def _take_pieces(cells):
+    """Do pieces of the open job until none is left."""
+    total, piece = cells[TOTAL], cells[PIECE]
+    while True:
+        start = atomic_add(cells, NEXT, piece)
+        if start >= total:
+            return
+        call_piece(cells[FUNCTION], cells[DATA], start, min(start + piece, total))
+
+
+@compiled
+def _serve(cells, spins):
+    """A worker's life between two sleeps."""
+    quiet = 0
+    while quiet < spins and atomic_load(cells, STOP) == 0:
+        if atomic_load(cells, OPEN):
+            atomic_add(cells, ACTIVE, 1)
+            if atomic_load(cells, OPEN):
+                _take_pieces(cells)
+                quiet = 0
+            atomic_add(cells, ACTIVE, -1)
+        _wait(quiet)
+        quiet += 1
+
+
+@compiled
+def _run(cells, function, data, total, piece):
+    """Do a job of `total` steps, `piece` at a time, with whoever is awake."""
+    if piece >= total or atomic_swap(cells, BUSY, 1):
+        call_piece(function, data, 0, total)
+        return
+    cells[FUNCTION], cells[DATA], cells[TOTAL], cells[PIECE] = function, data, total, piece
+    atomic_store(cells, NEXT, 0)
+    atomic_store(cells, OPEN, 1)
+    _take_pieces(cells)
+    atomic_store(cells, OPEN, 0)
+    turn = 0
+    while atomic_load(cells, ACTIVE):
+        _wait(turn)
+        turn += 1
+    atomic_store(cells, BUSY, 0)
+
+
+class _Pool:
+    """The workers and the cells they share."""
+
+    def __init__(self, workers: int):
+        self.cells = np.zeros(64, np.int64)
+        self.asleep = 0                        # workers at `bell`; only touched under Python's lock
+        self.bell = threading.Semaphore(0)
+        self.threads = [threading.Thread(target=self._work, daemon=True, name=f"minidl-{i + 1}")
+                        for i in range(workers)]
+        for thread in self.threads:
+            thread.start()
+
+    def _work(self) -> None:
+        while not self.cells[STOP]:
+            _serve(self.cells, SPINS)
+            self.asleep += 1
+            self.bell.acquire()
+
+    def wake(self) -> None:
+        """Call the sleepers: there is work."""
+        sleepers, self.asleep = self.asleep, 0
+        for _ in range(sleepers):
+            self.bell.release()
+
+    def stop(self) -> None:
+        """End the workers (nobody may be inside a kernel of this pool)."""
+        self.cells[STOP] = 1
+        for thread in self.threads:
+            while thread.is_alive():
+                self.wake()
+                thread.join(0.001)
+
+
+_lock = threading.Lock()
+_pool: _Pool | None = None
+_count: int | None = None
+
+
+def _default_count() -> int:
+    chosen = os.environ.get("MINIDL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use, the calling one included."""
+    return _default_count() if _count is None else _count
+
+
+def set_num_threads(n: int) -> None:
+    """Use `n` threads, the calling one included, for all kernels of this process.
+
+    At first it is MINIDL_NUM_THREADS, or OMP_NUM_THREADS, or the number of cores at hand. Results
+    do not depend on it. Raises TypeError or ValueError unless n is an integer >= 1.
+    """
+    global _count
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    _stop()
+    _count = int(n)
+
+
+def _stop() -> None:
+    global _pool
+    with _lock:
+        pool, _pool = _pool, None
+    if pool:
+        pool.stop()
+
+
+def _the_pool() -> _Pool:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = _Pool(get_num_threads() - 1)
+        return _pool
+
+
+def _forget() -> None:
+    """In a forked child the workers do not exist."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+atexit.register(_stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def parallel(kernel: Callable) -> Callable:
+    """Make ``kernel(start, stop, *arguments)``, a loop over steps start..stop-1, a function
+    ``launch(total, piece, *arguments)`` that does the steps 0..total-1 on the pool, `piece` at a
+    time. What different steps write must not overlap."""
+    inner = compiled(kernel)
+    if not JIT:
+        @functools.wraps(kernel)
+        def launch(total, piece, *arguments):
+            kernel(0, total, *arguments)
+        return launch
+
+    def on_pool(cells, total, piece, *arguments):
+        function, data = as_piece(inner, arguments)
+        _run(cells, function, data, total, piece)
+
+    on_pool.__name__ = kernel.__name__
+    on_pool.__qualname__ = f"on_pool.{kernel.__module__}.{kernel.__qualname__}"
+    on_pool = compiled(on_pool)
+
+    @functools.wraps(kernel)
+    def launch(total, piece, *arguments):
+        pool = _pool or _the_pool()
+        if pool.asleep:
+            pool.wake()
+        on_pool(pool.cells, total, piece, *arguments)
+    return launch
