@@ -16,6 +16,7 @@ from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
 from . import functional, nn, optim
+from .profiling import profile
 from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
                   neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,

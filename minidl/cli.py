@@ -13,6 +13,7 @@ from . import __version__, kernels, kernels_in_use, plots, use_kernels
 from .device import resolve
 from .kernels import CHOICES
 from .models import MODELS
+from .profiling import profile
 from .training import NotFinite, Run, Trainer, checkpoint, report
 from .training.config import config_for, recipe_called
 from .training.job import Job, trained
@@ -69,7 +70,8 @@ def train(args: argparse.Namespace) -> int:
                             if trainer.step else f"after epoch {trainer.epoch}"))
     began = time.monotonic()
     try:
-        trainer.fit(config["epochs"])
+        with profile() if args.profile else contextlib.nullcontext():
+            trainer.fit(config["epochs"])
     except KeyboardInterrupt:
         print("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
                              f"; go on with: {PROG} train --resume {run.folder}"))
@@ -209,6 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--likelihood", choices=("bernoulli", "gaussian"), help="of a pixel, for vae "
                    "(default bernoulli)")
     p.add_argument("--quick", action="store_true", help="a few images and steps: done in seconds")
+    p.add_argument("--profile", action="store_true", help="print in the end where the time went, "
+                   "op by op, forward and backward")
     p.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     _add_machine(p)
 

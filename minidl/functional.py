@@ -15,7 +15,8 @@ from . import checks
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
-from .ops.activation import bias_activation, elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.activation import bias_activation as _bias_activation
+from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
 from .ops.attention import (
     attention,
     multi_head_attention,
@@ -86,7 +87,7 @@ def _out_size(op: str, size, kernel, stride, padding, dilation) -> tuple[int, in
     out = tuple(_conv.output_size(*each) for each in zip(size, kernel, stride, padding, dilation))
     if min(out) < 1:
         extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
-        padded = tuple(n + 2 * p for n, p in zip(size, padding))
+        padded = tuple(n + sum(_conv.sides(p)) for n, p in zip(size, padding))
         raise ValueError(f"{op}: a kernel of extent {extent} does not fit an image that is {padded}"
                          " with its padding")
     return out
@@ -97,7 +98,20 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
         return y
     if bias.shape != (y.shape[1],):
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
-    return bias_activation(y, reshape(bias, 1, -1, 1, 1), 1.0)
+    return bias_activation(y, bias, 1.0)
+
+
+def bias_activation(input: Tensor, bias: Tensor, negative_slope: float = 0.0) -> Tensor:
+    """leaky_relu(input + bias), one number of `bias` (C,) a channel of `input` (N,C,...), in one
+    pass over memory. `negative_slope` 0 is relu, 1 the bias alone. Not in PyTorch; `nn.Sequential`
+    uses it (see there). Source: D2-RELU, D0-LRELU."""
+    if bias.shape != input.shape[1:2]:
+        raise ValueError(f"bias_activation: bias must have shape {input.shape[1:2]} for input "
+                         f"{input.shape}, got {bias.shape}")
+    if not 0 <= negative_slope <= 1:
+        raise ValueError(f"bias_activation: negative_slope must be in [0, 1], got {negative_slope}")
+    shaped = bias if input.ndim == 2 else reshape(bias, -1, *(1,) * (input.ndim - 2))
+    return _bias_activation(input, shaped, float(negative_slope))
 
 
 def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:
@@ -137,10 +151,10 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     _check_channels("conv2d", input, weight, weight.shape[1] * groups, groups, weight.shape[0])
     kernel = weight.shape[2:]
     if padding == "same":
-        (top, bottom), (left, right) = (
-            same_padding(*each) for each in zip(input.shape[2:], kernel, stride, dilation))
-        input, padding = pad(input, (left, right, top, bottom)), 0
-    padding = (0, 0) if padding == "valid" else _pair("conv2d", "padding", padding, 0)
+        padding = tuple(same_padding(*each) for each in zip(input.shape[2:], kernel, stride,
+                                                            dilation))
+    else:
+        padding = (0, 0) if padding == "valid" else _pair("conv2d", "padding", padding, 0)
     _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
     if groups == 1:
         y = _conv.conv2d(input, weight, stride, padding, dilation)
@@ -193,21 +207,19 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
     extra = _pair(name, "output_padding", output_padding, 0)
     _check_channels(name, input, weight, weight.shape[0], groups, weight.shape[0])
-    kernel, cut = weight.shape[2:], None
+    kernel = weight.shape[2:]
     if padding == "same":
-        # "same" convolution pads, so its adjoint cuts the border off again.
-        size = tuple(n * s for n, s in zip(input.shape[2:], stride))
-        (top, bottom), (left, right) = (
-            same_padding(*each) for each in zip(size, kernel, stride, dilation))
-        cut, padding, extra = (-left, -right, -top, -bottom), 0, (0, 0)
-        full = (size[0] + top + bottom, size[1] + left + right)
-    padding = _pair(name, "padding", padding, 0)
+        # What "same" convolution adds around an image, its adjoint leaves out.
+        full = tuple(n * s for n, s in zip(input.shape[2:], stride))
+        padding = tuple(same_padding(*each) for each in zip(full, kernel, stride, dilation))
+        extra = (0, 0)
+    else:
+        padding = _pair(name, "padding", padding, 0)
+        full = tuple((n - 1) * s - 2 * p + (k - 1) * d + e + 1 for n, s, p, k, d, e in zip(
+            input.shape[2:], stride, padding, kernel, dilation, extra))
     if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ValueError(f"{name}: output_padding {extra} must be smaller than stride {stride} or "
                          f"dilation {dilation}")
-    if cut is None:
-        full = tuple((n - 1) * s - 2 * p + (k - 1) * d + e + 1 for n, s, p, k, d, e in zip(
-            input.shape[2:], stride, padding, kernel, dilation, extra))
     if min(full) < 1:
         raise ValueError(f"{name}: padding {padding} leaves nothing of the output, size {full}")
     if groups == 1:
@@ -215,7 +227,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     else:
         y = _grouped(input, weight, groups, lambda x, w: _conv.conv2d_input_grad(
             x, w, full, stride, padding, dilation))
-    y = _add_bias(name, y if cut is None else pad(y, cut), bias)
+    y = _add_bias(name, y, bias)
     return squeeze(y, 0) if single else y
 
 

@@ -193,7 +193,9 @@ def _loaded(what: str, p: Tensor, key: str, value):
         return value
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
-    return move(value.copy(), p.device)
+    value, copy = move(value, p.device), namespace(p.data).empty_like(p.data, dtype=value.dtype)
+    copy[...] = value                                     # in the parameter's memory order
+    return copy
 
 
 class SGD(Optimizer):

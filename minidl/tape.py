@@ -22,13 +22,13 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, nullcontext
 from operator import attrgetter
 from types import FunctionType
 
 import numpy as np
 
-from .device import is_array
+from .device import is_array, namespace
 from .tensor import Tensor, as_tensor
 
 _CLOCK = itertools.count(1)
@@ -45,6 +45,7 @@ class _Mode(threading.local):
 
     grad = True          # is a graph being recorded?
     keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
+    profile = None       # what profiling.py counts this thread's time in
 
 
 mode = _Mode()
@@ -109,6 +110,12 @@ def keep() -> ContextDecorator:
     ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
     """
     return _Switch("keep", True)
+
+
+# While a profile is on, profiling.py puts its own here: a function that calls an op's forward and
+# takes the time, and a context manager that gives backward its nodes and takes theirs.
+timed_forward = None
+timed_nodes = nullcontext
 
 
 # --------------------------------------------------------------------------- ops
@@ -219,7 +226,10 @@ def op(source: str | Callable | None = None, *, terms=None):
                     args, inputs = entry.converted(args, inputs)
                     break
             try:
-                y, backward = forward(*args, **options)
+                if (timed := timed_forward) is None:
+                    y, backward = forward(*args, **options)
+                else:
+                    y, backward = timed(entry, inputs, forward, args, options)
             except (TypeError, ValueError) as error:
                 entry.explain_failure(inputs, error)
                 raise
@@ -341,7 +351,8 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
-    with _Switch("grad", create_graph), np.errstate(all="ignore"):     # inf and nan are values
+    with (_Switch("grad", create_graph), np.errstate(all="ignore"),    # inf and nan are values
+          timed_nodes(nodes) as nodes):
         for node in nodes:
             gy = sums.pop(node, None)
             if gy is None:
@@ -443,11 +454,18 @@ def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place.grad
     if before is None:
-        place.grad = g.clone() if create_graph else Tensor._wrap(g.data.copy())
+        place.grad = g.clone() if create_graph else Tensor._wrap(_copy(g.data, place))
     elif create_graph:
         place.grad = before + g
     else:
         before.data[...] += g.data
+
+
+def _copy(g, place: Tensor | Node):
+    """A copy of g, for a leaf in the leaf's own memory order: optimisers walk both together."""
+    copy = namespace(g).empty_like(place.data if isinstance(place, Tensor) else g)
+    copy[...] = g
+    return copy
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,

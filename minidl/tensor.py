@@ -143,9 +143,9 @@ class Tensor:
         if self.node is not None:
             raise RuntimeError("deepcopy: only leaves can be copied deeply; use x.detach().clone()")
         copy = memo[id(self)] = type(self).__new__(type(self))
-        copy.data, copy._requires_grad = self.data.copy(), self._requires_grad
+        copy.data, copy._requires_grad = self.data.copy(order="K"), self._requires_grad
         if self._grad is not None:
-            copy._grad = Tensor._wrap(self._grad.data.copy())
+            copy._grad = Tensor._wrap(self._grad.data.copy(order="K"))
         return copy
 
     # ------------------------------------------------------------------ gradients

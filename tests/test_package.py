@@ -28,7 +28,7 @@ LAYERS = [
     ["functional"],
     ["nn", "optim", "data", "metrics"],
     ["models"],
-    ["testing", "explain", "plots"],
+    ["testing", "explain", "plots", "profiling"],
     ["training"],
     ["cli"],
     ["__init__", "__main__"],

@@ -22,10 +22,10 @@ import functools
 import numpy as np
 
 from . import layout
-from .jit import compiled
+from .jit import part
 from .product import packed
 from .threads import parallel
-from .tile import FIELDS, ROWS, add, copy, multiply_tile, tile_columns
+from .tile import FIELDS, ROWS, add, copy, get, multiply_tile, put, tile_columns
 
 PIXELS = 128               # that the weight gradient takes at a time
 FEW = ROWS                 # images with fewer channels are unfolded first, so that runs are longer
@@ -44,7 +44,8 @@ def _pairs(size, out_size, kernel, stride, padding, dilation):
 
 def _under(n, m, k, s, p, d):
     """Along one axis: the input place under output i and tap u, (m, k), and if it is inside."""
-    at = np.arange(m)[:, None] * s - p + np.arange(k) * d
+    before = p[0] if isinstance(p, tuple) else p
+    at = np.arange(m)[:, None] * s - before + np.arange(k) * d
     return at, (at >= 0) & (at < n)
 
 
@@ -71,35 +72,35 @@ def _table(numbers):
 
 
 # --------------------------------------------------------------------------- kernels
-@compiled
-def _list_runs(runs, at, pairs, r, first, N, Q, C, n):
+@part
+def _list_runs(runs, at, pairs, r, T, first, N, Q, C, n):
     """Write the runs of one output pixel for the images from `first` on; how many there are."""
     count, last_q, last_t = 0, -2, -2
-    for t in range(pairs.shape[1]):
-        q = pairs[r, t]
+    for t in range(T):
+        q = get(pairs, r * T + t)
         if q < 0:
             continue
         if q == last_q + 1 and t == last_t + 1:          # next to the last one in x and in w
-            runs[at + (count - 1) * FIELDS + ROWS + 1] += C
+            last = at + (count - 1) * FIELDS + ROWS + 1
+            put(runs, last, get(runs, last) + C)
         else:
             place = at + count * FIELDS
             for p in range(ROWS):
-                runs[place + p] = (min(first + p, N - 1) * Q + q) * C
-            runs[place + ROWS] = t * C * n
-            runs[place + ROWS + 1] = C
+                put(runs, place + p, (min(first + p, N - 1) * Q + q) * C)
+            put(runs, place + ROWS, t * C * n)
+            put(runs, place + ROWS + 1, C)
             count += 1
         last_q, last_t = q, t
     return count
 
 
 @parallel
-def _gather(start, stop, x, panels, y, pairs, N, Q, C, O, block):
+def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
     """y[n,r,o] = sum over the pairs (q,t) of r, and c, of x[n,q,c] w[t,c,o].
 
     A step is one group of ROWS images and `block` output pixels.
     """
     n = tile_columns(x)
-    P, T = pairs.shape
     blocks = -(-P // block)
     tile = np.empty(ROWS * n, x.dtype)
     runs, counts = np.empty(block * T * FIELDS, np.int64), np.empty(block, np.int64)
@@ -107,7 +108,8 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, O, block):
         image, pixel = step // blocks * ROWS, step % blocks * block
         rows, pixels = min(ROWS, N - image), min(block, P - pixel)
         for i in range(pixels):
-            counts[i] = _list_runs(runs, i * T * FIELDS, pairs, pixel + i, image, N, Q, C, n)
+            counts[i] = _list_runs(runs, i * T * FIELDS, pairs, pixel + i, T, image,
+                                   N, Q, C, n)
         for o in range(0, O, n):
             wide = min(n, O - o)
             for i in range(pixels):
@@ -117,38 +119,57 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, O, block):
 
 
 @parallel
-def _weights(start, stop, x, g, dw, pairs, N, Q, C, O, splits):
+def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
     """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and images n of split s, of x[n,q,c] g[n,r,o].
 
-    A step is one tap and one split. Some pixels at a time are copied side by side, x in rows and g
-    in panels, so that they stay in the nearest cache while all their products are made.
+    A step is one split and `group` taps. Some pixels at a time are copied side by side, g in panels
+    and, for one tap after the other, x in rows: so they stay in the nearest cache while all their
+    products are made.
     """
     n = tile_columns(x)
-    P, T = pairs.shape
-    panels, share, width = -(-O // n), -(-N // splits), C + n       # odd widths spread over a cache
-    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(panels * PIXELS * n, x.dtype)
+    groups, share, width = T // group, -(-N // splits), C + n       # odd widths spread over a cache
+    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(-(-O // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
+    place = np.empty(2 * PIXELS, np.int64)                          # of each pixel: image and r
     for step in range(start, stop):
-        s, t = step // T, step % T
-        for k in range(step * C * O, (step + 1) * C * O):
-            dw[k] = 0
+        s, t0 = step // groups, step % groups * group
+        for k in range((s * T + t0) * C * O, (s * T + t0 + group) * C * O):
+            put(dw, k, x[0] * 0)
         count, last = 0, min((s + 1) * share, N) - 1
         for m in range(s * share, last + 1):
             for r in range(P):
-                q = pairs[r, t]
-                if q >= 0:
-                    copy(a, count * width, x, (m * Q + q) * C, C)
+                used = False
+                for t in range(t0, t0 + group):
+                    used = used or get(pairs, r * T + t) >= 0
+                if used:
+                    put(place, 2 * count, m * Q)
+                    put(place, 2 * count + 1, r * T)
                     for o in range(0, O, n):
                         copy(b, o * PIXELS + count * n, g, (m * P + r) * O + o, min(n, O - o))
                     count += 1
                 if count == PIXELS or (count and m == last and r == P - 1):
-                    _add_products(a, b, dw, step * C * O, run, tile, count, width, C, O, n)
+                    for t in range(t0, t0 + group):
+                        _rows_under(a, x, pairs, place, t, count, width, C)
+                        _add_products(a, b, dw, (s * T + t) * C * O, run, tile, count, width, C, O)
                     count = 0
 
 
-@compiled
-def _add_products(a, b, dw, at, run, tile, count, width, C, O, n):
+@part
+def _rows_under(a, x, pairs, place, t, count, width, C):
+    """a[k] = the input pixel under output pixel k and tap t, zeros where there is none."""
+    for k in range(count):
+        q = get(pairs, get(place, 2 * k + 1) + t)
+        if q >= 0:
+            copy(a, k * width, x, (get(place, 2 * k) + q) * C, C)
+        else:
+            for c in range(C):
+                put(a, k * width + c, a[0] * 0)
+
+
+@part
+def _add_products(a, b, dw, at, run, tile, count, width, C, O):
     """dw[c,o] += sum over the first `count` pixels k of a[k,c] b[k,o]."""
+    n = tile_columns(a)
     run[ROWS], run[ROWS + 1] = 0, count
     for c in range(0, C, ROWS):
         for p in range(ROWS):
@@ -160,31 +181,32 @@ def _add_products(a, b, dw, at, run, tile, count, width, C, O, n):
 
 
 @parallel
-def _unfold(start, stop, x, cols, pairs, Q, C):
+def _unfold(start, stop, x, cols, pairs, Q, C, P, T):
     """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none; a step is an image.
     """
-    P, T = pairs.shape
     for m in range(start, stop):
-        for r in range(P):
-            for t in range(T):
-                q, at = pairs[r, t], ((m * P + r) * T + t) * C
+        for i in range(P * T):
+            q, at = get(pairs, i), (m * P * T + i) * C
+            if q < 0:
                 for c in range(C):
-                    cols[at + c] = x[(m * Q + q) * C + c] if q >= 0 else 0
+                    put(cols, at + c, x[0] * 0)
+            else:
+                for c in range(C):
+                    put(cols, at + c, get(x, (m * Q + q) * C + c))
 
 
 @parallel
-def _fold(start, stop, z, y, pairs, Q, O):
+def _fold(start, stop, z, y, pairs, Q, O, P, T):
     """y[n,r,o] = sum over the pairs (q,t) of r of z[n,q,t,o]; a step is an image."""
-    P, T = pairs.shape
     for m in range(start, stop):
         for r in range(P):
             for o in range(O):
                 total = z[0] * 0
                 for t in range(T):
-                    q = pairs[r, t]
+                    q = get(pairs, r * T + t)
                     if q >= 0:
-                        total += z[((m * Q + q) * T + t) * O + o]
-                y[(m * P + r) * O + o] = total
+                        total += get(z, ((m * Q + q) * T + t) * O + o)
+                put(y, (m * P + r) * O + o, total)
 
 
 # --------------------------------------------------------------------------- from tables to arrays
@@ -198,10 +220,9 @@ def _gathered(x, w, pairs, N, Q, C, O, across):
         z = np.empty(N * Q * T * O, x.dtype)
         panels = packed(np.ascontiguousarray(matrix).reshape(-1), 1, C, T * O, across=True)
         _convolve(x, panels, z, _itself(Q), N, Q, C, T * O)
-        _fold(N, 1, z, y, pairs, Q, O)
+        _fold(N, 1, z, y, pairs.reshape(-1), Q, O, P, T)
     elif C < FEW:
-        cols = np.empty(N * P * T * C, x.dtype)
-        _unfold(N, 1, x, cols, pairs, Q, C)
+        cols = _unfolded(x, pairs, N, Q, C)
         if across:
             w = np.ascontiguousarray(w.reshape(T, O, C).transpose(0, 2, 1)).reshape(-1)
         _convolve(cols, packed(w, 1, T * C, O), y, _itself(P), N, P, T * C, O)
@@ -210,12 +231,32 @@ def _gathered(x, w, pairs, N, Q, C, O, across):
     return y
 
 
+def _unfolded(x, pairs, N, Q, C):
+    P, T = pairs.shape
+    cols = np.empty(N * P * T * C, x.dtype)
+    _unfold(N, 1, x, cols, pairs.reshape(-1), Q, C, P, T)
+    return cols
+
+
 def _convolve(x, panels, y, pairs, N, Q, C, O):
     P, T = pairs.shape
     block = max(1, min(P, 16, 20000 // (T * C)))
-    _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs, N, Q, C, O, block)
+    _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs.reshape(-1), N, Q, C, P, T, O,
+            block)
 
 
+def _weight_sums(x, g, pairs, N, Q, C, O):
+    P, T = pairs.shape
+    # Small matrices: the taps of a kernel row share the copy of g. Enough steps for all threads,
+    # whatever their number; the partial sums are added in order.
+    group = next(k for k in (5, 4, 3, 2, 1) if T % k == 0) if C * O <= 4096 else 1
+    splits = max(1, min(N, -(-24 // (T // group)), 2**21 // (T * C * O)))
+    dw = np.empty(splits * T * C * O, x.dtype)
+    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group)
+    return dw.reshape(splits, -1).sum(0) if splits > 1 else dw
+
+
+# --------------------------------------------------------------------------- the replacements
 def _conv2d(x, w, stride, padding, dilation):
     (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
     geometry = (KH, KW), stride, padding, dilation
@@ -235,26 +276,16 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
-    rows, g_rows, T = layout.channels_last(x), layout.channels_last(g), kernel[0] * kernel[1]
     pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
+    rows, g_rows, T = layout.channels_last(x), layout.channels_last(g), kernel[0] * kernel[1]
     if C < FEW:
-        cols = np.empty(N * OH * OW * T * C, x.dtype)
-        _unfold(N, 1, rows, cols, pairs, H * W, C)
+        cols = _unfolded(rows, pairs, N, H * W, C)
         dw = _weight_sums(cols, g_rows, _itself(OH * OW), N, OH * OW, T * C, O)
     else:
         dw = _weight_sums(rows, g_rows, pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)
 
 
-def _weight_sums(x, g, pairs, N, Q, C, O):
-    T = pairs.shape[1]
-    # Enough steps for all threads, whatever their number; the partial sums are added in order.
-    splits = max(1, min(N, -(-32 // T), 2**22 // (T * C * O)))
-    dw = np.empty(splits * T * C * O, x.dtype)
-    _weights(splits * T, 1, x, g, dw, pairs, N, Q, C, O, splits)
-    return dw.reshape(splits, -1).sum(0) if splits > 1 else dw
-
-
 def _out_size(size, kernel, stride, padding, dilation):
-    return tuple((n + 2 * p - (k - 1) * d - 1) // s + 1
+    return tuple((n + sum(p if isinstance(p, tuple) else (p, p)) - (k - 1) * d - 1) // s + 1
                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation))

@@ -91,7 +91,15 @@ def compiled(function: Callable) -> Callable:
     """`function` as native code that runs without Python's lock; itself if JIT is off."""
     if not JIT:
         return function
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     with contextlib.suppress(RuntimeError):      # no place to keep it
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+def part(function: Callable) -> Callable:
+    """A function that only compiled ones call; it needs no wrapper for Python, and no cache."""
+    if not JIT:
+        return function
+    return numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True,
+                      no_cpython_wrapper=True)(function)

@@ -120,14 +120,13 @@ def as_piece(typingctx, kernel, arguments):
 
     The data is a copy of the arguments on the caller's stack: it is valid until the caller returns.
     """
-    bounds = (types.int64, types.int64)
-    inner = kernel.get_call_type(typingctx, bounds + tuple(arguments.types), {})
+    inner = types.void(types.int64, types.int64, *arguments.types)
 
     def codegen(context, builder, sig, args):
         _, packed = sig.args
         data = cgutils.alloca_once_value(builder, args[1])
-        result = kernel.dispatcher.get_compile_result(inner)
-        context.add_linking_libs([result.library])
+        # As a subroutine of the caller: compiled and optimised together with it, once.
+        result = context.compile_subroutine(builder, kernel.dispatcher.py_func, inner)
         name = f"piece.{result.fndesc.mangled_name}"
         piece = ir.Function(builder.module, PIECE, name)
         piece.linkage = "internal"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import layout
-from .jit import JIT, compiled
+from .jit import JIT, part
 from .threads import parallel
 from .tile import put
 
@@ -30,11 +30,11 @@ if JIT:
             return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
         return types.uint64(types.uint64, types.uint64), codegen
 
-    @compiled
+    @part
     def lower_half(a, b):
         return a * b
 
-    @compiled
+    @part
     def wrapped_sum(a, b):
         return a + b
 else:
@@ -48,7 +48,7 @@ else:
         return np.uint64((int(a) + int(b)) % 2**64)
 
 
-@compiled
+@part
 def philox(block, key0, key1):
     """The four words of a block."""
     a, b, c, d = np.uint64(block), np.uint64(0), np.uint64(0), np.uint64(0)

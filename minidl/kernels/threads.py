@@ -26,7 +26,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .jit import JIT, compiled
+from .jit import JIT, compiled, part
 
 # The cells, each on a cache line of its own (8 int64), for all are written by several threads.
 OPEN, NEXT, ACTIVE, BUSY, STOP = 0, 8, 16, 24, 32
@@ -46,7 +46,7 @@ if JIT:
     )
 
 
-@compiled
+@part
 def _wait(turn):
     """Pass a moment; now and then offer the core to others: the one that is waited for may need it.
     """
@@ -55,7 +55,7 @@ def _wait(turn):
         let_others_run()
 
 
-@compiled
+@part
 def _take_pieces(cells):
     """Do pieces of the open job until none is left."""
     total, piece = cells[TOTAL], cells[PIECE]
@@ -81,7 +81,7 @@ def _serve(cells, spins):
         quiet += 1
 
 
-@compiled
+@part
 def _run(cells, function, data, total, piece):
     """Do a job of `total` steps, `piece` at a time, with whoever is awake."""
     if piece >= total or atomic_swap(cells, BUSY, 1):
@@ -197,7 +197,7 @@ def parallel(kernel: Callable) -> Callable:
     """Make ``kernel(start, stop, *arguments)``, a loop over steps start..stop-1, a function
     ``launch(total, piece, *arguments)`` that does the steps 0..total-1 on the pool, `piece` at a
     time. What different steps write must not overlap."""
-    inner = compiled(kernel)
+    inner = part(kernel)
     if not JIT:
         @functools.wraps(kernel)
         def launch(total, piece, *arguments):

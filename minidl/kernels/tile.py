@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import JIT, compiled
+from .jit import JIT, part
 
 ROWS = 6
 FIELDS = ROWS + 2                    # of a run: the places in a, the place in b, the length
@@ -191,23 +191,23 @@ else:
 
 
 # --------------------------------------------------------------------------- rows of numbers
-@compiled
+@part
 def copy(target, at, source, start, count):
     """target[at:at+count] = source[start:start+count]"""
     n, i = tile_columns(source), 0
     while i + n <= count:
         copy_columns(target, at + i, source, start + i)
         i += n
-    for j in range(i, count):
-        put(target, at + j, get(source, start + j))
+    while i < count:
+        put(target, at + i, get(source, start + i))
+        i += 1
 
 
-@compiled
+@part
 def add(target, at, source, start, count):
-    """target[at:at+count] += source[start:start+count]"""
-    n, i = tile_columns(source), 0
-    while i + n <= count:
-        add_columns(target, at + i, source, start + i)
-        i += n
-    for j in range(i, count):
-        put(target, at + j, get(target, at + j) + get(source, start + j))
+    """target[at:at+count] += source[start:start+count], `count` at most a tile's columns"""
+    if count == tile_columns(source):
+        add_columns(target, at, source, start)
+    else:
+        for i in range(count):
+            put(target, at + i, get(target, at + i) + get(source, start + i))

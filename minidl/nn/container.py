@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..tensor import Tensor
+from . import fusion
 from .module import CHILD, Module
 
 
@@ -49,7 +50,13 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """f_n(...f_2(f_1(x))): ``Sequential(a, b, c)``, or names by an ``OrderedDict``."""
+    """f_n(...f_2(f_1(x))): ``Sequential(a, b, c)``, or names by an ``OrderedDict``.
+
+    With ``fuse`` (True unless set otherwise, on a class or an object) some neighbours run together,
+    with the same values and gradients in fewer passes over memory; see :mod:`minidl.nn.fusion`.
+    """
+
+    fuse = True
 
     def __init__(self, *args):
         super().__init__()
@@ -65,8 +72,8 @@ class Sequential(_Numbered):
         return super().__getitem__(index)
 
     def forward(self, input: Tensor) -> Tensor:
-        for module in self:
-            input = module(input)
+        for run in fusion.runs(self._all(), self.fuse):
+            input = run(input)
         return input
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import functional as F
 from ..tensor import Tensor
 from . import init
 from .linear import empty
-from .module import Module
+from .module import Module, Parameter
 
 
 class _Conv(Module):
@@ -32,7 +34,10 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else self._sizes("padding", padding, 0)
         self.dilation, self.groups = self._sizes("dilation", dilation, 1), groups
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        self.weight = empty(across[0], across[1] // groups, *self.kernel_size)
+        # In memory the taps come first and the output channels last, as the kernels read them.
+        in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
+        axes = len(self.kernel_size)
+        self.weight = Parameter(in_memory.transpose(axes + 1, axes, *range(axes)))
         self.register_parameter("bias", empty(out_channels) if bias else None)
         self.reset_parameters()
 
@@ -66,6 +71,11 @@ class Conv2d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
+                        self.groups)
+
+    def product(self, input: Tensor) -> Tensor:
+        """The convolution without the bias."""
+        return F.conv2d(input, self.weight, None, self.stride, self.padding, self.dilation,
                         self.groups)
 
 
@@ -102,4 +112,9 @@ class ConvTranspose2d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding,
+                                  self.output_padding, self.groups, self.dilation)
+
+    def product(self, input: Tensor) -> Tensor:
+        """The transposed convolution without the bias."""
+        return F.conv_transpose2d(input, self.weight, None, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

@@ -36,6 +36,10 @@ class Linear(Module):
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
 
+    def product(self, input: Tensor) -> Tensor:
+        """x W^T, without the bias."""
+        return F.linear(input, self.weight)
+
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
         return output.numel() * self.in_features
 

@@ -30,23 +30,29 @@ from ..tensor import Tensor
 from .terms import Contract
 
 
-def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+def output_size(size: int, kernel: int, stride: int, padding, dilation: int) -> int:
     """floor((size + 2 padding - (kernel - 1) dilation - 1) / stride) + 1"""
-    return (size + 2 * padding - (kernel - 1) * dilation - 1) // stride + 1
+    return (size + sum(sides(padding)) - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def sides(padding) -> tuple[int, int]:
+    """How much is put before and after along one axis: a number means both."""
+    return padding if isinstance(padding, tuple) else (padding, padding)
 
 
 # --------------------------------------------------------------------------- the arithmetic
 def _windows(x, kernel, stride, padding, dilation):
     """The window under each output pixel: a view (N,OH,OW,KH,KW,C) of the zero-padded x."""
-    (KH, KW), (SH, SW), (PH, PW), (DH, DW) = kernel, stride, padding, dilation
+    (KH, KW), (SH, SW), (DH, DW) = kernel, stride, dilation
+    (PH, below), (PW, right) = map(sides, padding)
     N, C, H, W = x.shape
     xp = namespace(x)
     x = x.transpose(0, 2, 3, 1)                                       # (N, H, W, C)
-    if PH or PW:
-        padded = xp.zeros((N, H + 2 * PH, W + 2 * PW, C), dtype=x.dtype)
+    if PH or PW or below or right:
+        padded = xp.zeros((N, PH + H + below, PW + W + right, C), dtype=x.dtype)
         padded[:, PH:PH + H, PW:PW + W] = x
         x = padded
-    OH, OW = output_size(H, KH, SH, PH, DH), output_size(W, KW, SW, PW, DW)
+    OH, OW = output_size(H, KH, SH, padding[0], DH), output_size(W, KW, SW, padding[1], DW)
     n, h, w, c = x.strides
     # A view onto overlapping windows: new strides, no new numbers.
     return xp.lib.stride_tricks.as_strided(
@@ -63,13 +69,14 @@ def _conv2d(x, w, stride, padding, dilation):
 
 
 def _conv2d_input_grad(g, w, size, stride, padding, dilation):
-    (SH, SW), (PH, PW), (DH, DW), (H, W) = stride, padding, dilation, size
+    (SH, SW), (DH, DW), (H, W) = stride, dilation, size
+    (PH, below), (PW, right) = map(sides, padding)
     N, O, OH, OW = g.shape
     O, C, KH, KW = w.shape
     rows = g.transpose(0, 2, 3, 1).reshape(N * OH * OW, O)
     taps = w.transpose(0, 2, 3, 1).reshape(O, KH * KW * C)
     cols = (rows @ taps).reshape(N, OH, OW, KH, KW, C)                # each output's share
-    gx = namespace(g).zeros((N, H + 2 * PH, W + 2 * PW, C), dtype=cols.dtype)
+    gx = namespace(g).zeros((N, PH + H + below, PW + W + right, C), dtype=cols.dtype)
     for u in range(KH):                  # col2im: windows overlap, so shares add up
         for v in range(KW):
             top, left = u * DH, v * DW
@@ -98,7 +105,8 @@ _X = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 def conv2d(x: Tensor, w: Tensor, stride, padding, dilation):
     """y[n,o,i,j] = sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
 
-    x (N,C,H,W), w (O,C,KH,KW) -> y (N,O,OH,OW). Source: D0-CONV (one channel), D3-CONV.
+    x (N,C,H,W), w (O,C,KH,KW) -> y (N,O,OH,OW). PH, PW are the zeros before; `padding` may give
+    pairs, as many after as before or others. Source: D0-CONV (one channel), D3-CONV.
     """
     y = fast(_conv2d, x.data, w.data)(x.data, w.data, stride, padding, dilation)
     size, kernel = x.shape[2:], w.shape[2:]

@@ -26,6 +26,7 @@ import numpy as np
 from .. import checks, random
 from ..device import to_host
 from ..ops import stack
+from ..profiling import part
 from ..tensor import Tensor
 from . import checkpoint
 from .progress import Progress, progress, values_text
@@ -101,6 +102,7 @@ class Trainer:
         self.show.update(self._steps_done(), where, self._means())
         self._end_epoch(where)
 
+    @part("test, pictures, checkpoints")
     def _end_epoch(self, where: str) -> None:
         values = self._means()
         if self.test is not None:
@@ -122,6 +124,7 @@ class Trainer:
     def _steps_done(self) -> int:
         return self.epoch * len(self.loader) + self.step
 
+    @part("test, pictures, checkpoints")
     def _pictures(self) -> None:
         if self.after_epoch:
             self.procedure.model.eval()
@@ -169,6 +172,7 @@ class Trainer:
         if time.monotonic() - self.saved >= self.save_every:
             self.save()
 
+    @part("test, pictures, checkpoints")
     def save(self) -> None:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
         if self.run is None or checkpoint.problem():
