@@ -11,7 +11,7 @@ import numpy as _np
 from .tensor import Tensor, as_tensor, bool_, float32, float64, int32, int64, uint8
 # isort: split
 from . import random
-from .kernels import kernels_in_use, use_kernels
+from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled

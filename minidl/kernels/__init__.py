@@ -12,6 +12,7 @@ array comes that is large enough to be worth it.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ CHOICES = ("fast", "reference")
 SMALLEST = 2048
 """Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
 
-_tried, _problem = False, None
+_tried, _problem, _threads = False, None, None
 
 
 def use_kernels(which: str) -> None:
@@ -41,6 +42,34 @@ def use_kernels(which: str) -> None:
 def kernels_in_use() -> str:
     """``"fast"`` or ``"reference"``."""
     return _choice
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use, the calling one included."""
+    if _threads is not None:
+        return _threads
+    chosen = os.environ.get("MINIDL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_num_threads(n: int) -> None:
+    """Use `n` threads, the calling one included, for all kernels of this process.
+
+    At first it is MINIDL_NUM_THREADS, or OMP_NUM_THREADS, or the number of cores at hand. Results
+    do not depend on it. Raises TypeError or ValueError unless n is an integer >= 1.
+    """
+    global _threads
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    _threads = int(n)
+    if "minidl.kernels.threads" in sys.modules:
+        sys.modules["minidl.kernels.threads"].stop()
 
 
 def fast(readable: Callable, *arrays) -> Callable:

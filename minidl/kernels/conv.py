@@ -28,6 +28,7 @@ from .threads import parallel
 from .tile import FIELDS, ROWS, add, copy, get, multiply_tile, put, tile_columns
 
 PIXELS = 128               # that the weight gradient takes at a time
+CHAIN = 288                # products added up in one go: short chains round less
 FEW = ROWS                 # images with fewer channels are unfolded first, so that runs are longer
 
 
@@ -73,25 +74,34 @@ def _table(numbers):
 
 # --------------------------------------------------------------------------- kernels
 @part
-def _list_runs(runs, at, pairs, r, T, first, N, Q, C, n):
-    """Write the runs of one output pixel for the images from `first` on; how many there are."""
-    count, last_q, last_t = 0, -2, -2
+def _list_runs(runs, at, ends, end, pairs, r, T, first, N, Q, C, n):
+    """Write the runs of output pixel r for the images from `first` on, and where each group of runs
+    ends, of CHAIN products at most; how many groups there are."""
+    count, groups, length, next_q, next_t = 0, 0, 0, -1, -1
     for t in range(T):
         q = get(pairs, r * T + t)
         if q < 0:
             continue
-        if q == last_q + 1 and t == last_t + 1:          # next to the last one in x and in w
-            last = at + (count - 1) * FIELDS + ROWS + 1
-            put(runs, last, get(runs, last) + C)
-        else:
-            place = at + count * FIELDS
-            for p in range(ROWS):
-                put(runs, place + p, (min(first + p, N - 1) * Q + q) * C)
-            put(runs, place + ROWS, t * C * n)
-            put(runs, place + ROWS + 1, C)
-            count += 1
-        last_q, last_t = q, t
-    return count
+        for c in range(0, C, CHAIN):
+            depth = min(CHAIN, C - c)
+            if length + depth > CHAIN:                       # a new group
+                put(ends, end + groups, count)
+                groups += 1
+                length, next_q = 0, -1
+            if q == next_q and t == next_t:                  # goes on in x and in w: a longer run
+                last = at + (count - 1) * FIELDS + ROWS + 1
+                put(runs, last, get(runs, last) + depth)
+            else:
+                place = at + count * FIELDS
+                for p in range(ROWS):
+                    put(runs, place + p, (min(first + p, N - 1) * Q + q) * C + c)
+                put(runs, place + ROWS, (t * C + c) * n)
+                put(runs, place + ROWS + 1, depth)
+                count += 1
+            length += depth
+        next_q, next_t = q + 1, t + 1
+    put(ends, end + groups, count)
+    return groups + 1
 
 
 @parallel
@@ -101,21 +111,31 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
     A step is one group of ROWS images and `block` output pixels.
     """
     n = tile_columns(x)
-    blocks = -(-P // block)
+    blocks, most = -(-P // block), T * -(-C // CHAIN)
     tile = np.empty(ROWS * n, x.dtype)
-    runs, counts = np.empty(block * T * FIELDS, np.int64), np.empty(block, np.int64)
+    runs, groups = np.empty(block * most * FIELDS, np.int64), np.empty(block, np.int64)
+    ends = np.empty(block * (most + 1), np.int64)
     for step in range(start, stop):
         image, pixel = step // blocks * ROWS, step % blocks * block
         rows, pixels = min(ROWS, N - image), min(block, P - pixel)
         for i in range(pixels):
-            counts[i] = _list_runs(runs, i * T * FIELDS, pairs, pixel + i, T, image,
-                                   N, Q, C, n)
+            groups[i] = _list_runs(runs, i * most * FIELDS, ends, i * (most + 1), pairs, pixel + i,
+                                   T, image, N, Q, C, n)
         for o in range(0, O, n):
             wide = min(n, O - o)
             for i in range(pixels):
-                multiply_tile(x, panels, tile, runs, i * T * FIELDS, counts[i], 0, o * T * C, 1, n)
-                for p in range(rows):
-                    copy(y, ((image + p) * P + pixel + i) * O + o, tile, p * n, wide)
+                first = 0
+                for k in range(groups[i]):
+                    end = ends[i * (most + 1) + k]
+                    multiply_tile(x, panels, tile, runs, (i * most + first) * FIELDS, end - first,
+                                  0, o * T * C, 1, n)
+                    for p in range(rows):
+                        at = ((image + p) * P + pixel + i) * O + o
+                        if k == 0:
+                            copy(y, at, tile, p * n, wide)
+                        else:
+                            add(y, at, tile, p * n, wide)
+                    first = end
 
 
 @parallel

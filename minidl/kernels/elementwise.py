@@ -21,9 +21,10 @@ SUMS = 32                 # partial sums of a sum over rows: as many on every ma
 
 @parallel
 def _relu_loop(start, stop, x, y):
+    zero = x.dtype.type(0)
     for i in range(start, stop):
         v = get(x, i)
-        put(y, i, v * 0 if v <= 0 else v)
+        put(y, i, v if v > 0 or v != v else zero)            # nan stays
 
 
 @parallel

@@ -12,7 +12,8 @@ from ..device import namespace
 from .threads import parallel
 from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, put, tile_columns
 
-DEPTH = 512               # of the products at a time: this much of a panel stays in the cache
+DEPTH = 256               # of the products at a time: a panel's part stays in the cache, and short
+                          # chains of sums round less
 SMALL = 2**16             # multiply-adds below which NumPy's own product is as fast
 
 

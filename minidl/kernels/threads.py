@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from . import get_num_threads
 from .jit import JIT, compiled, part
 
 # The cells, each on a cache line of its own (8 int64), for all are written by several threads.
@@ -134,39 +135,10 @@ class _Pool:
 
 _lock = threading.Lock()
 _pool: _Pool | None = None
-_count: int | None = None
 
 
-def _default_count() -> int:
-    chosen = os.environ.get("MINIDL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    if chosen.isdecimal() and int(chosen) > 0:
-        return int(chosen)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def get_num_threads() -> int:
-    """How many threads the kernels use, the calling one included."""
-    return _default_count() if _count is None else _count
-
-
-def set_num_threads(n: int) -> None:
-    """Use `n` threads, the calling one included, for all kernels of this process.
-
-    At first it is MINIDL_NUM_THREADS, or OMP_NUM_THREADS, or the number of cores at hand. Results
-    do not depend on it. Raises TypeError or ValueError unless n is an integer >= 1.
-    """
-    global _count
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
-        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
-    _stop()
-    _count = int(n)
-
-
-def _stop() -> None:
+def stop() -> None:
+    """End the workers; the next kernel starts as many as are wanted then."""
     global _pool
     with _lock:
         pool, _pool = _pool, None
@@ -188,7 +160,7 @@ def _forget() -> None:
     _pool, _lock = None, threading.Lock()
 
 
-atexit.register(_stop)
+atexit.register(stop)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 

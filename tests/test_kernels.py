@@ -1,0 +1,624 @@
+"""Compiled kernels: each equal to the readable function that it replaces, for any number of threads.
+
+The op table's own test (test_op_table.py) runs every op with them too; here they meet sizes beyond
+one tile, and the ways in which a process can go wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optable import assert_close
+
+import minidl
+import minidl.functional as F
+from minidl import kernels, nn, optim, random
+from minidl.testing.strategies import conv_geometries, generators, in_order, memory_orders
+
+pytest.importorskip("numba")
+activation, conv, dropout, linear, loss, norm, pool, shape = (
+    importlib.import_module(f"minidl.ops.{name}") for name in (
+        "activation", "conv", "dropout", "linear", "loss", "norm", "pool", "shape"))
+READABLE = {name: function for module in (activation, conv, dropout, linear, loss, norm, pool, shape,
+                                          optim)
+            for name, function in vars(module).items()
+            if name.startswith("_") and inspect.isfunction(function)}
+dtypes = st.sampled_from([np.float32, np.float64])
+some = settings(max_examples=max(settings.default.max_examples // 2, 8))
+
+
+def kernel(name: str):
+    """The replacement of that name."""
+    assert kernels.problem() is None
+    return kernels.CPU[name]
+
+
+def agree(name: str, *args, dtype=np.float32, fits: int | None = None):
+    """Replacement and readable function give the same on the same arguments, and change none.
+
+    `fits`: of how many leading arguments the replacement is asked whether it fits them.
+    """
+    replacement = kernel(name)
+    arrays = [a for a in args if isinstance(a, np.ndarray)]
+    if fits is not None and hasattr(replacement, "fits"):
+        assert replacement.fits(*args[:fits]), name
+    before = [a.copy() for a in arrays]
+    ours, theirs = replacement(*args), READABLE[name](*args)
+    for a, b in zip(arrays, before):
+        np.testing.assert_array_equal(a, b)
+    if not isinstance(ours, tuple):
+        ours, theirs = (ours,), (theirs,)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        if b is None:                                   # left to the engine's own sum
+            continue
+        assert a.dtype == b.dtype
+        assert_close(a, b, 2e-5 if dtype == np.float32 else 1e-12, name)
+    return ours
+
+
+def drawn(rng, *shape_, dtype=np.float32):
+    return np.asarray(rng.normal(size=shape_), dtype=dtype)
+
+
+# --------------------------------------------------------------------------- the table
+def test_every_kernel_replaces_a_function_with_its_arguments():
+    assert kernels.problem() is None and len(kernels.CPU) >= 25
+    for name, replacement in kernels.CPU.items():
+        own = list(inspect.signature(replacement).parameters)
+        assert own == list(inspect.signature(READABLE[name]).parameters), name
+
+
+def test_reference_takes_all_of_them_away():
+    x = np.ones(10**5, np.float32)
+    before = kernels.kernels_in_use()
+    try:
+        kernels.use_kernels("fast")
+        assert kernels.fast(activation._relu, x) is kernel("_relu")
+        assert kernels.fast(activation._relu, x[:10]) is activation._relu          # too small
+        assert kernels.fast(activation._relu, x[::2]) is activation._relu          # gaps in memory
+        assert kernels.fast(activation._relu, x.astype(np.float16)) is activation._relu
+        assert kernels.fast(activation._relu, x.astype(np.int64)) is activation._relu
+        kernels.use_kernels("reference")
+        assert kernels.fast(activation._relu, x) is activation._relu
+    finally:
+        kernels.use_kernels(before)
+
+
+# --------------------------------------------------------------------------- convolution
+@st.composite
+def convolutions(draw):
+    """x, w, y's shape and geometry, with enough channels and images to fill tiles and leave rests;
+    "same" padding differs before and after."""
+    g = draw(conv_geometries(max_batch=13, max_channels=20, max_out=5, max_kernel=3))
+    padding = tuple((p, draw(st.integers(p, p + 1))) if draw(st.booleans()) else p
+                    for p in g.padding)
+    return g, padding, draw(generators()), draw(dtypes), draw(memory_orders())
+
+
+@given(convolutions())
+def test_convolution(drawn_):
+    """D3-CONV, D1-TCONV: forward pass, input gradient, weight gradient."""
+    g, padding, rng, dtype, order = drawn_
+    x = in_order(drawn(rng, *g.x_shape, dtype=dtype), order)
+    w = in_order(drawn(rng, *g.w_shape, dtype=dtype), order)
+    (y,) = agree("_conv2d", x, w, g.stride, padding, g.dilation, dtype=dtype)
+    gy = in_order(drawn(rng, *y.shape, dtype=dtype), order)
+    agree("_conv2d_input_grad", gy, w, g.size, g.stride, padding, g.dilation, dtype=dtype)
+    agree("_conv2d_weight_grad", x, gy, g.kernel, g.stride, padding, g.dilation, dtype=dtype)
+
+
+@pytest.mark.parametrize("C, O", [(1, 32), (40, 33), (300, 17), (64, 1), (7, 600)])
+def test_convolution_with_many_channels(C, O):
+    """Longer than one chain of sums, wider than one tile; few of the one and many of the other."""
+    rng = np.random.default_rng(0)
+    x, w = drawn(rng, 7, C, 6, 5), drawn(rng, O, C, 3, 2)
+    geometry = (1, 2), (1, (0, 1)), (1, 1)
+    (y,) = agree("_conv2d", x, w, *geometry)
+    agree("_conv2d_input_grad", y, w, (6, 5), *geometry)
+    agree("_conv2d_weight_grad", x, y, (3, 2), *geometry)
+
+
+@some
+@given(generators(), dtypes, st.tuples(*[st.integers(1, 40)] * 3), st.booleans(), st.booleans())
+def test_matrix_product(rng, dtype, sizes, a_turned, b_turned):
+    """D1-DENSE, with either side transposed in memory."""
+    M, K, N = sizes
+    a = drawn(rng, *((K, M) if a_turned else (M, K)), dtype=dtype)
+    b = drawn(rng, *((N, K) if b_turned else (K, N)), dtype=dtype)
+    a, b = a.T if a_turned else a, b.T if b_turned else b
+    from minidl.kernels import product
+    assert_close(product.product(a, b), a @ b, 2e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("M, K, N", [(64, 700, 50), (3, 40000, 9), (130, 20, 3000)])
+def test_large_matrix_product(M, K, N):
+    rng = np.random.default_rng(0)
+    agree("_linear_arrays", drawn(rng, M, K), drawn(rng, N, K))
+    agree("_matmul_arrays", drawn(rng, M, K), drawn(rng, K, N))
+    agree("_matmul_arrays", drawn(rng, K, M).T, drawn(rng, K, 2 * N)[:, ::2])
+    agree("_matmul_arrays", drawn(rng, 2, 9, 5), drawn(rng, 5, 4))
+
+
+# --------------------------------------------------------------------------- pooling
+@given(conv_geometries(pool=True, max_batch=3, max_channels=20), generators(), dtypes,
+       memory_orders(), st.data())
+def test_pooling(g, rng, dtype, order, data):
+    """D0-MAXPOOL, D0-AVGPOOL."""
+    pads = tuple((p, data.draw(st.integers(p, p + 1))) for p in g.padding)
+    x = in_order(drawn(rng, *g.x_shape, dtype=dtype), order)
+    if data.draw(st.booleans()):
+        x.flat[rng.integers(x.size)] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    y, tap = kernel("_max_pool2d")(x, g.kernel, g.stride, pads, g.dilation, g.out)
+    y2, tap2 = pool._max_pool2d(x, g.kernel, g.stride, pads, g.dilation, g.out)
+    np.testing.assert_array_equal(y, y2)
+    np.testing.assert_array_equal(tap, tap2)
+    gy = in_order(drawn(rng, *y.shape, dtype=dtype), order)
+    agree("_scatter_taps", gy, tap2, g.kernel, g.stride, pads, g.dilation, g.size, dtype=dtype)
+    if g.dilation == (1, 1):
+        finite = in_order(drawn(rng, *g.x_shape, dtype=dtype), order)
+        agree("_sum_pool2d", finite, g.kernel, g.stride, pads, g.out, dtype=dtype)
+        agree("_sum_pool2d_grad", gy, g.kernel, g.stride, pads, g.size, dtype=dtype)
+
+
+# --------------------------------------------------------------------------- element by element
+shapes_ = st.sampled_from([(5,), (40, 7), (3, 5, 4, 6), (2, 17, 3, 3)])
+
+
+@some
+@given(shapes_, generators(), dtypes, st.sampled_from(["C", "F", "channels-last"]))
+def test_elementwise(shape_, rng, dtype, order):
+    """D2-RELU, D0-LRELU, D0-TANH, D0-BCE."""
+    x, gy, t = (in_order(drawn(rng, *shape_, dtype=dtype), order) for _ in range(3))
+    agree("_relu", x, dtype=dtype, fits=1)
+    agree("_leaky_relu", x, 0.3, dtype=dtype, fits=1)
+    agree("_tanh", x, dtype=dtype, fits=1)
+    agree("_relu_grad", gy, x, dtype=dtype, fits=2)
+    agree("_leaky_relu_grad", gy, x, 0.3, dtype=dtype, fits=2)
+    agree("_tanh_grad", gy, np.tanh(x), dtype=dtype, fits=2)
+    agree("_product", gy, x, dtype=dtype, fits=2)
+    agree("_bce_logits", 500 * x, t, dtype=dtype, fits=2)
+    agree("_bce_logits_grad", gy, 500 * x, t, dtype=dtype, fits=3)
+
+
+def test_at_the_kink_and_for_what_is_no_number():
+    x = np.array([0.0, -0.0, np.nan, np.inf, -np.inf], np.float32)
+    np.testing.assert_array_equal(kernel("_relu")(x), activation._relu(x))
+    one = np.ones(5, np.float32)
+    np.testing.assert_array_equal(kernel("_relu_grad")(one, x), [0, 0, 0, 1, 0])
+    np.testing.assert_array_equal(kernel("_leaky_relu")(x, 0.5), activation._leaky_relu(x, 0.5))
+
+
+@some
+@given(st.sampled_from([(40, 7), (3, 5, 4, 6), (2, 17, 3, 3), (70, 1, 2, 2)]), generators(), dtypes,
+       st.sampled_from(["C", "channels-last"]), st.sampled_from([0.0, 0.2, 1.0]))
+def test_bias_and_activation(shape_, rng, dtype, order, slope):
+    """D2-RELU, D0-LRELU behind a bias; the kernel adds up the bias's gradient too."""
+    x, gy = (in_order(drawn(rng, *shape_, dtype=dtype), order if len(shape_) == 4 else "C")
+             for _ in range(2))
+    b = drawn(rng, shape_[1], *(1,) * (len(shape_) - 2), dtype=dtype)
+    (y,) = agree("_bias_activation", x, b, slope, dtype=dtype, fits=2)
+    gx, gb = agree("_bias_activation_grad", gy, y, b.shape, slope, dtype=dtype, fits=2)
+    assert_close(gb.ravel(), np.moveaxis(gx, 1, -1).reshape(-1, shape_[1]).sum(0, np.float64),
+                 1e-5 if dtype == np.float32 else 1e-12)
+
+
+@some
+@given(st.sampled_from([(40, 7), (90, 600), (3, 5, 4, 6), (2, 17, 3, 3)]), generators(), dtypes,
+       st.sampled_from(["C", "channels-last"]), st.sampled_from([0.0, 100.0]))
+def test_batch_norm(shape_, rng, dtype, order, offset):
+    """D1-BN; also where the mean is large beside the spread."""
+    x, gy = (in_order(drawn(rng, *shape_, dtype=dtype), order if len(shape_) == 4 else "C")
+             for _ in range(2))
+    x = x + dtype(offset)
+    dim, one = (0, 2, 3)[:len(shape_) - 1], (1, shape_[1], 1, 1)[:len(shape_)]
+    w, b = drawn(rng, *one, dtype=dtype), drawn(rng, *one, dtype=dtype)
+    replacement = kernel("_batch_norm")
+    assert replacement.fits(x, w, b)
+    loose = 1e-3 if offset and dtype == np.float32 else 2e-5 if dtype == np.float32 else 1e-9
+    for a, c in zip(replacement(x, w, b, dim, 1e-3), norm._batch_norm(x, w, b, dim, 1e-3)):
+        assert_close(a, c, loose)
+    _, mean, _, scale = norm._batch_norm(x, w, b, dim, 1e-3)
+    args = gy, x, mean, scale, w, dim
+    assert kernel("_batch_norm_grad").fits(gy, x, w, mean, scale)
+    for a, c in zip(kernel("_batch_norm_grad")(*args), norm._batch_norm_grad(*args)):
+        assert_close(a, c, loose)
+
+
+@some
+@given(generators(), dtypes, st.integers(1, 9), st.integers(1, 30))
+def test_cross_entropy(rng, dtype, n, classes):
+    """D0-CE, at logits of some hundreds too."""
+    x, t, gy = drawn(rng, n, classes, dtype=dtype), rng.integers(0, classes, n), drawn(
+        rng, n, dtype=dtype)
+    (_, log_p) = agree("_cross_entropy", 100 * x, t, dtype=dtype)
+    agree("_cross_entropy_grad", gy, log_p, t, dtype=dtype, fits=2)
+
+
+# --------------------------------------------------------------------------- optimisers, noise
+@pytest.mark.parametrize("order", ["C", "channels-last"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name, states, numbers", [
+    ("_sgd", 0, (0.1,)), ("_sgd_momentum", 1, (0.1, 0.9, 0.7, False)),
+    ("_sgd_momentum", 1, (0.1, 0.9, 1.0, True)), ("_rmsprop", 1, (0.1, 0.5, 1e-7)),
+    ("_adam", 2, (3, 0.1, 0.9, 0.999, 1e-8)), ("_adagrad", 1, (0.1, 1e-10))])
+def test_update_rules(name, states, numbers, dtype, order):
+    """D0-SGD, D1-RMSPROP, D0-ADAM: in place, and the same as the formula."""
+    rng = np.random.default_rng(0)
+    p, g = (in_order(drawn(rng, 5, 6, 3, 2, dtype=dtype), order) for _ in range(2))
+    state = [np.abs(in_order(drawn(rng, 5, 6, 3, 2, dtype=dtype), order)) for _ in range(states)]
+    assert kernel(name).fits(p, g, *state)
+    ours, theirs = ([a.copy(order="K") for a in (p, *state)] for _ in range(2))
+    kernel(name)(ours[0], g, *ours[1:], *numbers)
+    READABLE[name](theirs[0], g, *theirs[1:], *numbers)
+    assert not np.array_equal(ours[0], p)
+    for a, b in zip(ours, theirs):
+        assert_close(a, b, 1e-6 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("shape_", [(7,), (3, 5, 3, 3), (9000,), (4, 6, 2, 2), (5, 1000)])
+@pytest.mark.parametrize("p", [0.3, 0.5, 1.0])
+def test_dropout_mask_is_the_generators_own(shape_, p):
+    """D3-DROPOUT: the same mask bit for bit, whatever the memory order."""
+    for order in ("C", "channels-last"):
+        x = in_order(np.ones(shape_, np.float32), order)
+        expected = dropout._dropout_mask(x, p, 11, 2**40 + 3)
+        np.testing.assert_array_equal(kernel("_dropout_mask")(x, p, 11, 2**40 + 3), expected)
+    assert 0 < expected.mean() < 3 or p == 1.0
+
+
+def test_philox_is_numpys():
+    from minidl.kernels import noise
+    words = np.random.Philox(key=np.array([5, 9], np.uint64)).random_raw(8)
+    philox = getattr(noise.philox, "py_func", noise.philox)
+    if philox is noise.philox:
+        found = [noise.philox(b, np.uint64(5), np.uint64(9)) for b in (1, 2)]
+        np.testing.assert_array_equal(np.ravel(found), words)
+    u = random.uniform((8,), 5, 9)
+    np.testing.assert_array_equal(u, (words >> np.uint64(40)).astype(np.float32) * 2.0**-24)
+
+
+@some
+@given(generators(), st.sampled_from([(3, 4, 5, 6), (70, 33, 4, 5)]))
+def test_reshaping_channels_last_images(rng, shape_):
+    x = in_order(drawn(rng, *shape_), "channels-last")
+    assert kernel("_reshaped").fits(x)
+    agree("_reshaped", x, (shape_[0], -1))
+
+
+# --------------------------------------------------------------------------- threads
+def network():
+    minidl.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(1, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12), nn.LeakyReLU(0.1),
+                         nn.Conv2d(12, 20, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3),
+                         nn.Flatten(), nn.Linear(720, 300), nn.Tanh(), nn.Linear(300, 10))
+
+
+def trained(steps: int = 3):
+    """All weights and gradients after some steps, as one vector."""
+    model = network()
+    optimizer = optim.Adam(model.parameters())
+    x, t = minidl.rand(32, 1, 14, 14), minidl.randint(0, 10, (32,))
+    for _ in range(steps):
+        loss_ = F.cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss_.backward()
+        optimizer.step()
+    return np.concatenate([a.ravel() for p in model.parameters()
+                           for a in (p.numpy(), p.grad.numpy())])
+
+
+@pytest.fixture
+def threads():
+    before = minidl.get_num_threads()
+    yield minidl.set_num_threads
+    minidl.set_num_threads(before)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(threads):
+    """More than promised: not 1e-5, but bit for bit; noise and masks too."""
+    results = []
+    for n in (1, 2, 5, 2):
+        threads(n)
+        assert minidl.get_num_threads() == n
+        results.append(trained())
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+def test_the_readable_arithmetic_learns_the_same():
+    fast = trained(1)
+    minidl.use_kernels("reference")
+    try:
+        assert_close(fast, trained(1), 2e-4)
+    finally:
+        minidl.use_kernels("fast")
+
+
+def test_several_python_threads_train_at_once(threads):
+    threads(2)
+    expected, found = kernel("_relu"), []
+    x = np.random.default_rng(0).normal(size=(20, 16, 9, 9)).astype(np.float32)
+    w = np.random.default_rng(1).normal(size=(24, 16, 3, 3)).astype(np.float32)
+    geometry = (1, 1), (1, 1), (1, 1)
+    expected = kernel("_conv2d")(x, w, *geometry)
+
+    def work():
+        for _ in range(20):
+            found.append(np.array_equal(kernel("_conv2d")(x, w, *geometry), expected))
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive(), "a deadlock"
+    assert len(found) == 80 and all(found)
+
+
+def test_changing_the_number_while_others_work(threads):
+    x = np.ones(10**6, np.float32)
+    stop, wrong = threading.Event(), []
+
+    def work():
+        while not stop.is_set():
+            if kernel("_relu")(x).sum() != 10**6:
+                wrong.append(1)
+    worker = threading.Thread(target=work)
+    worker.start()
+    for n in (1, 2, 3, 2, 1, 2):
+        threads(n)
+    stop.set()
+    worker.join(60)
+    assert not worker.is_alive() and not wrong
+
+
+def test_sleepers_wake(threads):
+    import time
+    threads(2)
+    x = np.ones(10**6, np.float32)
+    kernel("_relu")(x)
+    from minidl.kernels import threads as module
+    deadline = time.monotonic() + 10
+    while module._pool.asleep < 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert module._pool.asleep == 1                  # nothing to do: it does not burn a core
+    kernel("_relu")(x)
+    assert module._pool.asleep in (0, 1)
+
+
+@pytest.mark.parametrize("n, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError),
+                                      ("2", TypeError), (True, TypeError), (None, TypeError)])
+def test_wrong_numbers_of_threads(n, error):
+    with pytest.raises(error, match="set_num_threads: n must be"):
+        minidl.set_num_threads(n)
+
+
+# --------------------------------------------------------------------------- whole processes
+def run(code: str, **environment) -> str:
+    """What a new Python prints; warnings are errors there too."""
+    root = str(Path(minidl.__file__).parent.parent)
+    env = {**os.environ, "PYTHONPATH": root, **environment}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, text=True,
+                          capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+SMALL = """
+import numpy as np, minidl
+from minidl import kernels, nn, optim, functional as F
+kernels.SMALLEST = 0
+minidl.manual_seed(0)
+def grads():
+    minidl.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(2, 3, 2, padding="same", bias=False), nn.BatchNorm2d(3), nn.LeakyReLU(0.1),
+                          nn.Conv2d(3, 7, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5),
+                          nn.ConvTranspose2d(7, 2, 2), nn.AvgPool2d(2), nn.Tanh(), nn.Flatten(),
+                          nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3))
+    x, t = minidl.rand(2, 2, 5, 5), minidl.tensor([0, 2])
+    optimizer = optim.Adam(model.parameters())
+    loss = F.cross_entropy(model(x), t) + F.binary_cross_entropy_with_logits(
+        model(x), minidl.rand(2, 3))
+    loss.backward()
+    optimizer.step()
+    return np.concatenate([a.ravel() for p in model.parameters()
+                           for a in (p.numpy(), p.grad.numpy())])
+fast = grads()
+minidl.use_kernels("reference")
+print(np.abs(fast - grads()).max() < 1e-4, len(kernels.CPU))
+"""
+
+
+def test_every_kernel_as_plain_python():
+    """NUMBA_DISABLE_JIT=1: how to step inside a kernel."""
+    found, count = run(SMALL, NUMBA_DISABLE_JIT="1").split()
+    assert found == "True" and int(count) >= 25
+    assert run(SMALL) == f"True {count}\n"
+
+
+def test_a_plain_python_kernel_is_the_function_as_written():
+    assert run("""
+from minidl.kernels import tile, pool, threads
+print(tile.multiply_tile is tile._tile_in_python, threads.JIT)
+""", NUMBA_DISABLE_JIT="1") == "True False\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_after_fork():
+    assert run("""
+import os, warnings, numpy as np
+warnings.simplefilter("ignore", DeprecationWarning)      # that threads and fork do not go together
+import minidl
+minidl.set_num_threads(2)
+x = minidl.rand(40, 8, 12, 12)
+w = minidl.rand(8, 8, 3, 3)
+import minidl.functional as F
+here = F.conv2d(x, w).numpy()
+child = os.fork()
+if child == 0:
+    same = np.array_equal(F.conv2d(x, w).numpy(), here) and F.relu(x).shape == x.shape
+    os._exit(0 if same else 1)
+_, status = os.waitpid(child, 0)
+print(status, np.array_equal(F.conv2d(x, w).numpy(), here))
+""") == "0 True\n"
+
+
+def test_beside_numpys_own_threads():
+    assert run("""
+import threading, numpy as np, minidl, minidl.functional as F
+a = np.ones((500, 500), np.float32)
+stop = threading.Event()
+def multiply():
+    while not stop.is_set():
+        a @ a
+other = threading.Thread(target=multiply); other.start()
+x, w = minidl.rand(40, 8, 12, 12), minidl.rand(8, 8, 3, 3)
+first = F.conv2d(x, w).numpy()
+print(all(np.array_equal(F.conv2d(x, w).numpy(), first) for _ in range(50)))
+stop.set(); other.join()
+""") == "True\n"
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    """No cache: compiled in every process, and nothing lands in the package's own folder."""
+    (tmp_path / "file").write_text("")
+    package = Path(minidl.__file__).parent
+    before = {p for p in package.rglob("*") if "__pycache__" not in p.parts}
+    assert run("""
+import numpy as np, minidl
+print((minidl.rand(10000).relu() >= 0).all().item())
+""", MINIDL_CACHE=str(tmp_path / "file" / "cache")) == "True\n"
+    assert {p for p in package.rglob("*") if "__pycache__" not in p.parts} == before
+    assert not list(package.rglob("*.nbi"))
+
+
+def test_the_cache_is_used(tmp_path):
+    code = """
+import minidl
+from minidl import kernels
+kernels.load()
+from minidl.kernels import jit
+compiled = []
+jit.on_compile.append(compiled.append)
+minidl.rand(10000).relu()
+print("_relu_loop" in str(compiled))
+"""
+    assert run(code, MINIDL_CACHE=str(tmp_path)) == "True\n"
+    assert run(code, MINIDL_CACHE=str(tmp_path)) == "False\n"
+    assert list(tmp_path.glob("kernels/*/*.nbi"))
+
+
+def test_without_numba_it_says_so_once():
+    code = """
+import sys, warnings
+sys.modules["numba"] = None
+import minidl
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    y = minidl.rand(10000).relu()
+    y = minidl.rand(10000).relu()
+print(len(caught), "pip install numba" in str(caught[0].message), (y >= 0).all().item())
+"""
+    assert run(code) == "1 True True\n"
+
+
+def test_small_arrays_load_no_compiler():
+    assert run("""
+import sys, minidl
+x = minidl.rand(8, 4, requires_grad=True)
+(x @ x.mT).relu().sum().backward()
+print("numba" in sys.modules)
+""") == "False\n"
+
+
+def test_memory_settings_can_be_left_alone():
+    code = "from minidl.kernels.memory import keep_freed_memory; print(keep_freed_memory())"
+    assert run(code, MINIDL_MALLOC="default") == "False\n"
+    assert run(code) == f"{sys.platform.startswith('linux') and 'musl' not in sys.version}\n"
+
+
+# --------------------------------------------------------------------------- fusion
+def values_and_gradients(model, x, fuse):
+    for module in model.modules():
+        if isinstance(module, nn.Sequential):
+            module.fuse = fuse
+    leaf = minidl.tensor(x, requires_grad=True)
+    y = model(leaf)
+    model.zero_grad()
+    (y * y).sum().backward()
+    return [y.numpy(), leaf.grad.numpy(), *(p.grad.numpy() for p in model.parameters())], y
+
+
+FUSED = [
+    lambda: [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)],
+    lambda: [nn.Conv2d(3, 8, 3, padding=1), nn.LeakyReLU(0.2), nn.MaxPool2d(3, 2, padding=1)],
+    lambda: [nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 2),
+             nn.ReLU()],
+    lambda: [nn.ConvTranspose2d(3, 8, 3, 2), nn.LeakyReLU(0.3)],
+    lambda: [nn.Flatten(), nn.Linear(300, 40), nn.ReLU(), nn.Linear(40, 20), nn.LeakyReLU()],
+]
+
+
+@pytest.mark.parametrize("layers", FUSED)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fused_layers_give_what_the_layers_give(layers, dtype):
+    model = nn.Sequential(*layers()).to(dtype)
+    x = np.random.default_rng(0).normal(size=(6, 3, 10, 10)).astype(dtype)
+    (fused, y), (single, z) = (values_and_gradients(model, x, fuse) for fuse in (True, False))
+    for a, b in zip(fused, single):
+        assert_close(a, b, 1e-5 if dtype == np.float32 else 1e-12)
+    from minidl.nn import fusion
+    counts = [len(list(fusion.runs(model._all(), fuse))) for fuse in (True, False)]
+    assert counts[0] < counts[1] == len(model)
+    assert isinstance(nn.Sequential.fuse, bool)
+
+
+def test_what_is_left_alone():
+    """keep(), the readable arithmetic, forward hooks, derived classes, a slope above 1."""
+    from minidl.nn import fusion
+    layers = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    count = lambda modules: len(list(fusion.runs(modules)))
+    assert count(layers) == 1
+    with minidl.keep():
+        assert count(layers) == 3
+    minidl.use_kernels("reference")
+    assert count(layers) == 3
+    minidl.use_kernels("fast")
+    seen = []
+    handle = layers[1].register_forward_hook(lambda module, args, out: seen.append(out))
+    assert count(layers) == 3
+    handle.remove()
+    assert count(layers) == 1
+    assert count([nn.Conv2d(1, 2, 3), nn.LeakyReLU(1.5)]) == 2
+    assert count([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2, return_indices=True)]) == 2
+
+    class Loud(nn.ReLU):
+        pass
+    assert count([nn.Conv2d(1, 2, 3), Loud()]) == 2
+
+
+def test_linear_over_more_axes_is_not_fused_wrongly():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU())
+    x = minidl.rand(3, 2, 4)
+    expected = F.relu(F.linear(x, model[0].weight, model[0].bias))
+    assert_close(model(x).data, expected.data, 1e-6)
+    image = minidl.rand(1, 8, 8)
+    single = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
+    assert single(image).shape == (2, 3, 3)
+
+
+def test_errors_of_bias_activation():
+    with pytest.raises(ValueError, match=r"bias_activation: bias must have shape \(3,\)"):
+        F.bias_activation(minidl.rand(2, 3), minidl.rand(2))
+    with pytest.raises(ValueError, match="negative_slope must be in"):
+        F.bias_activation(minidl.rand(2, 3), minidl.rand(3), 2.0)
