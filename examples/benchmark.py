@@ -13,15 +13,16 @@ median and quartiles over the rounds. PyTorch runs in its default layout and in 
 take the same steps, with the same batches of noise: the documents' networks, losses, optimisers.
 
 GFLOP/s count useful operations, 2 a multiply-add, in the layers' products alone; "of peak" is their
-share of the fastest matrix product in the run so far. Memory is the peak of the process that ran that
-network alone, and how far it grew after the imports. (Kernels that are compiled in the same run
-count as memory. Run twice.) The script is long for an example, as it has the networks twice, here
-in PyTorch, and needs nothing but this file. Without `--quick` or `--only` it takes minutes.
+share of the fastest matrix product in the run so far. Memory is the peak of the process that ran
+that network alone, and how far it grew after the imports. (Kernels that are compiled in the same
+run count as memory. Run twice.) Without `--quick` or `--only` a run takes minutes. The script is
+long for an example: it has the networks a second time, in PyTorch, and stands alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import itertools
 import json
@@ -74,7 +75,7 @@ def cases(quick: bool, scaling: bool) -> list[dict]:
     """What is timed; each network is a group, and so are all single operations, and a sweep."""
     n = 1024 if quick else 2048
     found = [case("product", f"{whose} product {n}", "product", whose=whose, n=n)
-             for whose in ("numpy", "own")]              # the first two: `measure` comes back to them
+             for whose in ("numpy", "own")]        # the first two: `measure` comes back to them
     for name, mode, batch in [NETWORKS[0], NETWORKS[2]] if quick else NETWORKS:
         label = f"{name} {mode} {batch}"
         options = {"latent": LATENT} if name == "vae" else {}
@@ -552,7 +553,8 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        self.process.communicate()
+        if self.process.returncode is None:
+            self.process.communicate()           # closes its pipe, which ends it
 
 
 # --------------------------------------------------------------------------- measuring
@@ -602,34 +604,36 @@ def product_rate(worker: Worker, chosen: list[dict]) -> float:
 
 def measure(chosen: list[dict], peers: dict[str, list[str]], args, show: Callable) -> list[dict]:
     """The rows of all cases, group by group, each group in fresh processes."""
-    variants = ["minidl", *itertools.chain(*peers.values())]
-    rows, peak = [], 0.0
-    for group, members in itertools.groupby(chosen, lambda c: c["group"]):
-        rater = Worker("minidl", args.threads)           # not one whose memory is told
-        peak = max(peak, product_rate(rater, chosen))    # again and again: noise only slows
-        rater.close()
-        workers: list[Worker] = []
-        try:
-            for variant in variants:
-                workers.append(Worker(variant, args.threads))
-            alone = group.split()[0] in IMAGES           # so its processes' memory is told
-            turn = args.turn if alone else args.turn / 4
-            for one in members:
-                found = alternate(workers, one, args.rounds, turn)
-                rows.append(row(one, found, peers if one["of"].get("whose") != "numpy" else {},
-                                peak))
-            if alone:
-                for worker in workers:
-                    if worker.variant in rows[-1]["contestants"]:
-                        memory = worker.ask(do="memory")
-                        rows[-1]["contestants"][worker.variant].update(
-                            peak_mib=memory["peak"] and memory["peak"] / 2**20,
-                            grown_mib=memory["peak"] and (memory["peak"] - worker.start) / 2**20)
-        finally:
-            for worker in workers:
-                worker.close()
-        show([r for r in rows if r["group"] == group])
+    rows, peak, rater = [], 0.0, None
+    with contextlib.ExitStack() as whole:
+        for group, members in itertools.groupby(chosen, lambda c: c["group"]):
+            with contextlib.ExitStack() as while_group:
+                workers = []
+                for variant in ["minidl", *itertools.chain(*peers.values())]:
+                    workers.append(Worker(variant, args.threads))
+                    while_group.callback(workers[-1].close)
+                if rater is None:                # a process of its own: memory is told of the others
+                    rater = Worker("minidl", args.threads)
+                    whole.callback(rater.close)
+                peak = max(peak, product_rate(rater, chosen))    # again: noise only slows it
+                alone = group.split()[0] in IMAGES               # a network: tell its memory
+                found = [row(one, alternate(workers, one, args.rounds,
+                                            args.turn if alone else args.turn / 4), peers, peak)
+                         for one in members]
+                if alone:
+                    add_memory(found[0], workers)
+            show(found)
+            rows += found
     return rows
+
+
+def add_memory(row: dict, workers: list[Worker]) -> None:
+    """Enter the workers' peak memory and how far it grew after the imports, both in MiB."""
+    for worker in workers:
+        if worker.variant in row["contestants"]:
+            peak = worker.ask(do="memory")["peak"]
+            row["contestants"][worker.variant].update(
+                peak_mib=peak and peak / 2**20, grown_mib=peak and (peak - worker.start) / 2**20)
 
 
 def exponents(rows: list[dict]) -> dict:

@@ -52,7 +52,7 @@ def train(args: argparse.Namespace) -> int:
     procedure, loader, splits, config = job.procedure, job.train_loader(), job.splits, job.config
     test = None if job.recipe.kind == "gan" else job.test_loader()
     run = run or Run.create(config, args.out)
-    trainer = Trainer(procedure, loader, test, run=run, device=device,
+    trainer = Trainer(procedure, loader, test, run=run, device=device, schedule=job.recipe.schedule,
                       after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
     if args.resume:
         _resume(trainer, run, args.epochs)

@@ -1,4 +1,4 @@
-"""Compiled kernels: each equal to the readable function that it replaces, for any number of threads.
+"""Compiled kernels: each equal to the readable function that it replaces, on any number of threads.
 
 The op table's own test (test_op_table.py) runs every op with them too; here they meet sizes beyond
 one tile, and the ways in which a process can go wrong.
@@ -26,12 +26,10 @@ from minidl import kernels, nn, optim, random
 from minidl.testing.strategies import conv_geometries, generators, in_order, memory_orders
 
 pytest.importorskip("numba")
-activation, conv, dropout, linear, loss, norm, pool, shape = (
-    importlib.import_module(f"minidl.ops.{name}") for name in (
-        "activation", "conv", "dropout", "linear", "loss", "norm", "pool", "shape"))
-READABLE = {name: function for module in (activation, conv, dropout, linear, loss, norm, pool, shape,
-                                          optim)
-            for name, function in vars(module).items()
+OPS = [importlib.import_module(f"minidl.ops.{name}") for name in (
+    "activation", "arithmetic", "conv", "dropout", "linear", "loss", "norm", "pool", "shape")]
+activation, arithmetic, conv, dropout, linear, loss, norm, pool, shape = OPS
+READABLE = {name: function for module in (*OPS, optim) for name, function in vars(module).items()
             if name.startswith("_") and inspect.isfunction(function)}
 dtypes = st.sampled_from([np.float32, np.float64])
 some = settings(max_examples=max(settings.default.max_examples // 2, 8))
@@ -187,6 +185,7 @@ def test_elementwise(shape_, rng, dtype, order):
     agree("_leaky_relu_grad", gy, x, 0.3, dtype=dtype, fits=2)
     agree("_tanh_grad", gy, np.tanh(x), dtype=dtype, fits=2)
     agree("_product", gy, x, dtype=dtype, fits=2)
+    agree("_sum", gy, x, dtype=dtype, fits=2)
     agree("_bce_logits", 500 * x, t, dtype=dtype, fits=2)
     agree("_bce_logits_grad", gy, 500 * x, t, dtype=dtype, fits=3)
 
@@ -299,7 +298,8 @@ def test_reshaping_channels_last_images(rng, shape_):
 # --------------------------------------------------------------------------- threads
 def network():
     minidl.manual_seed(3)
-    return nn.Sequential(nn.Conv2d(1, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12), nn.LeakyReLU(0.1),
+    return nn.Sequential(nn.Conv2d(1, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12),
+                         nn.LeakyReLU(0.1),
                          nn.Conv2d(12, 20, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3),
                          nn.Flatten(), nn.Linear(720, 300), nn.Tanh(), nn.Linear(300, 10))
 
@@ -421,7 +421,8 @@ kernels.SMALLEST = 0
 minidl.manual_seed(0)
 def grads():
     minidl.manual_seed(1)
-    model = nn.Sequential(nn.Conv2d(2, 3, 2, padding="same", bias=False), nn.BatchNorm2d(3), nn.LeakyReLU(0.1),
+    model = nn.Sequential(nn.Conv2d(2, 3, 2, padding="same", bias=False), nn.BatchNorm2d(3),
+                          nn.LeakyReLU(0.1),
                           nn.Conv2d(3, 7, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5),
                           nn.ConvTranspose2d(7, 2, 2), nn.AvgPool2d(2), nn.Tanh(), nn.Flatten(),
                           nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3))

@@ -147,7 +147,7 @@ def test_kernels_and_recorded_backward_agree(name, data, dtype):
     """Readable arithmetic and its replacements; backward as usual and under create_graph."""
     args = in_dtype(data.draw(DOMAINS[name]), dtype)
     results, before = [], (minidl.kernels_in_use(), kernels.SMALLEST)
-    kernels.SMALLEST = 0                     # the drawn arrays are small; the kernels shall have them
+    kernels.SMALLEST = 0                     # what is drawn is small
     try:
         for which in ("reference", "fast"):
             minidl.use_kernels(which)

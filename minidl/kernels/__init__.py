@@ -114,7 +114,7 @@ def load(warn: bool = True) -> None:
     global _tried, _problem
     _tried = True
     try:
-        import numba  # noqa: F401
+        import numba
     except Exception as error:          # not installed; or too old for this NumPy or this Python
         reason = " ".join(str(error).split())[:200]
         _problem = (f"compiled kernels are left out, NumPy alone is several times slower: Numba is "

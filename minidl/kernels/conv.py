@@ -4,8 +4,8 @@ Seen from one output pixel r, a convolution is a short list of pairs (input pixe
 
     y[n, r, o]  =  sum over (q, t) in pairs(r), c:   x[n, q, c] * w[t, c, o]
 
-The forward pass and the input gradient (the transposed convolution) differ in their lists alone, and
-stride, padding and dilation are in the lists too: what lies outside the image is no pair. The
+The forward pass and the input gradient (the transposed convolution) differ in their lists alone,
+and stride, padding and dilation are in the lists too: what lies outside the image is no pair. The
 weight gradient has the same pairs, sorted by tap:
 
     dw[t, c, o]  =  sum over (q, r) with tap t, n:   x[n, q, c] * g[n, r, o]
@@ -140,7 +140,8 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
 
 @parallel
 def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
-    """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and images n of split s, of x[n,q,c] g[n,r,o].
+    """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and the images n of split s, of
+    x[n,q,c] g[n,r,o].
 
     A step is one split and `group` taps. Some pixels at a time are copied side by side, g in panels
     and, for one tap after the other, x in rows: so they stay in the nearest cache while all their

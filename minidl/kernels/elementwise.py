@@ -62,6 +62,12 @@ def _product_loop(start, stop, a, b, y):
         put(y, i, get(a, i) * get(b, i))
 
 
+@parallel
+def _sum_loop(start, stop, a, b, y):
+    for i in range(start, stop):
+        put(y, i, get(a, i) + get(b, i))
+
+
 def _dense(*arrays) -> bool:
     """Do they all stand in memory without gaps, in the same order?"""
     first = arrays[0]
@@ -111,6 +117,11 @@ def _tanh_grad(gy, y):
 @fits(_dense)
 def _product(a, b):
     return _each(_product_loop, a, b, like=a)
+
+
+@fits(_dense)
+def _sum(a, b):
+    return _each(_sum_loop, a, b, like=a)
 
 
 # --------------------------------------------------------------------------- bias and activation

@@ -1,9 +1,10 @@
 """Memory that is freed is kept for the next step.
 
 A training step makes and frees the same large arrays again and again. With glibc's default
-settings each of them is mapped from the system, zeroed page by page, and unmapped again; that is up
-to 40 % of a step. :func:`keep_freed_memory` asks glibc to keep what is freed, which holds for the
-whole process. MINIDL_MALLOC=default leaves its settings alone, and on other systems nothing is done.
+settings each of them is mapped from the system, zeroed page by page, and unmapped again; that is
+up to 40 % of a step. :func:`keep_freed_memory` asks glibc to keep what is freed, which holds for
+the whole process. MINIDL_MALLOC=default leaves its settings alone, and on other systems nothing is
+done.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def keep_freed_memory() -> bool:
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version          # noqa: B018  raises AttributeError if it is no glibc
-        return all([libc.mallopt(M_MMAP_THRESHOLD, 2**30), libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1),
-                    libc.mallopt(M_TOP_PAD, 2**26)])
+        return all([libc.mallopt(M_MMAP_THRESHOLD, 2**30), libc.mallopt(M_TOP_PAD, 2**26),
+                    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)])
     except (OSError, AttributeError):
         return False

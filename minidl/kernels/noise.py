@@ -62,7 +62,7 @@ def philox(block, key0, key1):
 
 @parallel
 def _mask_loop(start, stop, mask, key0, key1, p, kept, C, pixels):
-    """mask = 0 where u < p, else `kept`; in memory (n, pixel, c), in number (n, c, pixel). A step is
+    """mask = 0 where u < p, else `kept`; in memory (n, pixel, c), numbered (n, c, pixel). A step is
     an image: its first and last block may belong to its neighbours too."""
     size = C * pixels
     kept, gone = mask.dtype.type(kept), mask.dtype.type(0)

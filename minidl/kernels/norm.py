@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fits, layout
+from . import fits
 from .elementwise import like_rows, rows
 from .threads import parallel
 from .tile import get, put

@@ -51,8 +51,8 @@ def packed(w, taps, depth, width, across=False):
 
 @parallel
 def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, tiles, panels):
-    """A step is `tiles` tiles of rows by `panels` panels of columns. a[m,k] is a[m step_m + k step_k],
-    b[k,n] of panel j is b[j step_j + k step_b + q]."""
+    """A step is `tiles` tiles of rows by `panels` panels of columns. a[m,k] stands at
+    m step_m + k step_k, column q of panel j of b at j step_j + k step_b + q."""
     n = tile_columns(a)
     blocks = -(-N // (n * panels))
     tile, run = np.empty(ROWS * n, a.dtype), np.empty(FIELDS, np.int64)
@@ -87,9 +87,9 @@ def product(a, b):
         right, step_j, step_b = packed(right, 1, K, N, across=not b_rows), K * n, n
     y = np.empty(M * N, a.dtype)
     row_tiles, column_panels = -(-M // ROWS), -(-N // n)
-    # About 16 steps or more, so that two threads share them well; large ones reuse what they read.
-    panels = max(1, min(8, column_panels // 4))
-    tiles = max(1, min(8, row_tiles * -(-column_panels // panels) // 16))
+    # A step reuses what it reads for up to 8 by 8 tiles; 8 steps or more are left to share.
+    panels = min(8, column_panels)
+    tiles = max(1, min(8, row_tiles * -(-column_panels // panels) // 8))
     steps = -(-row_tiles // tiles) * -(-column_panels // panels)
     _multiply(steps, 1, left, right, y, M, K, N, *((K, 1) if a_rows else (1, M)), step_j, step_b,
               tiles, panels)

@@ -2,7 +2,7 @@
 
 A tile is ROWS x columns(dtype) results, held in registers while the products are added up:
 
-    tile[p, q]  =  sum over runs, k < K:   a[A[p] + shift_a + k step_a] * b[B + shift_b + k step_b + q]
+    tile[p, q] = sum over runs, k < K:  a[A[p] + shift_a + k step_a] * b[B + shift_b + k step_b + q]
 
 A run names ROWS places in `a` (one a row of the tile), one place in `b` and a length K; the list of
 runs says which numbers meet. So the rows of a convolution are read where they stand in the image,

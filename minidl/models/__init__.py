@@ -13,6 +13,7 @@ does, Keras's (Glorot) for all but `dcgan`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +49,7 @@ class Recipe:
     pad: int = 0
     shrink: int = 1
     one_hot: bool = False                        # targets as rows of 0 and one 1
+    schedule: Callable[[float], float] | None = None     # see training.Trainer; None: always lr
 
     def parts(self, **options) -> list[tuple[str, Module, tuple[int, ...]]]:
         """Name, network and shape of one input, of each network that the model is made of."""
@@ -56,6 +58,12 @@ class Recipe:
             return [("generator", model.generator, (model.latent,)),
                     ("discriminator", model.discriminator, self.image)]
         return [(self.kind, model, self.image)]
+
+
+def one_cycle(t: float) -> float:
+    """Up to the whole learning rate in the first quarter of the run, then down to 0 along a cosine.
+    Smith, Topin (2019)."""
+    return 0.1 + 3.6 * t if t < 0.25 else (1 + math.cos(math.pi * (t - 0.25) / 0.75)) / 2
 
 
 keras_adam = partial(Adam, eps=1e-7)                       # Keras's epsilon; PyTorch's is 1e-8

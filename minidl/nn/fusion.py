@@ -1,12 +1,16 @@
 """Neighbouring layers that run together, in fewer passes over memory.
 
-    Conv2d, ConvTranspose2d or Linear; ReLU or LeakyReLU:      act(W x + b)      bias and activation
-                                                                                 are one op
-    Conv2d; ReLU or LeakyReLU; MaxPool2d:                      pool(act(W x + b)) = act(pool(W x) + b)
+    Conv2d, ConvTranspose2d or Linear; then ReLU or LeakyReLU:
+
+        act(W x + b)                              bias and activation are one op
+
+    Conv2d; then ReLU or LeakyReLU; then MaxPool2d:
+
+        pool(act(W x + b)) = act(pool(W x) + b)
 
 The second holds because adding a number and the activation keep order: the largest stays the
-largest. So bias, activation and their backward pass see a quarter of the pixels, and gradients take
-the same ways. ``Sequential.fuse = False`` runs every layer by itself; so does ``minidl.keep()``, for
+largest. So bias, activation and their backward pass see a quarter of the pixels, and gradients
+take the same ways. ``Sequential.fuse = False`` runs every layer by itself; so does ``minidl.keep()``, for
 explanations see each layer's values, and ``use_kernels("reference")``. A layer with a forward hook,
 or of a class derived from these, is left alone.
 """

@@ -7,6 +7,7 @@ from ..device import device_of, move
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor
+from .arithmetic import _product
 from .terms import Elementwise
 
 
@@ -14,10 +15,6 @@ def _dropout_mask(x, p, seed, counter):
     """An array like x of 0 (with probability p) and 1 / (1 - p): draw `counter` under `seed`."""
     u = random.uniform(x.shape, seed, counter)
     return move((u >= p).astype(x.dtype) * (0 if p == 1 else 1 / (1 - p)), device_of(x))
-
-
-def _product(a, b):
-    return a * b
 
 
 @op("D3-DROPOUT", terms=Elementwise("x * m", "m"))

@@ -133,8 +133,11 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
         raise ValueError("batch_norm: training needs more than one value for each channel, got "
                          f"input {input.shape}")
     affine = weight is not None and bias is not None
-    y, mean, variance = normalized_affine(input, reshape(weight, *shape), reshape(bias, *shape), dim,
-                                          eps) if affine else standardize(input, dim, eps)
+    if affine:
+        y, mean, variance = normalized_affine(input, reshape(weight, *shape),
+                                              reshape(bias, *shape), dim, eps)
+    else:
+        y, mean, variance = standardize(input, dim, eps)
     for running, new in ((running_mean, mean.data.reshape(C)),
                          (running_var, variance.data.reshape(C) * (count / (count - 1)))):
         if running is not None:

@@ -45,14 +45,17 @@ class Trainer:
     after_epoch  called as ``after_epoch(epoch)`` after each epoch, and with 0 before the first
     device       where the batches go; move the model there before making its optimiser
     save_every   seconds between checkpoints within an epoch; there is one after every epoch too
+    schedule     the share of the learning rate to take at a moment of the run, 0 at its beginning
+                 and 1 at its end; a pure function, so that a resumed run goes on with it
     """
 
     def __init__(self, procedure: Any, loader: Any, test: Any = None, *, run: Run | None = None,
                  after_epoch: Callable[[int], None] | None = None, device: str = "cpu",
-                 save_every: float = 30.0, show: Progress | None = None) -> None:
+                 save_every: float = 30.0, show: Progress | None = None,
+                 schedule: Callable[[float], float] | None = None) -> None:
         self.procedure, self.loader, self.test, self.run = procedure, loader, test, run
         self.after_epoch, self.device, self.save_every = after_epoch, device, save_every
-        self.show = show or progress()
+        self.show, self.schedule = show or progress(), schedule
         self.epoch = self.step = 0          # whole epochs done; steps done in the next one
         # Losses are read, and logged, every few steps: reading one makes a GPU wait.
         self.read_every = max(1, min(10, len(loader) // 20))
@@ -89,6 +92,8 @@ class Trainer:
         where = f"epoch {self.epoch + 1}/{epochs}"
         for images, labels in self.loader:
             images, labels = images.to(self.device), labels.to(self.device)
+            if self.schedule:
+                self._set_rates(self.schedule(self._steps_done() / (epochs * len(self.loader))))
             losses = self.procedure.step(images, labels)
             self.step += 1
             self.unread.append((len(images), losses))
@@ -120,6 +125,11 @@ class Trainer:
         self.save()                # last: a kill before this line repeats what was half done
         if self.stop:
             raise KeyboardInterrupt
+
+    def _set_rates(self, share: float) -> None:
+        for optimizer in self.procedure.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = share * group.setdefault("initial_lr", group["lr"])
 
     def _steps_done(self) -> int:
         return self.epoch * len(self.loader) + self.step
