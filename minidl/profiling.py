@@ -69,12 +69,11 @@ class profile:
 
     ``rows`` are sorted by time, the longest first. ``parts`` has (calls, seconds) of the optimiser,
     the loader and every :func:`part`; ``rest`` the seconds of everything else: layers, the tape,
-    your own Python, and the profile itself (about 2 microseconds an op). All of them add up to
-    ``total``, the wall time of the block, in seconds; the table is in milliseconds.
+    your own Python, and most of what the profile costs, about 2 microseconds an op. All of them add
+    up to ``total``, the wall time of the block, in seconds; the table is in milliseconds.
 
     Entered again, the same profile adds to what it has. Threads started inside are not seen. On a
-    GPU an op's time is that of its launch: arithmetic that is still running is paid for by
-    whatever waits for it next.
+    GPU an op's time is that of its launch; whatever waits next pays for the arithmetic.
     Raises RuntimeError if this thread, or this profile, is in such a block already.
     """
 
@@ -249,7 +248,6 @@ def _nodes(nodes):
         for node in nodes:
             p._go_to(p._op(node.op.name, node.shapes, node.dtype)[1])
             yield node
-        p._go_to(p._rest)
 
     try:
         yield one_by_one()

@@ -138,12 +138,12 @@ def test_each_second_goes_to_its_place(clock):
         loss.backward()
         with part("writing"):
             clock.wait(40)
-            slow(x)                                # in a part: no op of its own
+            slow(x).sum().backward()               # in a part: no op of its own
     (row,) = [row for row in p.rows if row.total_s]
     assert (row.op, row.calls, row.forward_s, row.backward_s) == ("slow", 1, 1, 3 + 5)
     assert row.inner == {"slow": (1, 5)}           # the helper
-    assert p.parts == {"writing": (1, 41)} and p.rest == 30
-    assert p.total == 80
+    assert p.parts == {"writing": (1, 49)} and p.rest == 30
+    assert p.total == 88
 
 
 def test_a_gradients_parts_are_added_up_at_the_cost_of_a_node(clock):
@@ -302,6 +302,7 @@ def test_other_threads_are_not_recorded_and_have_their_own():
         with part("nobody's"):
             pass
         with quiet() as p:
+            assert hooks() == during           # put in once, for both
             on.set()
             go.wait(30)
             F.sigmoid(leaf(3)).sum().backward()    # after the other profile has ended
@@ -314,6 +315,7 @@ def test_other_threads_are_not_recorded_and_have_their_own():
     stopped, done = threading.Event(), threading.Event()
     thread = threading.Thread(target=other)
     with mine:
+        during = hooks()
         thread.start()
         assert on.wait(30)
         F.relu(leaf(3)).sum().backward()
@@ -420,6 +422,6 @@ def test_train_prints_it_after_training(tmp_path, monkeypatch, capsys):
     assert out.index("epoch 1/1") < out.index("op, shapes")
     assert re.search(r"^conv2d \(16,1,28,28\) \(32,1,3,3\) +2 ", table, re.MULTILINE)
     assert re.search(r"^loading +2 ", table, re.MULTILINE) and "\noptimiser " in table
-    assert re.search(r"^test, pictures, checkpoints +\d ", table, re.MULTILINE)
+    assert re.search(r"^test, pictures, checkpoints +3 ", table, re.MULTILINE)
     assert cli.main([*command, "--out", str(tmp_path / "b")]) == 0
     assert "op, shapes" not in capsys.readouterr().out

@@ -115,12 +115,12 @@ def _tanh_grad(gy, y):
 
 
 @fits(_dense)
-def _product(a, b):
+def _product_arrays(a, b):
     return _each(_product_loop, a, b, like=a)
 
 
 @fits(_dense)
-def _sum(a, b):
+def _sum_arrays(a, b):
     return _each(_sum_loop, a, b, like=a)
 
 

@@ -50,14 +50,14 @@ def add(input: Tensor, other: Tensor):
     a, b = _pair(input, other)
     def backward(gy):
         return gy, gy
-    return (a + b if a.size < LARGE else fast(_sum, a, b)(a, b)), backward
+    return (a + b if a.size < LARGE else fast(_sum_arrays, a, b)(a, b)), backward
 
 
-def _sum(a, b):
+def _sum_arrays(a, b):
     return a + b
 
 
-def _product(a, b):
+def _product_arrays(a, b):
     return a * b
 
 
@@ -76,7 +76,7 @@ def mul(input: Tensor, other: Tensor):
     a, b = _pair(input, other)
     def backward(gy, need):
         return gy * other if need[0] else None, gy * input if need[1] else None
-    return (a * b if a.size < LARGE else fast(_product, a, b)(a, b)), backward
+    return (a * b if a.size < LARGE else fast(_product_arrays, a, b)(a, b)), backward
 
 
 @op(terms=Elementwise("x / y", "1 / y", "-x / y**2"))

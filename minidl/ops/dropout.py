@@ -7,7 +7,7 @@ from ..device import device_of, move
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _product
+from .arithmetic import _product_arrays
 from .terms import Elementwise
 
 
@@ -22,7 +22,7 @@ def masked(x: Tensor, m):
     """x m, m an array that is no tensor: linear in x, so its own adjoint."""
     def backward(gy):
         return masked(gy, m)
-    return fast(_product, x.data, m)(x.data, m), backward
+    return fast(_product_arrays, x.data, m)(x.data, m), backward
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True,
