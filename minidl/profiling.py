@@ -154,7 +154,7 @@ class profile:
                 if seconds >= _INNER * whole:
                     add(f"    in backward: {name}", calls, None, seconds, seconds)
         if short:
-            add(f"{len(short)} more, each below {_SHORT:.1%}", sum(r.calls for r in short),
+            add(f"{len(short)} more, each below {100 * _SHORT:g} %", sum(r.calls for r in short),
                 sum(r.forward_s for r in short), sum(r.backward_s for r in short),
                 sum(r.total_s for r in short))
         for name, (calls, seconds) in self.parts.items():

@@ -364,7 +364,7 @@ def test_the_table(clock):
     assert [re.split(r"\s{2,}", line.strip()) for line in lines] == [
         ["op, shapes of its inputs", "calls", "forward ms", "backward ms", "ms", "share"],
         ["slow (2,3)", "1", "30000.00", "40000.00", "70000.00", "70.0 %"],
-        ["2 more, each below 0.1%", "2", "0.00", "0.00", "0.00", "0.0 %"],
+        ["2 more, each below 0.1 %", "2", "0.00", "0.00", "0.00", "0.0 %"],
         ["reading", "1", "20000.00", "20.0 %"],
         ["everything else (Python between the ops)", "10000.00", "10.0 %"],
         ["total", "100000.00", "100.0 %"]]
