@@ -9,8 +9,11 @@ Every contestant runs in a process of its own, a fresh one for each network, and
 turns: each works for `--turn` seconds while the others wait, `--rounds` times. So all of them meet
 the same disturbances, and a ratio (minidl's time / the peer's; below 1 minidl is faster) is taken
 within a round: of minidl's median step and that of the peer's fastest layout. Printed are its
-median and quartiles over the rounds. PyTorch runs in its default layout and in channels-last. All
-take the same steps, with the same batches of noise: the documents' networks, losses, optimisers.
+median and quartiles over the rounds, and the ratio of the least times. Other work on the machine
+slows libraries differently: where the two disagree, or the load (programs at work when it began)
+is not near 0, run again when the machine is idle. PyTorch runs in its default layout and in
+channels-last. All take the same steps, with the same batches of noise: the documents' networks,
+losses, optimisers.
 
 GFLOP/s count useful operations, 2 a multiply-add, in the layers' products alone; "of peak" is their
 share of the fastest matrix product in the run so far. Memory is the peak of the process that ran
@@ -576,19 +579,22 @@ def alternate(workers: list[Worker], case: dict, rounds: int, turn: float) -> di
 
 def row(case: dict, found: dict, peers: dict[str, list[str]], peak: float) -> dict:
     """What is reported of a case; `peak` in FLOP/s is what "of_peak" is a share of."""
-    contestants, medians = {}, {}
+    contestants, medians, least, ratios = {}, {}, {}, {}
     for variant, one in found.items():
         medians[variant] = [float(np.median(turn)) for turn in one["seconds"]]
         steps = np.concatenate(one["seconds"])
+        least[variant] = float(steps.min())
         median, flops = float(np.median(steps)), one["flops"]
         contestants[variant] = {
-            "median_ms": 1e3 * median, "min_ms": 1e3 * float(steps.min()),
+            "median_ms": 1e3 * median, "min_ms": 1e3 * least[variant],
             "images_per_s": case["of"]["batch"] / median if "batch" in case["of"] else None,
             "gflops": flops / median / 1e9 if flops else None,
             "of_peak": flops / median / peak if flops else None,
             "rounds_ms": [1e3 * m for m in medians[variant]]}
-    ratios = {peer: ratio(medians["minidl"], *(medians[v] for v in variants if v in medians))
-              for peer, variants in peers.items() if set(variants) & set(medians)}
+    for peer, variants in peers.items():
+        if them := [v for v in variants if v in medians]:
+            ratios[peer] = {**ratio(medians["minidl"], *(medians[v] for v in them)),
+                            "least": least["minidl"] / min(least[v] for v in them)}
     return {"group": case["group"], "name": case["name"], "of": case["of"],
             "contestants": contestants, "ratios": ratios}
 
@@ -612,7 +618,7 @@ def measure(chosen: list[dict], peers: dict[str, list[str]], args, show: Callabl
                 for variant in ["minidl", *itertools.chain(*peers.values())]:
                     workers.append(Worker(variant, args.threads))
                     while_group.callback(workers[-1].close)
-                if rater is None:                # a process of its own: memory is told of the others
+                if rater is None:                # a process whose memory is not told
                     rater = Worker("minidl", args.threads)
                     whole.callback(rater.close)
                 peak = max(peak, product_rate(rater, chosen))    # again: noise only slows it
@@ -637,13 +643,13 @@ def add_memory(row: dict, workers: list[Worker]) -> None:
 
 
 def exponents(rows: list[dict]) -> dict:
-    """For each sweep and contestant, the exponent p of time ~ value^p."""
+    """For each sweep and contestant, the exponent p of least time ~ value^p."""
     found: dict = {}
     for axis in SWEEPS:
         swept = [r for r in rows if r["group"] == f"against {axis}"]
         values = [float(r["name"].split()[1]) for r in swept]
         for variant in swept[0]["contestants"] if len(swept) > 1 else ():
-            times = [r["contestants"][variant]["median_ms"] for r in swept]
+            times = [r["contestants"][variant]["min_ms"] for r in swept]
             found.setdefault(axis, {})[variant] = exponent(values, times)
     return found
 
@@ -665,6 +671,7 @@ def machine(threads: int) -> dict:
             return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"processor": name, "cores": cores, "threads": threads, "system": platform.system(),
+            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
             "python": platform.python_version(),
             **{p: version(p) for p in ("minidl", "numpy", "numba", "torch", "dezero")},
             "date": datetime.now().astimezone().isoformat(timespec="minutes")}
@@ -689,7 +696,7 @@ def table(rows: list[dict]) -> None:
             name = ""
         for peer, q in r["ratios"].items():
             print(f"{'':32}minidl / {peer:18}{q['median']:11.2f}   quartiles {q['low']:.2f} .. "
-                  f"{q['high']:.2f} of {len(q['rounds'])} rounds")
+                  f"{q['high']:.2f} of {len(q['rounds'])} rounds; of least times {q['least']:.2f}")
     sys.stdout.flush()
 
 
@@ -699,7 +706,7 @@ def picture(rows: list[dict], path: str) -> None:
     bars = [(r["name"], peer, q) for r in rows if "against" not in r["group"]
             for peer, q in r["ratios"].items()]
     sweeps = exponents(rows)
-    figure = Figure(figsize=(9, 1.2 + 0.22 * len(bars) + 3.2 * bool(sweeps)), layout="constrained")
+    figure = Figure(figsize=(11, 1.2 + 0.22 * len(bars) + 3.2 * bool(sweeps)), layout="constrained")
     grid = figure.add_gridspec(2, max(len(sweeps), 1), height_ratios=(
         max(0.22 * len(bars), 0.01), 3.2 if sweeps else 0.01))
     if bars:
@@ -716,11 +723,13 @@ def picture(rows: list[dict], path: str) -> None:
     for column, (axis, powers) in enumerate(sweeps.items()):
         axes = figure.add_subplot(grid[1, column])
         swept = [r for r in rows if r["group"] == f"against {axis}"]
+        values = [float(r["name"].split()[1]) for r in swept]
         for variant, power in powers.items():
-            axes.loglog([float(r["name"].split()[1]) for r in swept],
-                        [r["contestants"][variant]["median_ms"] for r in swept], "o-",
+            axes.loglog(values, [r["contestants"][variant]["min_ms"] for r in swept], "o-",
                         label=f"{variant}: power {power:.2f}")
-        axes.set(xlabel=axis, ylabel="training step, ms")
+        axes.set(xlabel=axis, ylabel="training step, least ms")
+        axes.set_xticks(values, [f"{v:g}" for v in values])
+        axes.set_xticks([], minor=True)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=130)
 
@@ -760,7 +769,8 @@ def main(words: list[str] | None = None) -> int:
     chosen = [c for c in cases(args.quick, args.scaling)
               if c["group"] == "product" or not args.only or args.only in c["group"] + c["name"]]
     header = machine(args.threads)
-    print(*(f"{key} {value}" for key, value in header.items() if value), sep=", ")
+    print(*(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in header.items() if value is not None), sep=", ")
     print(HEAD)
     try:
         rows = measure(chosen, peers, args, table)

@@ -153,7 +153,7 @@ def test_quick_writes_what_is_documented(benchmark, tmp_path, capsys):
     assert set(last["contestants"]["minidl"]) == {
         "median_ms", "min_ms", "images_per_s", "gflops", "of_peak", "rounds_ms", "peak_mib",
         "grown_mib"}
-    assert {"median", "low", "high", "rounds"} == set(last["ratios"]["minidl"])
+    assert {"median", "low", "high", "rounds", "least"} == set(last["ratios"]["minidl"])
     printed = capsys.readouterr().out
     assert "minidl / minidl" in printed and "quartiles" in printed and "median ms" in printed
     assert not record["exponents"] and picture.exists() == ("--picture" in words)
