@@ -23,9 +23,9 @@ import numpy as np
 
 from . import layout
 from .jit import part
-from .product import packed
+from .product import multiply, packed
 from .threads import parallel
-from .tile import FIELDS, ROWS, add, copy, get, multiply_tile, put, tile_columns
+from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
 
 PIXELS = 128               # that the weight gradient takes at a time
 CHAIN = 288                # products added up in one go: short chains round less
@@ -124,17 +124,18 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
         for o in range(0, O, n):
             wide = min(n, O - o)
             for i in range(pixels):
-                first = 0
+                first, at = 0, (image * P + pixel + i) * O + o
                 for k in range(groups[i]):
-                    end = ends[i * (most + 1) + k]
-                    multiply_tile(x, panels, tile, runs, (i * most + first) * FIELDS, end - first,
-                                  0, o * T * C, 1, n)
-                    for p in range(rows):
-                        at = ((image + p) * P + pixel + i) * O + o
+                    begin, end = (i * most + first) * FIELDS, get(ends, i * (most + 1) + k)
+                    direct = k == 0 and wide == n and rows == ROWS
+                    multiply_tile(x, panels, place(y, at) if direct else place(tile, 0),
+                                  P * O if direct else n, runs, begin, end - first, 0, o * T * C,
+                                  1, n)
+                    for p in range(0 if direct else rows):
                         if k == 0:
-                            copy(y, at, tile, p * n, wide)
+                            copy(y, at + p * P * O, tile, p * n, wide)
                         else:
-                            add(y, at, tile, p * n, wide)
+                            add(y, at + p * P * O, tile, p * n, wide)
                     first = end
 
 
@@ -148,10 +149,11 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
     products are made.
     """
     n = tile_columns(x)
-    groups, share, width = T // group, -(-N // splits), C + n       # odd widths spread over a cache
+    groups, share = T // group, -(-N // splits)
+    width = C if C <= 4 * n else C + n                  # rows of 512 bytes would crowd the cache
     a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(-(-O // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
-    place = np.empty(2 * PIXELS, np.int64)                          # of each pixel: image and r
+    seen = np.empty(2 * PIXELS, np.int64)                           # of each pixel: image and r
     for step in range(start, stop):
         s, t0 = step // groups, step % groups * group
         for k in range((s * T + t0) * C * O, (s * T + t0 + group) * C * O):
@@ -163,28 +165,38 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
                 for t in range(t0, t0 + group):
                     used = used or get(pairs, r * T + t) >= 0
                 if used:
-                    put(place, 2 * count, m * Q)
-                    put(place, 2 * count + 1, r * T)
+                    put(seen, 2 * count, m * Q)
+                    put(seen, 2 * count + 1, r * T)
                     for o in range(0, O, n):
                         copy(b, o * PIXELS + count * n, g, (m * P + r) * O + o, min(n, O - o))
                     count += 1
                 if count == PIXELS or (count and m == last and r == P - 1):
                     for t in range(t0, t0 + group):
-                        _rows_under(a, x, pairs, place, t, count, width, C)
+                        _rows_under(a, x, pairs, seen, t, count, width, C)
                         _add_products(a, b, dw, (s * T + t) * C * O, run, tile, count, width, C, O)
                     count = 0
 
 
 @part
-def _rows_under(a, x, pairs, place, t, count, width, C):
+def _rows_under(a, x, pairs, seen, t, count, width, C):
     """a[k] = the input pixel under output pixel k and tap t, zeros where there is none."""
-    for k in range(count):
-        q = get(pairs, get(place, 2 * k + 1) + t)
-        if q >= 0:
-            copy(a, k * width, x, (get(place, 2 * k) + q) * C, C)
-        else:
+    k = 0
+    while k < count:
+        q = get(pairs, get(seen, 2 * k + 1) + t)
+        if q < 0:
             for c in range(C):
                 put(a, k * width + c, a[0] * 0)
+            k += 1
+            continue
+        pixel, together = get(seen, 2 * k) + q, 1
+        if width == C:                       # neighbours in x: one copy
+            while k + together < count:
+                q = get(pairs, get(seen, 2 * (k + together) + 1) + t)
+                if q < 0 or get(seen, 2 * (k + together)) + q != pixel + together:
+                    break
+                together += 1
+        copy(a, k * width, x, pixel * C, together * C)
+        k += together
 
 
 @part
@@ -196,7 +208,7 @@ def _add_products(a, b, dw, at, run, tile, count, width, C, O):
         for p in range(ROWS):
             run[p] = c + p
         for o in range(0, O, n):
-            multiply_tile(a, b, tile, run, 0, 1, 0, o * PIXELS, width, n)
+            multiply_tile(a, b, place(tile, 0), n, run, 0, 1, 0, o * PIXELS, width, n)
             for p in range(min(ROWS, C - c)):
                 add(dw, at + (c + p) * O + o, tile, p * n, min(n, O - o))
 
@@ -206,6 +218,12 @@ def _unfold(start, stop, x, cols, pairs, Q, C, P, T):
     """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none; a step is an image.
     """
     for m in range(start, stop):
+        if C == 1:
+            for i in range(P * T):
+                q = get(pairs, i)
+                pixel = get(x, m * Q + max(q, 0))
+                put(cols, m * P * T + i, pixel if q >= 0 else x[0] * 0)
+            continue
         for i in range(P * T):
             q, at = get(pairs, i), (m * P * T + i) * C
             if q < 0:
@@ -261,6 +279,8 @@ def _unfolded(x, pairs, N, Q, C):
 
 def _convolve(x, panels, y, pairs, N, Q, C, O):
     P, T = pairs.shape
+    if T == 1 and P == Q:                                # 1x1: pixels are the rows of a matrix
+        return multiply(x, panels, y, N * P, C, O, (C, 1), (C * columns(x.dtype), columns(x.dtype)))
     block = max(1, min(P, 16, 20000 // (T * C)))
     _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs.reshape(-1), N, Q, C, P, T, O,
             block)
@@ -268,10 +288,10 @@ def _convolve(x, panels, y, pairs, N, Q, C, O):
 
 def _weight_sums(x, g, pairs, N, Q, C, O):
     P, T = pairs.shape
-    # Small matrices: the taps of a kernel row share the copy of g. Enough steps for all threads,
-    # whatever their number; the partial sums are added in order.
-    group = next(k for k in (5, 4, 3, 2, 1) if T % k == 0) if C * O <= 4096 else 1
-    splits = max(1, min(N, -(-24 // (T // group)), 2**21 // (T * C * O)))
+    # Small matrices: all taps share the copy of g. Enough steps for all threads, whatever their
+    # number; the partial sums are added in order.
+    group = T if C * O <= 4096 else 1
+    splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
     dw = np.empty(splits * T * C * O, x.dtype)
     _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group)
     return dw.reshape(splits, -1).sum(0) if splits > 1 else dw

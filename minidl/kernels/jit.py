@@ -102,4 +102,4 @@ def part(function: Callable) -> Callable:
     if not JIT:
         return function
     return numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True,
-                      no_cpython_wrapper=True)(function)
+                      no_cpython_wrapper=True, forceinline=True)(function)

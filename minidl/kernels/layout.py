@@ -13,6 +13,7 @@ from .threads import parallel
 from .tile import get, put
 
 BLOCK = 32
+LARGE = 2**17              # numbers; below, NumPy's own copy is as good
 
 
 @parallel
@@ -43,7 +44,7 @@ def channels_last(x):
     if last.flags.c_contiguous:
         return last.reshape(-1)
     N, C, H, W = x.shape
-    if x.flags.c_contiguous:
+    if x.flags.c_contiguous and x.size > LARGE:
         return transposed(x, N, C, H * W)
     return np.ascontiguousarray(last).reshape(-1)
 
@@ -59,7 +60,7 @@ def taps_first(w):
     if first.flags.c_contiguous:
         return first.reshape(-1)
     O, C, KH, KW = w.shape
-    if w.flags.c_contiguous:
+    if w.flags.c_contiguous and w.size > LARGE:
         return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
             transposed(w, O, C, KH * KW), 1, O, KH * KW * C)
     return np.ascontiguousarray(first).reshape(-1)
@@ -82,7 +83,7 @@ def flat(x):
     return dense.reshape(-1) if dense.flags.c_contiguous else None
 
 
-@fits(lambda x: x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
+@fits(lambda x: x.size > LARGE and x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
 def _reshaped(x, shape):
     N, C, H, W = x.shape
     return x.reshape(shape) if x.flags.c_contiguous else transposed(x, N, H * W, C).reshape(shape)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..device import namespace
 from .threads import parallel
-from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, put, tile_columns
+from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
 
 DEPTH = 256               # of the products at a time: a panel's part stays in the cache, and short
                           # chains of sums round less
@@ -66,8 +66,10 @@ def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, til
                 for m in range(m0, min(m0 + tiles * ROWS, M), ROWS):
                     for p in range(ROWS):
                         run[p] = min(m + p, M - 1) * step_m + k0 * step_k
-                    multiply_tile(a, b, tile, run, 0, 1, 0, 0, step_k, step_b)
-                    for p in range(min(ROWS, M - m)):
+                    direct = k0 == 0 and wide == n and m + ROWS <= M
+                    multiply_tile(a, b, place(y, m * N + j * n) if direct else place(tile, 0),
+                                  N if direct else n, run, 0, 1, 0, 0, step_k, step_b)
+                    for p in range(0 if direct else min(ROWS, M - m)):
                         if k0 == 0:
                             copy(y, (m + p) * N + j * n, tile, p * n, wide)
                         else:
@@ -86,14 +88,19 @@ def product(a, b):
     else:
         right, step_j, step_b = packed(right, 1, K, N, across=not b_rows), K * n, n
     y = np.empty(M * N, a.dtype)
-    row_tiles, column_panels = -(-M // ROWS), -(-N // n)
+    multiply(left, right, y, M, K, N, (K, 1) if a_rows else (1, M), (step_j, step_b))
+    return y.reshape(M, N)
+
+
+def multiply(a, b, y, M, K, N, steps_a, steps_b):
+    """y (M,N) = a b, all flat: `steps_a` is how far a's rows, and its columns, are apart, `steps_b`
+    how far b's panels, and its rows."""
+    row_tiles, column_panels = -(-M // ROWS), -(-N // columns(a.dtype))
     # A step reuses what it reads for up to 8 by 8 tiles; 8 steps or more are left to share.
     panels = min(8, column_panels)
     tiles = max(1, min(8, row_tiles * -(-column_panels // panels) // 8))
     steps = -(-row_tiles // tiles) * -(-column_panels // panels)
-    _multiply(steps, 1, left, right, y, M, K, N, *((K, 1) if a_rows else (1, M)), step_j, step_b,
-              tiles, panels)
-    return y.reshape(M, N)
+    _multiply(steps, 1, a, b, y, M, K, N, *steps_a, *steps_b, tiles, panels)
 
 
 def _dense(a):

@@ -26,17 +26,17 @@ def columns(dtype) -> int:
     return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
-def _tile_in_python(a, b, tile, runs, first, count, shift_a, shift_b, step_a, step_b):
-    n = len(tile) // ROWS
+def _tile_in_python(a, b, place, stride, runs, first, count, shift_a, shift_b, step_a, step_b):
+    (y, at), n = place, columns(a.dtype)
     for p in range(ROWS):
         for q in range(n):
-            total = tile.dtype.type(0)
+            total = y.dtype.type(0)
             for r in range(count):
                 run = runs[first + r * FIELDS:first + (r + 1) * FIELDS]
                 for k in range(run[ROWS + 1]):
                     total += (a[run[p] + shift_a + k * step_a]
                               * b[run[ROWS] + shift_b + k * step_b + q])
-            tile[p * n + q] = total
+            y[at + p * stride + q] = total
 
 
 if JIT:
@@ -84,50 +84,53 @@ if JIT:
         return types.int64(a), codegen
 
     @intrinsic
-    def multiply_tile(typingctx, a, b, tile, runs, first, count, shift_a, shift_b, step_a, step_b):
-        """tile = sum of products over `count` runs, listed in `runs` from `first` on."""
+    def multiply_tile(typingctx, a, b, place, stride, runs, first, count, shift_a, shift_b, step_a,
+                      step_b):
+        """The sum of products over `count` runs, listed in `runs` from `first` on; row p of the
+        tile goes to the `place`, `stride` numbers after the row before."""
         n = types.int64
-        return types.void(a, b, tile, runs, n, n, n, n, n, n), _write_tile
-
-    def _vectors(context, builder, kind, array, at):
-        """The addresses of the vectors that begin at array[at]."""
-        number, size = context.get_value_type(kind.dtype), 4 if kind.dtype == types.float32 else 8
-        vector = ir.VectorType(number, VECTOR_BYTES // size)
-        place = pointer(context, builder, kind, array, at)
-        return [builder.gep(builder.bitcast(place, vector.as_pointer()), [_number(v)])
-                for v in range(VECTORS)], size
-
-    def _on_columns(combine):
-        """The code of ``target[at + q] = combine(target[at + q], source[start + q])``, q over a
-        tile's columns."""
-        def codegen(context, builder, sig, args):
-            to, size = _vectors(context, builder, sig.args[0], args[0], args[1])
-            from_, _ = _vectors(context, builder, sig.args[2], args[2], args[3])
-            loaded = [[builder.load(place) for place in places] for places in (to, from_)]
-            for place, old, new in zip(to, *loaded):
-                old.align = new.align = size
-                builder.store(combine(builder, old, new), place).align = size
-            return context.get_dummy_value()
-        return codegen
+        return types.void(a, b, n, n, runs, n, n, n, n, n, n), _write_tile
 
     @intrinsic
-    def copy_columns(typingctx, target, at, source, start):
-        """target[at + q] = source[start + q] for the columns q of a tile."""
-        sig = types.void(target, types.int64, source, types.int64)
-        return sig, _on_columns(lambda builder, old, new: new)
+    def place(typingctx, array, i):
+        """Where array[i] stands."""
+        def codegen(context, builder, sig, args):
+            return builder.ptrtoint(pointer(context, builder, sig.args[0], *args), I64)
+        return types.int64(array, types.int64), codegen
+
+    @intrinsic
+    def copy(typingctx, target, at, source, start, count):
+        """target[at:at+count] = source[start:start+count]"""
+        n = types.int64
+
+        def codegen(context, builder, sig, args):
+            to, from_ = (pointer(context, builder, sig.args[i], *args[i:i + 2]) for i in (0, 2))
+            size = builder.mul(args[4], _number(context.get_abi_sizeof(from_.type.pointee)))
+            cgutils.raw_memcpy(builder, to, from_, size, 1)
+            return context.get_dummy_value()
+        return types.void(target, n, source, n, n), codegen
 
     @intrinsic
     def add_columns(typingctx, target, at, source, start):
         """target[at + q] += source[start + q] for the columns q of a tile."""
-        sig = types.void(target, types.int64, source, types.int64)
-        return sig, _on_columns(lambda builder, old, new: builder.fadd(old, new))
+        def codegen(context, builder, sig, args):
+            size = context.get_abi_sizeof(context.get_value_type(target.dtype))
+            vector = ir.VectorType(context.get_value_type(target.dtype), VECTOR_BYTES // size)
+            to, from_ = (builder.bitcast(pointer(context, builder, sig.args[i], *args[i:i + 2]),
+                                         vector.as_pointer()) for i in (0, 2))
+            for v in range(VECTORS):
+                place = builder.gep(to, [_number(v)])
+                old, new = builder.load(place), builder.load(builder.gep(from_, [_number(v)]))
+                old.align = new.align = size
+                builder.store(builder.fadd(old, new), place).align = size
+            return context.get_dummy_value()
+        return types.void(target, types.int64, source, types.int64), codegen
 
     def _write_tile(context, builder, sig, args):
-        places = [pointer(context, builder, kind, array)
-                  for kind, array in zip(sig.args[:4], args[:4])]
-        a, b, tile, runs = places
-        first, count, shift_a, shift_b, step_a, step_b = args[4:]
+        a, b, runs = (pointer(context, builder, sig.args[i], args[i]) for i in (0, 1, 4))
         number = context.get_value_type(sig.args[0].dtype)
+        y, stride = builder.inttoptr(args[2], number.as_pointer()), args[3]
+        first, count, shift_a, shift_b, step_a, step_b = args[5:]
         lanes = VECTOR_BYTES // (4 if sig.args[0].dtype == types.float32 else 8)
         vector = ir.VectorType(number, lanes)
         fma = cgutils.get_or_insert_function(
@@ -166,7 +169,8 @@ if JIT:
         outer.end(inner.values[3:])
 
         for (p, v), total in zip(grid, outer.values[1:]):
-            store = builder.store(total, vector_at(tile, _number((p * VECTORS + v) * lanes)))
+            column = builder.add(builder.mul(stride, _number(p)), _number(v * lanes))
+            store = builder.store(total, vector_at(y, column))
             store.align = VECTOR_BYTES // lanes
         return context.get_dummy_value()
 else:
@@ -175,9 +179,11 @@ else:
     def tile_columns(a):
         return columns(a.dtype)
 
-    def copy_columns(target, at, source, start):
-        n = columns(source.dtype)
-        target[at:at + n] = source[start:start + n]
+    def place(array, i):
+        return array, i
+
+    def copy(target, at, source, start, count):
+        target[at:at + count] = source[start:start + count]
 
     def add_columns(target, at, source, start):
         n = columns(source.dtype)
@@ -191,18 +197,6 @@ else:
 
 
 # --------------------------------------------------------------------------- rows of numbers
-@part
-def copy(target, at, source, start, count):
-    """target[at:at+count] = source[start:start+count]"""
-    n, i = tile_columns(source), 0
-    while i + n <= count:
-        copy_columns(target, at + i, source, start + i)
-        i += n
-    while i < count:
-        put(target, at + i, get(source, start + i))
-        i += 1
-
-
 @part
 def add(target, at, source, start, count):
     """target[at:at+count] += source[start:start+count], `count` at most a tile's columns"""
