@@ -129,9 +129,11 @@ class Optimizer:
         array, g, state = p.data, p.grad.data, self.state.get(p)
         if state is None:
             state = self.state[p] = {"step": 0, **self._start(array, group)}
+        kind, library = array.dtype, type(array)
         for key, value in state.items():             # the model may have moved: model.to(...)
-            if is_array(value) and (value.dtype != array.dtype or type(value) is not type(array)):
-                state[key] = move(value.astype(array.dtype), p.device)
+            if key != "step" and is_array(value) and (value.dtype != kind
+                                                      or type(value) is not library):
+                state[key] = move(value.astype(kind), p.device)
         state["step"] += 1
         if group.get("weight_decay") and not self._decoupled:
             g = g + group["weight_decay"] * array    # the gradient of weight_decay / 2 * |p|^2
@@ -211,12 +213,12 @@ class SGD(Optimizer):
 
     def _update(self, p, g, state, group):
         if not group["momentum"]:
-            return fast(_sgd, p, g)(p, g, group["lr"])
+            return fast(_sgd, p, g, smallest=1)(p, g, group["lr"])
         share = 1 - group["dampening"]
         if "momentum_buffer" not in state:
             state["momentum_buffer"], share = namespace(p).zeros_like(p), 1.0
         b = state["momentum_buffer"]
-        fast(_sgd_momentum, p, g, b)(p, g, b, group["lr"], group["momentum"], share,
+        fast(_sgd_momentum, p, g, b, smallest=1)(p, g, b, group["lr"], group["momentum"], share,
                                      group["nesterov"])
 
 
@@ -240,7 +242,7 @@ class RMSprop(Optimizer):
 
     def _update(self, p, g, state, group):
         v = state["square_avg"]
-        fast(_rmsprop, p, g, v)(p, g, v, group["lr"], group["alpha"], group["eps"])
+        fast(_rmsprop, p, g, v, smallest=1)(p, g, v, group["lr"], group["alpha"], group["eps"])
 
 
 class Adam(Optimizer):
@@ -261,7 +263,7 @@ class Adam(Optimizer):
 
     def _update(self, p, g, state, group):
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        fast(_adam, p, g, m, v)(p, g, m, v, state["step"], group["lr"], *group["betas"],
+        fast(_adam, p, g, m, v, smallest=1)(p, g, m, v, state["step"], group["lr"], *group["betas"],
                                 group["eps"])
 
 
@@ -296,7 +298,7 @@ class Adagrad(Optimizer):
 
     def _update(self, p, g, state, group):
         s, lr = state["sum"], group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        fast(_adagrad, p, g, s)(p, g, s, lr, group["eps"])
+        fast(_adagrad, p, g, s, smallest=1)(p, g, s, lr, group["eps"])
 
 
 # --------------------------------------------------------------------------- gradients

@@ -72,11 +72,16 @@ def set_num_threads(n: int) -> None:
         sys.modules["minidl.kernels.threads"].stop()
 
 
-def fast(readable: Callable, *arrays) -> Callable:
-    """The replacement for `readable` that fits these arrays, or `readable` itself."""
+def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
+    """The replacement for `readable` that fits these arrays, or `readable` itself.
+
+    `smallest` stands for SMALLEST where a kernel saves more than its call costs; but it takes an
+    array of that size to load the kernels.
+    """
     first = arrays[0]
-    if _choice == "reference" or (first.size < SMALLEST
-                                  and all([a.size < SMALLEST for a in arrays])):
+    smallest = SMALLEST if smallest is None or not CPU else smallest
+    if _choice == "reference" or (first.size < smallest
+                                  and all([a.size < smallest for a in arrays])):
         return readable
     if type(first) is np.ndarray:
         if not _tried:

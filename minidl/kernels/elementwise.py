@@ -71,8 +71,13 @@ def _sum_loop(start, stop, a, b, y):
 def _dense(*arrays) -> bool:
     """Do they all stand in memory without gaps, in the same order?"""
     first = arrays[0]
-    return layout.flat(first) is not None and all(
-        a.shape == first.shape and a.strides == first.strides for a in arrays[1:])
+    if layout.flat(first) is None:
+        return False
+    for a in arrays[1:]:
+        if a.shape != first.shape or (a.strides != first.strides and any(
+                [n > 1 and s != t for n, s, t in zip(a.shape, a.strides, first.strides)])):
+            return False
+    return True
 
 
 def _each(loop, *arrays_and_numbers, like):

@@ -101,20 +101,23 @@ def _cross_entropy_grad(gy, log_p, t):
     return gy[:, None] * p
 
 
-@op("D0-CE", terms=Composite("log(sum(exp(x), 1)) - take_along_axis(x, t[:, None], 1)"))
-def cross_entropy_rows(x: Tensor, t):
-    """-log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers -> (N,).
+@op("D0-CE", terms=Composite(
+    "k[:, None] * (log(sum(exp(x), 1)) - take_along_axis(x, t[:, None], 1))"))
+def cross_entropy_rows(x: Tensor, t, k):
+    """-k log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers, k (N,) how much each
+    row counts -> (N,).
 
-    gx = gy (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
+    gx = gy k (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
     """
     with np.errstate(all="ignore"):
         y, log_p = fast(_cross_entropy, x.data)(x.data, t)
     def backward(gy):
         if not mode.grad:
-            return _constant(fast(_cross_entropy_grad, gy.data, log_p)(gy.data, log_p, t))
+            g = gy.data * k
+            return _constant(fast(_cross_entropy_grad, g, log_p)(g, log_p, t))
         true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
-        return reshape(gy, -1, 1) * (softmax(x, 1) - true)
-    return y, backward
+        return reshape(gy * _constant(k), -1, 1) * (softmax(x, 1) - true)
+    return y * k, backward
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -133,24 +136,24 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     classes = rows.shape[1]
     w = _class_weights(name, weight, rows)
     count = counted * w.data[numbers]
-    loss = -rows[xp.arange(len(numbers)), numbers]
+    shares, nothing = _shares(count) if reduction == "mean" else (count, None)
+    loss = -rows[xp.arange(len(numbers)), numbers] * _constant(shares)
     if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
-        every = -sum(rows * w, 1) * _constant(counted) / classes
-        loss = (1 - smoothing) * loss * _constant(count) + smoothing * every
-        return _averaged(name, loss, count, _example_shape(input), reduction, weighed=True)
-    return _averaged(name, loss, count, _example_shape(input), reduction)
-
-
-def _averaged(name: str, loss: Tensor, count, shape, reduction: str, weighed=False) -> Tensor:
-    """Each example's loss times its `count` (unless done), and "mean" by the counts' sum."""
-    xp = namespace(count)
-    if not weighed:
-        loss = loss * _constant(count)
+        total = count.sum() if reduction == "mean" else 1
+        every = -sum(rows * w, 1) * _constant(counted / (total + (total == 0))) / classes
+        loss = (1 - smoothing) * loss + smoothing * every
     if reduction == "mean":
-        total = _constant(xp.asarray(count.sum()))
-        none = total == 0                    # all ignored: 0/0, but no weight shall become nan
-        return where(none, np.nan, sum(loss) / (total + none))
-    return _reduced(name, reshape(loss, *shape), reduction)
+        return sum(loss) + nothing
+    return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
+
+
+def _shares(count):
+    """What each example counts of the mean, and what to add to it: 0, or nan if none counts: then
+    the loss is 0/0, but no weight becomes nan by it."""
+    total = count.sum()
+    none = total == 0
+    number = count.dtype.type
+    return count / (total + none), _constant(namespace(count).where(none, number(np.nan), number(0)))
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
@@ -181,8 +184,11 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     soft = target.is_floating_point() and target.shape == input.shape
     if not (soft or label_smoothing or weight is not None) and input.is_floating_point():
         numbers, counted = _class_numbers("cross_entropy", input, target, ignore_index)
-        loss = cross_entropy_rows(_classes_last(input), numbers)
-        return _averaged("cross_entropy", loss, counted, _example_shape(input), reduction)
+        if reduction == "mean":
+            counted, nothing = _shares(counted)
+            return sum(cross_entropy_rows(_classes_last(input), numbers, counted)) + nothing
+        loss = cross_entropy_rows(_classes_last(input), numbers, counted)
+        return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if soft:
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)

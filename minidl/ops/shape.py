@@ -74,7 +74,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @op(terms=Gather())
 def _permute(input: Tensor, dims):
-    back = tuple(int(i) for i in np.argsort(dims))
+    back = tuple(dims.index(i) for i in range(len(dims)))
     def backward(gy):
         return _permute(gy, back)
     return input.data.transpose(dims), backward

@@ -169,7 +169,7 @@ def _bias_activation(draw):
 def _classified(draw):
     n, classes = draw(shapes(2, 2))
     rng = draw(generators())
-    return draw(arrays((n, classes))), rng.integers(0, classes, n)
+    return draw(arrays((n, classes))), rng.integers(0, classes, n), draw(arrays((n,), 0.0, 2.0))
 
 
 @st.composite
