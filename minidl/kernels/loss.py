@@ -75,6 +75,10 @@ def _bce_logits(x, t):
     return _each(_bce_loop, x, t, like=x)
 
 
-@fits(_dense)
+@fits(lambda gy, x, t: _dense(x, t))
 def _bce_logits_grad(gy, x, t):
+    if not _dense(x, gy):                    # of a sum, as a rule: one number seen many times
+        g = np.empty_like(x)
+        g[...] = gy
+        gy = g
     return _each(_bce_grad_loop, gy, x, t, like=x)

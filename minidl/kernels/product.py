@@ -31,10 +31,11 @@ def pack(start, stop, w, panels, taps, depth, width, across):
                 for k in range(depth * n):
                     put(panels, to + k, w[0] * 0)
             if across:
-                for q in range(wide):
-                    row = (t * width + first + q) * depth
-                    for k in range(depth):
-                        put(panels, to + k * n + q, get(w, row + k))
+                for k0 in range(0, depth, DEPTH):            # so much of a panel stays in the cache
+                    for q in range(wide):
+                        row = (t * width + first + q) * depth
+                        for k in range(k0, min(k0 + DEPTH, depth)):
+                            put(panels, to + k * n + q, get(w, row + k))
             else:
                 for k in range(depth):
                     copy(panels, to + k * n, w, (t * depth + k) * width + first, wide)
@@ -50,30 +51,32 @@ def packed(w, taps, depth, width, across=False):
 
 
 @parallel
-def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, tiles, panels):
-    """A step is `tiles` tiles of rows by `panels` panels of columns. a[m,k] stands at
-    m step_m + k step_k, column q of panel j of b at j step_j + k step_b + q."""
+def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, tiles, panels, share):
+    """A step is `tiles` tiles of rows by `panels` panels of columns, and `share` of the K products:
+    y[s,m,n] is the sum over the s-th share. a[m,k] stands at m step_m + k step_k, column q of panel
+    j of b at j step_j + k step_b + q."""
     n = tile_columns(a)
-    blocks = -(-N // (n * panels))
+    blocks, bands = -(-N // (n * panels)), -(-M // (ROWS * tiles))
     tile, run = np.empty(ROWS * n, a.dtype), np.empty(FIELDS, np.int64)
     for step in range(start, stop):
-        m0, j0 = step // blocks * tiles * ROWS, step % blocks * panels
-        for k0 in range(0, K, DEPTH):
-            run[ROWS + 1] = min(DEPTH, K - k0)
+        s, band, block = step // (bands * blocks), step // blocks % bands, step % blocks
+        m0, j0, out = band * tiles * ROWS, block * panels, s * M * N
+        for k0 in range(s * share, min((s + 1) * share, K), DEPTH):
+            run[ROWS + 1], first = min(DEPTH, min((s + 1) * share, K) - k0), k0 == s * share
             for j in range(j0, min(j0 + panels, -(-N // n))):
                 run[ROWS] = j * step_j + k0 * step_b
                 wide = min(n, N - j * n)
                 for m in range(m0, min(m0 + tiles * ROWS, M), ROWS):
                     for p in range(ROWS):
                         run[p] = min(m + p, M - 1) * step_m + k0 * step_k
-                    direct = k0 == 0 and wide == n and m + ROWS <= M
-                    multiply_tile(a, b, place(y, m * N + j * n) if direct else place(tile, 0),
+                    direct = first and wide == n and m + ROWS <= M
+                    multiply_tile(a, b, place(y, out + m * N + j * n) if direct else place(tile, 0),
                                   N if direct else n, run, 0, 1, 0, 0, step_k, step_b)
                     for p in range(0 if direct else min(ROWS, M - m)):
-                        if k0 == 0:
-                            copy(y, (m + p) * N + j * n, tile, p * n, wide)
+                        if first:
+                            copy(y, out + (m + p) * N + j * n, tile, p * n, wide)
                         else:
-                            add(y, (m + p) * N + j * n, tile, p * n, wide)
+                            add(y, out + (m + p) * N + j * n, tile, p * n, wide)
 
 
 def product(a, b):
@@ -96,11 +99,16 @@ def multiply(a, b, y, M, K, N, steps_a, steps_b):
     """y (M,N) = a b, all flat: `steps_a` is how far a's rows, and its columns, are apart, `steps_b`
     how far b's panels, and its rows."""
     row_tiles, column_panels = -(-M // ROWS), -(-N // columns(a.dtype))
+    # Long products of short matrices are cut into parts, which are added in order.
+    splits = 16 if K >= 16384 and M * N <= 65536 else 1
+    sums = y if splits == 1 else np.empty(splits * M * N, y.dtype)
     # A step reuses what it reads for up to 8 by 8 tiles; 8 steps or more are left to share.
     panels = min(8, column_panels)
-    tiles = max(1, min(8, row_tiles * -(-column_panels // panels) // 8))
-    steps = -(-row_tiles // tiles) * -(-column_panels // panels)
-    _multiply(steps, 1, a, b, y, M, K, N, *steps_a, *steps_b, tiles, panels)
+    tiles = max(1, min(8, row_tiles * splits * -(-column_panels // panels) // 8))
+    steps = splits * -(-row_tiles // tiles) * -(-column_panels // panels)
+    _multiply(steps, 1, a, b, sums, M, K, N, *steps_a, *steps_b, tiles, panels, -(-K // splits))
+    if splits > 1:
+        np.sum(sums.reshape(splits, -1), axis=0, out=y)
 
 
 def _dense(a):
