@@ -28,6 +28,9 @@ CHOICES = ("fast", "reference")
 SMALLEST = 2048
 """Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
 
+on_compile: list[Callable[[str], None]] = []
+"""Called with a kernel's name before it is compiled (not when it comes from the cache)."""
+
 _tried, _problem, _threads = False, None, None
 
 
@@ -128,8 +131,11 @@ def load(warn: bool = True) -> None:
         if warn:
             warnings.warn(_problem, RuntimeWarning, stacklevel=4)
         return
-    from . import cpu
+    from . import cpu, jit
     CPU.update(cpu.TABLE)
+    if jit.nothing_kept() and get_num_threads() > 1:
+        from . import warm
+        warm.in_background()
 
 
 _choice = "fast"

@@ -140,20 +140,22 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
 
 
 @parallel
-def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
+def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group, swapped):
     """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and the images n of split s, of
-    x[n,q,c] g[n,r,o].
+    x[n,q,c] g[n,r,o]; or, `swapped`, dw[s,t,o,c].
 
-    A step is one split and `group` taps. Some pixels at a time are copied side by side, g in panels
-    and, for one tap after the other, x in rows: so they stay in the nearest cache while all their
-    products are made.
+    A step is one split and `group` taps. Some pixels at a time are copied side by side, one factor
+    in rows and the other in panels, g for all taps and x for one after the other: so they stay in
+    the nearest cache while all their products are made.
     """
     n = tile_columns(x)
     groups, share = T // group, -(-N // splits)
-    width = C if C <= 4 * n else C + n                  # rows of 512 bytes would crowd the cache
-    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(-(-O // n) * PIXELS * n, x.dtype)
+    R, S = (O, C) if swapped else (C, O)
+    width = R if R <= 4 * n else R + n                  # rows of 512 bytes would crowd the cache
+    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(-(-S // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
-    seen = np.empty(2 * PIXELS, np.int64)                           # of each pixel: image and r
+    image, pixel = np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64)
+    at = np.empty(PIXELS, np.int64)                     # where a pixel's numbers begin; -1: nowhere
     for step in range(start, stop):
         s, t0 = step // groups, step % groups * group
         for k in range((s * T + t0) * C * O, (s * T + t0 + group) * C * O):
@@ -165,52 +167,55 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
                 for t in range(t0, t0 + group):
                     used = used or get(pairs, r * T + t) >= 0
                 if used:
-                    put(seen, 2 * count, m * Q)
-                    put(seen, 2 * count + 1, r * T)
-                    for o in range(0, O, n):
-                        copy(b, o * PIXELS + count * n, g, (m * P + r) * O + o, min(n, O - o))
+                    put(image, count, m)
+                    put(pixel, count, r)
                     count += 1
                 if count == PIXELS or (count and m == last and r == P - 1):
+                    for k in range(count):
+                        put(at, k, (get(image, k) * P + get(pixel, k)) * O)
+                    _side_by_side(a, b, g, at, count, O, width, swapped)
                     for t in range(t0, t0 + group):
-                        _rows_under(a, x, pairs, seen, t, count, width, C)
-                        _add_products(a, b, dw, (s * T + t) * C * O, run, tile, count, width, C, O)
+                        for k in range(count):
+                            q = get(pairs, get(pixel, k) * T + t)
+                            put(at, k, (get(image, k) * Q + q) * C if q >= 0 else -1)
+                        _side_by_side(a, b, x, at, count, C, width, not swapped)
+                        _add_products(a, b, dw, (s * T + t) * C * O, run, tile, count, width, R, S)
                     count = 0
 
 
 @part
-def _rows_under(a, x, pairs, seen, t, count, width, C):
-    """a[k] = the input pixel under output pixel k and tap t, zeros where there is none."""
-    k = 0
+def _side_by_side(a, b, source, at, count, depth, width, rows):
+    """The `depth` numbers of each pixel: in the rows of a, or in the panels of b."""
+    n, k = tile_columns(source), 0
     while k < count:
-        q = get(pairs, get(seen, 2 * k + 1) + t)
-        if q < 0:
-            for c in range(C):
-                put(a, k * width + c, a[0] * 0)
-            k += 1
-            continue
-        pixel, together = get(seen, 2 * k) + q, 1
-        if width == C:                       # neighbours in x: one copy
-            while k + together < count:
-                q = get(pairs, get(seen, 2 * (k + together) + 1) + t)
-                if q < 0 or get(seen, 2 * (k + together)) + q != pixel + together:
-                    break
+        start, together = get(at, k), 1
+        if rows and width == depth and start >= 0:       # neighbours: one copy
+            while k + together < count and get(at, k + together) == start + together * depth:
                 together += 1
-        copy(a, k * width, x, pixel * C, together * C)
+        if start < 0:
+            for i in range(depth):
+                put(a if rows else b, k * width + i if rows else (i // n * PIXELS + k) * n + i % n,
+                    source[0] * 0)
+        elif rows:
+            copy(a, k * width, source, start, together * depth)
+        else:
+            for i in range(0, depth, n):
+                copy(b, i * PIXELS + k * n, source, start + i, min(n, depth - i))
         k += together
 
 
 @part
-def _add_products(a, b, dw, at, run, tile, count, width, C, O):
-    """dw[c,o] += sum over the first `count` pixels k of a[k,c] b[k,o]."""
+def _add_products(a, b, dw, at, run, tile, count, width, R, S):
+    """dw[i,j] += sum over the first `count` pixels k of a[k,i] b[k,j]."""
     n = tile_columns(a)
     run[ROWS], run[ROWS + 1] = 0, count
-    for c in range(0, C, ROWS):
+    for i in range(0, R, ROWS):
         for p in range(ROWS):
-            run[p] = c + p
-        for o in range(0, O, n):
-            multiply_tile(a, b, place(tile, 0), n, run, 0, 1, 0, o * PIXELS, width, n)
-            for p in range(min(ROWS, C - c)):
-                add(dw, at + (c + p) * O + o, tile, p * n, min(n, O - o))
+            run[p] = i + p
+        for j in range(0, S, n):
+            multiply_tile(a, b, place(tile, 0), n, run, 0, 1, 0, j * PIXELS, width, n)
+            for p in range(min(ROWS, R - i)):
+                add(dw, at + (i + p) * S + j, tile, p * n, min(n, S - j))
 
 
 @parallel
@@ -287,14 +292,21 @@ def _convolve(x, panels, y, pairs, N, Q, C, O):
 
 
 def _weight_sums(x, g, pairs, N, Q, C, O):
-    P, T = pairs.shape
+    (P, T), n = pairs.shape, columns(x.dtype)
     # Small matrices: all taps share the copy of g. Enough steps for all threads, whatever their
     # number; the partial sums are added in order.
     group = T if C * O <= 4096 else 1
     splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
     dw = np.empty(splits * T * C * O, x.dtype)
-    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group)
-    return dw.reshape(splits, -1).sum(0) if splits > 1 else dw
+    swapped = group == T and _tiles(O, C, n) < _tiles(C, O, n)       # fewer tiles, less of them empty
+    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group,
+             swapped)
+    dw = dw.reshape(splits, -1).sum(0) if splits > 1 else dw
+    return dw.reshape(T, O, C).transpose(0, 2, 1).reshape(-1) if swapped else dw
+
+
+def _tiles(rows, across, n):
+    return -(-rows // ROWS) * -(-across // n)
 
 
 # --------------------------------------------------------------------------- the replacements

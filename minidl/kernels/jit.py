@@ -19,12 +19,10 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
 from ..cache import cache_folder
+from . import on_compile
 
 JIT = not numba.config.DISABLE_JIT
 """False under ``NUMBA_DISABLE_JIT=1``: kernels are plain Python then."""
-
-on_compile: list[Callable[[str], None]] = []
-"""Called with the kernel's name before it is compiled (not when it comes from the cache)."""
 
 
 def _sources() -> str:
@@ -82,9 +80,22 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
         if found is None:
-            for listener in on_compile:
+            for listener in list(on_compile):
                 listener(self._py_func.__name__)
         return found
+
+
+def nothing_kept() -> bool:
+    """Is this the first use: are kernels compiled, and none in the cache yet?"""
+    return JIT and not any(_Place.folder.glob("*.nbi")) and _writable()
+
+
+def _writable() -> bool:
+    try:
+        _Place(compiled).ensure_cache_path()
+    except OSError:
+        return False
+    return True
 
 
 def compiled(function: Callable) -> Callable:

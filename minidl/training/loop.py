@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks, random
+from .. import checks, kernels, random
 from ..device import to_host
 from ..ops import stack
 from ..profiling import part
@@ -74,7 +74,7 @@ class Trainer:
         Raises :class:`NotFinite` when a loss is no number (the last good checkpoint stays), and
         KeyboardInterrupt, after a checkpoint, when Ctrl-C asks to stop.
         """
-        with self.show, _interruptible() as self.stop:
+        with self.show, _interruptible() as self.stop, self._compilation_shown():
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
@@ -85,6 +85,20 @@ class Trainer:
             while self.epoch < epochs:
                 self._one_epoch(epochs)
         return self.history
+
+    @contextlib.contextmanager
+    def _compilation_shown(self) -> Iterator[None]:
+        """A line when kernels are compiled: the first steps wait for that."""
+        def note(name: str) -> None:
+            kernels.on_compile.remove(note)
+            self.show.line("compiling kernels: once on this machine, some seconds")
+
+        kernels.on_compile.append(note)
+        try:
+            yield
+        finally:
+            if note in kernels.on_compile:
+                kernels.on_compile.remove(note)
 
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()

@@ -1,0 +1,57 @@
+"""Compile ahead, in a second process: ``python -m minidl.kernels.warm``.
+
+Numba compiles one kernel at a time, and a first training step needs a dozen. When there are none in
+the cache yet, :func:`minidl.kernels.load` starts this beside the first step. It compiles the kernels
+of a small classifier from the last needed to the first, so that the two processes meet in the
+middle: what one has compiled, the other finds in the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def in_background() -> None:
+    """Start this module as a process of its own; if that cannot be, nothing is lost."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        subprocess.Popen([sys.executable, "-m", "minidl.kernels.warm"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         env={**os.environ, "PYTHONPATH": path, "MINIDL_NUM_THREADS": "1"})
+    except OSError:
+        pass
+
+
+def main() -> None:
+    """Call each kernel of a small classifier once, on float32."""
+    from . import cpu
+    one, image = np.ones((1, 1, 1, 1), np.float32), np.ones((1, 1, 4, 4), np.float32)
+    many = np.ones((1, 8, 4, 4), np.float32)
+    square = np.ones((2, 2), np.float32)
+    pool = (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
+    same = (1, 1), (0, 0), (1, 1)
+    call = cpu.TABLE
+    tap = np.zeros((1, 1, 2, 2), np.int32)
+    for work in (
+        lambda: call["_adam"](one, one, one, one, 1, 0.1, 0.9, 0.99, 1e-8),
+        lambda: call["_conv2d_weight_grad"](many, many, (1, 1), *same),
+        lambda: call["_scatter_taps"](image[:, :, :2, :2], tap, *pool, (4, 4)),
+        lambda: call["_bias_activation_grad"](square, square, (2,), 0.0),
+        lambda: call["_bias_activation_grad"](square, square, (2,), 1.0),
+        lambda: call["_max_pool2d"](image, *pool, (2, 2)),
+        lambda: call["_bias_activation"](square, square[0], 0.0),
+        lambda: call["_conv2d"](many, np.ones((8, 8, 1, 1), np.float32), *same),
+        lambda: call["_conv2d"](many, np.ones((8, 8, 2, 2), np.float32), *same),
+        lambda: call["_conv2d"](image, np.ones((8, 1, 2, 2), np.float32), *same),
+    ):
+        work()
+
+
+if __name__ == "__main__":
+    main()
