@@ -72,6 +72,7 @@ def test_gan_passes_are_those_that_happen(benchmark, monkeypatch):
     assert done.count("_conv2d") == 3 * 2 + 3                         # D forward; G's inputs
 
 
+@pytest.mark.slow
 def test_the_operations_have_the_networks_sizes(benchmark):
     """CONVS lists the multiply-adds that the models' own layers count."""
     found = {}

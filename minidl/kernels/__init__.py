@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ SMALLEST = 2048
 on_compile: list[Callable[[str], None]] = []
 """Called with a kernel's name before it is compiled (not when it comes from the cache)."""
 
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_loading = threading.Lock()
 _tried, _problem, _threads = False, None, None
 
 
@@ -95,7 +98,7 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     if replacement is None:
         return readable
     dtype = first.dtype
-    if dtype.kind != "f" or dtype.itemsize < 4 or not all([a.dtype == dtype for a in arrays]):
+    if dtype not in _DTYPES or not all([a.dtype == dtype for a in arrays]):
         return readable
     fits = getattr(replacement, "fits", None)
     return replacement if fits is None or fits(*arrays) else readable
@@ -120,22 +123,23 @@ def problem() -> str | None:
 def load(warn: bool = True) -> None:
     """Fill the table for the CPU, once. Without Numba it stays empty, and a warning says so."""
     global _tried, _problem
-    _tried = True
-    try:
-        import numba
-    except Exception as error:          # not installed; or too old for this NumPy or this Python
-        reason = " ".join(str(error).split())[:200]
-        _problem = (f"compiled kernels are left out, NumPy alone is several times slower: Numba is "
-                    f"not usable here ({type(error).__name__}: {reason}); python -m pip install "
-                    "numba")
-        if warn:
-            warnings.warn(_problem, RuntimeWarning, stacklevel=4)
-        return
-    from . import cpu, jit
-    CPU.update(cpu.TABLE)
-    if jit.nothing_kept() and get_num_threads() > 1:
-        from . import warm
-        warm.in_background()
+    with _loading:
+        if _tried:
+            return
+        try:
+            from . import cpu, jit, warm
+        except Exception as error:      # not installed; or of a version that does not fit the rest
+            reason = " ".join(str(error).split())[:200]
+            _problem = ("compiled kernels are left out, NumPy alone is several times slower: "
+                        f"Numba is not usable here ({type(error).__name__}: {reason}); "
+                        "python -m pip install --upgrade numba")
+        else:
+            CPU.update(cpu.TABLE)
+            if jit.nothing_kept() and get_num_threads() > 1:
+                warm.in_background()
+        _tried = True
+    if _problem and warn:
+        warnings.warn(_problem, RuntimeWarning, stacklevel=4)
 
 
 _choice = "fast"

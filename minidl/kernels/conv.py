@@ -33,7 +33,7 @@ FEW = ROWS                 # images with fewer channels are unfolded first, so t
 
 
 # --------------------------------------------------------------------------- which numbers meet
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _pairs(size, out_size, kernel, stride, padding, dilation):
     """For each output pixel r and tap t the input pixel q under it, -1 outside: (OH OW, KH KW)."""
     (row, row_in), (column, column_in) = (
@@ -50,7 +50,7 @@ def _under(n, m, k, s, p, d):
     return at, (at >= 0) & (at < n)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _pairs_back(size, out_size, kernel, stride, padding, dilation):
     """For each input pixel q and tap t the output pixel r that sees q there, -1 if none does."""
     forward = _pairs(size, out_size, kernel, stride, padding, dilation)
@@ -92,11 +92,11 @@ def _list_runs(runs, at, ends, end, pairs, r, T, first, N, Q, C, n):
                 last = at + (count - 1) * FIELDS + ROWS + 1
                 put(runs, last, get(runs, last) + depth)
             else:
-                place = at + count * FIELDS
+                begin = at + count * FIELDS
                 for p in range(ROWS):
-                    put(runs, place + p, (min(first + p, N - 1) * Q + q) * C + c)
-                put(runs, place + ROWS, (t * C + c) * n)
-                put(runs, place + ROWS + 1, depth)
+                    put(runs, begin + p, (min(first + p, N - 1) * Q + q) * C + c)
+                put(runs, begin + ROWS, (t * C + c) * n)
+                put(runs, begin + ROWS + 1, depth)
                 count += 1
             length += depth
         next_q, next_t = q + 1, t + 1
@@ -152,14 +152,15 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group, swap
     groups, share = T // group, -(-N // splits)
     R, S = (O, C) if swapped else (C, O)
     width = R if R <= 4 * n else R + n                  # rows of 512 bytes would crowd the cache
-    a, b = np.zeros(PIXELS * width, x.dtype), np.zeros(-(-S // n) * PIXELS * n, x.dtype)
+    # (the last tile may read ROWS numbers more than there are)
+    a, b = np.zeros(PIXELS * width + ROWS, x.dtype), np.zeros(-(-S // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
     image, pixel = np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64)
     at = np.empty(PIXELS, np.int64)                     # where a pixel's numbers begin; -1: nowhere
     for step in range(start, stop):
         s, t0 = step // groups, step % groups * group
         for k in range((s * T + t0) * C * O, (s * T + t0 + group) * C * O):
-            put(dw, k, x[0] * 0)
+            put(dw, k, x.dtype.type(0))
         count, last = 0, min((s + 1) * share, N) - 1
         for m in range(s * share, last + 1):
             for r in range(P):
@@ -195,7 +196,7 @@ def _side_by_side(a, b, source, at, count, depth, width, rows):
         if start < 0:
             for i in range(depth):
                 put(a if rows else b, k * width + i if rows else (i // n * PIXELS + k) * n + i % n,
-                    source[0] * 0)
+                    source.dtype.type(0))
         elif rows:
             copy(a, k * width, source, start, together * depth)
         else:
@@ -227,13 +228,13 @@ def _unfold(start, stop, x, cols, pairs, Q, C, P, T):
             for i in range(P * T):
                 q = get(pairs, i)
                 pixel = get(x, m * Q + max(q, 0))
-                put(cols, m * P * T + i, pixel if q >= 0 else x[0] * 0)
+                put(cols, m * P * T + i, pixel if q >= 0 else x.dtype.type(0))
             continue
         for i in range(P * T):
             q, at = get(pairs, i), (m * P * T + i) * C
             if q < 0:
                 for c in range(C):
-                    put(cols, at + c, x[0] * 0)
+                    put(cols, at + c, x.dtype.type(0))
             else:
                 for c in range(C):
                     put(cols, at + c, get(x, (m * Q + q) * C + c))
@@ -245,7 +246,7 @@ def _fold(start, stop, z, y, pairs, Q, O, P, T):
     for m in range(start, stop):
         for r in range(P):
             for o in range(O):
-                total = z[0] * 0
+                total = z.dtype.type(0)
                 for t in range(T):
                     q = get(pairs, r * T + t)
                     if q >= 0:
@@ -284,7 +285,7 @@ def _unfolded(x, pairs, N, Q, C):
 
 def _convolve(x, panels, y, pairs, N, Q, C, O):
     P, T = pairs.shape
-    if T == 1 and P == Q:                                # 1x1: pixels are the rows of a matrix
+    if pairs is _itself(Q):                              # 1x1: pixels are the rows of a matrix
         return multiply(x, panels, y, N * P, C, O, (C, 1), (C * columns(x.dtype), columns(x.dtype)))
     block = max(1, min(P, 16, 20000 // (T * C)))
     _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs.reshape(-1), N, Q, C, P, T, O,
@@ -298,7 +299,7 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
     group = T if C * O <= 4096 else 1
     splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
     dw = np.empty(splits * T * C * O, x.dtype)
-    swapped = group == T and _tiles(O, C, n) < _tiles(C, O, n)       # fewer tiles, less of them empty
+    swapped = group == T and _tiles(O, C, n) < _tiles(C, O, n)   # fewer tiles: less of them empty
     _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group,
              swapped)
     dw = dw.reshape(splits, -1).sum(0) if splits > 1 else dw

@@ -37,10 +37,11 @@ def _leaky_loop(start, stop, x, y, slope):
 
 @parallel
 def _slope_loop(start, stop, gy, x, gx, slope):
-    slope = x.dtype.type(slope)
+    """gx = gy where x > 0, else slope gy; with slope 0 it is 0, also for an infinite gy."""
+    slope, zero = x.dtype.type(slope), x.dtype.type(0)
     for i in range(start, stop):
         g = get(gy, i)
-        put(gx, i, g if get(x, i) > 0 else g * slope)
+        put(gx, i, g if get(x, i) > 0 else zero if slope == zero else g * slope)
 
 
 @parallel
@@ -133,24 +134,26 @@ def _sum_arrays(a, b):
 @parallel
 def _bias_loop(start, stop, x, b, y, slope):
     """y[r,c] = act(x[r,c] + b[c]); a step is a row."""
-    C, slope = len(b), x.dtype.type(slope)
+    C, slope, zero = len(b), x.dtype.type(slope), x.dtype.type(0)
     for r in range(start, stop):
         for c in range(C):
             z = get(x, r * C + c) + get(b, c)
-            put(y, r * C + c, z if z > 0 else z * slope)
+            # relu of -inf is 0, and of nan nan
+            put(y, r * C + c, z if z > 0 or z != z else zero if slope == zero else z * slope)
 
 
 @parallel
 def _bias_grad_loop(start, stop, gy, y, gx, sums, rows, C, slope):
     """gx = gy act'(z), and its sum over the rows of each of SUMS parts; a step is a part."""
-    part, slope = -(-rows // SUMS), gy.dtype.type(slope)
+    part, slope, zero = -(-rows // SUMS), gy.dtype.type(slope), gy.dtype.type(0)
     for s in range(start, stop):
         for c in range(C):
             put(sums, s * C + c, 0.0)
         for r in range(min(s * part, rows), min((s + 1) * part, rows)):
             for c in range(C):
                 i = r * C + c
-                g = get(gy, i) if get(y, i) > 0 else get(gy, i) * slope
+                g = get(gy, i)
+                g = g if get(y, i) > 0 else zero if slope == zero else g * slope
                 put(gx, i, g)
                 put(sums, s * C + c, get(sums, s * C + c) + np.float64(g))
 
@@ -177,10 +180,15 @@ def like_rows(flat, shape):
     return flat.reshape(shape) if len(shape) == 2 else layout.images(flat, *shape)
 
 
+def _one_a_channel(shape, ndim: int, C: int) -> bool:
+    """Does an array of this shape broadcast along the channels of (N,C) or (N,C,H,W)?"""
+    tail = (C,) if ndim == 2 else (C, 1, 1)
+    return shape in (tail, (1, *tail))
+
+
 def _a_channel(x, b, *more) -> bool:
-    """Is b one number a channel of x, (N,C) or (N,C,H,W)?"""
-    return x.ndim in (2, 4) and b.size == x.shape[1] and b.shape[-1 if x.ndim == 2 else -3:][
-        :1] == (b.size,) and (x.ndim == 4 or x.flags.c_contiguous)
+    return x.ndim in (2, 4) and _one_a_channel(b.shape, x.ndim, x.shape[1]) and (
+        x.ndim == 4 or x.flags.c_contiguous)
 
 
 @fits(_a_channel)
@@ -195,9 +203,11 @@ def _bias_activation(x, b, slope):
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
     g, C = rows(gy), gy.shape[1]
-    if math.prod(shape) != C or shape[-1 if gy.ndim == 2 else -3:][:1] != (C,):
-        gx = _leaky_relu_grad(gy, y, slope) if _dense(gy, y) else np.where(y > 0, gy, gy * slope)
-        return gx, None
+    if not _one_a_channel(shape, gy.ndim, C):
+        if slope == 1:
+            return gy, None
+        gone = gy.dtype.type(0) if slope == 0 else gy * gy.dtype.type(slope)
+        return np.where(y > 0, gy, gone), None
     sums = np.empty(SUMS * C)                    # float64: a gradient's sum may nearly cancel
     if slope == 1:
         _row_sums(SUMS, 1, g, sums, g.size // C, C)

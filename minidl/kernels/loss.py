@@ -19,7 +19,7 @@ def _cross_entropy_loop(start, stop, x, t, loss, log_p, C):
         top = x[r * C]
         for c in range(1, C):
             top = max(top, x[r * C + c])
-        total = x[0] * 0
+        total = x.dtype.type(0)
         for c in range(C):
             total += math.exp(x[r * C + c] - top)
         shift = top + math.log(total)
@@ -42,7 +42,7 @@ def _bce_loop(start, stop, x, t, y):
     """softplus(x) - x t"""
     for i in range(start, stop):
         v = get(x, i)
-        put(y, i, max(v, v * 0) + math.log1p(math.exp(-abs(v))) - v * get(t, i))
+        put(y, i, max(v, x.dtype.type(0)) + math.log1p(math.exp(-abs(v))) - v * get(t, i))
 
 
 @parallel
@@ -57,15 +57,15 @@ def _bce_grad_loop(start, stop, gy, x, t, gx):
 @fits(lambda x: x.flags.c_contiguous)
 def _cross_entropy(x, t):
     loss, log_p = np.empty(len(x), x.dtype), np.empty_like(x)
-    _cross_entropy_loop(len(x), max(1, PIECE // x.size), x.reshape(-1), t, loss, log_p.reshape(-1),
-                        x.shape[1])
+    _cross_entropy_loop(len(x), max(1, PIECE // x.shape[1]), x.reshape(-1), t, loss,
+                        log_p.reshape(-1), x.shape[1])
     return loss, log_p
 
 
 @fits(lambda gy, log_p: gy.flags.c_contiguous and log_p.flags.c_contiguous)
 def _cross_entropy_grad(gy, log_p, t):
     gx = np.empty_like(log_p)
-    _cross_entropy_grad_loop(len(gx), max(1, PIECE // gx.size), gy, log_p.reshape(-1), t,
+    _cross_entropy_grad_loop(len(gx), max(1, PIECE // gx.shape[1]), gy, log_p.reshape(-1), t,
                              gx.reshape(-1), gx.shape[1])
     return gx
 

@@ -23,7 +23,9 @@ def keep_freed_memory() -> bool:
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version          # noqa: B018  raises AttributeError if it is no glibc
-        return all([libc.mallopt(M_MMAP_THRESHOLD, 2**30), libc.mallopt(M_TOP_PAD, 2**26),
-                    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)])
+        # Older versions refuse a threshold above 32 MiB; the others help only beside it.
+        return bool((libc.mallopt(M_MMAP_THRESHOLD, 2**30) or libc.mallopt(M_MMAP_THRESHOLD, 2**25))
+                    and libc.mallopt(M_TOP_PAD, 2**26)
+                    and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     except (OSError, AttributeError):
         return False

@@ -41,7 +41,7 @@ def _max_loop(start, stop, x, y, taps, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, 
 @parallel
 def _scatter_loop(start, stop, g, taps, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW):
     """Each g to the pixel that its tap names; a step is an image, for windows may overlap."""
-    zero = g[0] * 0
+    zero = g.dtype.type(0)
     for n in range(start, stop):
         for k in range(n * H * W * C, (n + 1) * H * W * C):
             put(gx, k, zero)
@@ -62,7 +62,7 @@ def _scatter_loop(start, stop, g, taps, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH,
 @parallel
 def _sum_loop(start, stop, x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
     """A step is one row of output pixels of one image."""
-    zero = x[0] * 0
+    zero = x.dtype.type(0)
     for step in range(start, stop):
         image, i = step // OH * H * W, step % OH
         for j in range(OW):
@@ -79,7 +79,7 @@ def _sum_loop(start, stop, x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
 @parallel
 def _spread_loop(start, stop, g, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
     """Each g to all pixels of its window; a step is an image."""
-    zero = g[0] * 0
+    zero = g.dtype.type(0)
     for n in range(start, stop):
         for k in range(n * H * W * C, (n + 1) * H * W * C):
             put(gx, k, zero)

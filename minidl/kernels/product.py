@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..device import namespace
 from .threads import parallel
 from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
 
@@ -29,7 +28,7 @@ def pack(start, stop, w, panels, taps, depth, width, across):
             to = (j * taps + t) * depth * n
             if wide < n:
                 for k in range(depth * n):
-                    put(panels, to + k, w[0] * 0)
+                    put(panels, to + k, w.dtype.type(0))
             if across:
                 for k0 in range(0, depth, DEPTH):            # so much of a panel stays in the cache
                     for q in range(wide):
@@ -118,7 +117,7 @@ def _dense(a):
 
 def _matmul_arrays(a, b):
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] * a.shape[1] * b.shape[1] < SMALL:
-        return namespace(a).matmul(a, b)
+        return np.matmul(a, b)
     return product(_dense(a), _dense(b))
 
 

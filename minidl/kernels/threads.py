@@ -129,7 +129,7 @@ class _Pool:
         self.cells[STOP] = 1
         for thread in self.threads:
             while thread.is_alive():
-                self.wake()
+                self.bell.release()
                 thread.join(0.001)
 
 

@@ -66,32 +66,36 @@ def _adagrad_loop(start, stop, p, g, s, lr, eps):
         put(p, i, get(p, i) - lr * gradient / (math.sqrt(square) + eps))
 
 
+def _writable(p, g, *state) -> bool:
+    return _dense(p, g, *state) and all([a.flags.writeable for a in (p, *state)])
+
+
 def _over(loop, arrays, *numbers):
     loop(arrays[0].size, PIECE, *map(layout.flat, arrays), *map(float, numbers))
 
 
-@fits(_dense)
+@fits(_writable)
 def _sgd(p, g, lr):
     _over(_sgd_loop, (p, g), lr)
 
 
-@fits(_dense)
+@fits(_writable)
 def _sgd_momentum(p, g, b, lr, momentum, share, nesterov):
     _over(_momentum_loop, (p, g, b), lr, momentum, share, nesterov)
 
 
-@fits(_dense)
+@fits(_writable)
 def _rmsprop(p, g, v, lr, alpha, eps):
     _over(_rmsprop_loop, (p, g, v), lr, alpha, 1 - alpha, eps)
 
 
-@fits(_dense)
+@fits(_writable)
 def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
     m_part, v_part = 1 - beta1**t, 1 - beta2**t
     _over(_adam_loop, (p, g, m, v), lr / m_part, beta1, 1 - beta1, beta2, 1 - beta2,
           math.sqrt(v_part), eps)
 
 
-@fits(_dense)
+@fits(_writable)
 def _adagrad(p, g, s, lr, eps):
     _over(_adagrad_loop, (p, g, s), lr, eps)

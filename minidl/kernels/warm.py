@@ -1,16 +1,18 @@
 """Compile ahead, in a second process: ``python -m minidl.kernels.warm``.
 
 Numba compiles one kernel at a time, and a first training step needs a dozen. When there are none in
-the cache yet, :func:`minidl.kernels.load` starts this beside the first step. It compiles the kernels
-of a small classifier from the last needed to the first, so that the two processes meet in the
-middle: what one has compiled, the other finds in the cache.
+the cache yet, :func:`minidl.kernels.load` starts this beside the first step. It compiles the
+kernels of a small classifier from the last needed to the first, so that the two processes meet in
+the middle: what one has compiled, the other finds in the cache.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,25 @@ import numpy as np
 
 def in_background() -> None:
     """Start this module as a process of its own; if that cannot be, nothing is lost."""
+    if not sys.executable or getattr(sys, "frozen", False):       # the program is not Python itself
+        return
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
-        subprocess.Popen([sys.executable, "-m", "minidl.kernels.warm"], stdin=subprocess.DEVNULL,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env={**os.environ, "PYTHONPATH": path, "MINIDL_NUM_THREADS": "1"})
+        child = subprocess.Popen([sys.executable, "-m", "minidl.kernels.warm"],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, env={
+                                     **os.environ, "PYTHONPATH": path, "MINIDL_NUM_THREADS": "1"})
     except OSError:
-        pass
+        return
+    threading.Thread(target=child.wait, daemon=True).start()      # leaves no zombie
+    atexit.register(_let_go, child)
+
+
+def _let_go(child: subprocess.Popen) -> None:
+    """At our end it may go on: it ends by itself. Without this Popen would warn of it."""
+    if child.poll() is None:
+        child.returncode = 0
 
 
 def main() -> None:

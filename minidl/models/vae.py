@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
+from ..kernels import kernels_in_use
 from ..ops import cat
 from ..tape import mode
 from ..tensor import Tensor
@@ -48,10 +49,11 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and log sigma^2 of q(z|x): (N,1,28,28) -> two of (N,latent)."""
         h = self.encoder(x)
-        if mode.keep:                            # each head by itself, to be looked at
+        heads = self.mu, self.logvar
+        if mode.keep or kernels_in_use() == "reference" or any(
+                type(head) is not nn.Linear or head._forward_hooks for head in heads):
             return self.mu(h), self.logvar(h)
         # The two heads as one product: h is long, and so is read (and its gradient written) once.
-        heads = self.mu, self.logvar
         both = F.linear(h, cat([head.weight for head in heads]), cat([head.bias for head in heads]))
         return both[:, :self.latent], both[:, self.latent:]
 

@@ -41,7 +41,7 @@ def _leaky_relu(x, slope):
 
 
 def _leaky_relu_grad(gy, x, slope):
-    return namespace(x).where(x > 0, gy, gy * gy.dtype.type(slope))
+    return namespace(x).where(x > 0, gy, gy * gy.dtype.type(slope) if slope else 0)
 
 
 @op("D0-LRELU", terms=Elementwise("where(x > 0, x, negative_slope * x)",
@@ -50,23 +50,24 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
     x = _real(input)
     def backward(gy):
-        return leaky_relu_grad(gy, input.data, negative_slope)
+        return leaky_relu_grad(gy, input, negative_slope)
     return fast(_leaky_relu, x)(x, negative_slope), backward
 
 
 @op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
-                                  "where(y > 0, 1.0, negative_slope)"))
-def leaky_relu_grad(gy: Tensor, y, negative_slope):
-    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint."""
-    def backward(g):
-        return leaky_relu_grad(g, y, negative_slope)
-    return fast(_leaky_relu_grad, gy.data, y)(gy.data, y, negative_slope), backward
+                                  "where(y > 0, 1.0, negative_slope)", ""))
+def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
+    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint; constant in y."""
+    def backward(g, need):
+        return leaky_relu_grad(g, y, negative_slope) if need[0] else None, None
+    run = fast(_leaky_relu_grad, gy.data, y.data)
+    return run(gy.data, y.data, negative_slope), backward
 
 
 # --------------------------------------------------------------------------- with a bias before it
 def _bias_activation(x, b, slope):
     z = x + b
-    return z if slope == 1 else _leaky_relu(z, slope)
+    return z if slope == 1 else _leaky_relu(z, slope) if slope else _relu(z)
 
 
 def _bias_activation_grad(gy, y, shape, slope):
@@ -83,13 +84,18 @@ def bias_activation(x: Tensor, b: Tensor, slope):
     y > 0, else slope gy (y has the sign of z), and gb is its sum. Source: D2-RELU, D0-LRELU.
     """
     shape = b.shape
+    def grads(gy, need, y):
+        if mode.grad or not need[1]:
+            gx = gy if slope == 1 else leaky_relu_grad(gy, y, slope)
+            return gx, gx
+        gx, gb = fast(_bias_activation_grad, gy.data, y.data)(gy.data, y.data, shape, slope)
+        return _constant(gx), _constant(gx if gb is None else gb)
     def backward(gy, need, out):
-        if not mode.grad:
-            gx, gb = fast(_bias_activation_grad, gy.data, out.data)(gy.data, out.data, shape, slope)
-            return _constant(gx), _constant(gx if gb is None else gb)
-        gx = gy if slope == 1 else leaky_relu_grad(gy, out.data, slope)
-        return gx, gx
-    return fast(_bias_activation, x.data, b.data)(x.data, b.data, slope), backward
+        return grads(gy, need, out)
+    def backward_of_sum(gy, need):                 # without an activation y is not needed
+        return grads(gy, need, gy)
+    y = fast(_bias_activation, x.data, b.data)(x.data, b.data, slope)
+    return y, backward_of_sum if slope == 1 else backward
 
 
 @op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
@@ -158,6 +164,14 @@ def sigmoid(input: Tensor):
     return _sigmoid(_real(input)), backward
 
 
+def _tanh(x):
+    return namespace(x).tanh(x)
+
+
+def _tanh_grad(gy, y):
+    return gy * (1 - y * y)
+
+
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
 def tanh(input: Tensor):
     """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
@@ -167,13 +181,3 @@ def tanh(input: Tensor):
             return _constant(fast(_tanh_grad, gy.data, out.data)(gy.data, out.data))
         return gy * (1 - out * out)
     return fast(_tanh, x)(x), backward
-
-
-def _tanh(x):
-    return namespace(x).tanh(x)
-
-
-def _tanh_grad(gy, y):
-    return gy * (1 - y * y)
-
-

@@ -153,7 +153,8 @@ def _shares(count):
     total = count.sum()
     none = total == 0
     number = count.dtype.type
-    return count / (total + none), _constant(namespace(count).where(none, number(np.nan), number(0)))
+    nothing = namespace(count).where(none, number(np.nan), number(0))
+    return count / (total + none), _constant(nothing)
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:

@@ -90,8 +90,9 @@ class Trainer:
     def _compilation_shown(self) -> Iterator[None]:
         """A line when kernels are compiled: the first steps wait for that."""
         def note(name: str) -> None:
-            kernels.on_compile.remove(note)
-            self.show.line("compiling kernels: once on this machine, some seconds")
+            with contextlib.suppress(ValueError):            # another thread may be compiling too
+                kernels.on_compile.remove(note)
+                self.show.line("compiling kernels: once on this machine, some seconds")
 
         kernels.on_compile.append(note)
         try:
