@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 I64, I8 = ir.IntType(64), ir.IntType(8)
-PIECE = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I64, I64])
+PIECE_TYPE = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I64, I64])
 """The machine's view of a piece of work: void piece(arguments, start, stop)."""
 
 
@@ -108,7 +108,7 @@ def _call(builder, name: str, result) -> None:
 def call_piece(typingctx, address, data, start, stop):
     """Call the piece of work at `address` with (data, start, stop)."""
     def codegen(context, builder, sig, args):
-        function = builder.inttoptr(args[0], PIECE.as_pointer())
+        function = builder.inttoptr(args[0], PIECE_TYPE.as_pointer())
         builder.call(function, [builder.inttoptr(args[1], I8.as_pointer()), args[2], args[3]])
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, types.int64, types.int64), codegen
@@ -128,7 +128,7 @@ def as_piece(typingctx, kernel, arguments):
         # As a subroutine of the caller: compiled and optimised together with it, once.
         result = context.compile_subroutine(builder, kernel.dispatcher.py_func, inner)
         name = f"piece.{result.fndesc.mangled_name}"
-        piece = ir.Function(builder.module, PIECE, name)
+        piece = ir.Function(builder.module, PIECE_TYPE, name)
         piece.linkage = "internal"
         inside = ir.IRBuilder(piece.append_basic_block("entry"))
         address, start, stop = piece.args

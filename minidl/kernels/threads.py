@@ -5,10 +5,10 @@ work is cut into pieces, and whoever is free takes the next: so a core that some
 just does fewer. No result depends on who did which piece, nor on how many threads there are.
 
 Waking a sleeping thread takes some 100 microseconds, longer than many a kernel runs. So a worker
-that has nothing to do looks again and again for about a millisecond before it goes to sleep, all of
+that has nothing to do looks again and again for half a millisecond or so before it goes to sleep, all of
 it in native code, without Python's lock. A kernel that finds the pool in use (several Python
-threads may train at once) does its pieces alone. No other threads are at work: the kernels do not
-call the BLAS (see tile.py).
+threads may train at once) does its pieces alone. The kernels do not call the BLAS, whose threads
+would be in the way (see tile.py).
 
 The protocol, on an array of shared cells: the caller writes the job, opens it, takes pieces until
 none is left, closes it, and waits until no worker is inside. A worker enters (ACTIVE + 1), looks
@@ -32,7 +32,7 @@ from .jit import JIT, compiled, part
 # The cells, each on a cache line of its own (8 int64), for all are written by several threads.
 OPEN, NEXT, ACTIVE, BUSY, STOP = 0, 8, 16, 24, 32
 FUNCTION, DATA, TOTAL, PIECE = 40, 41, 42, 43             # the job
-SPINS = 20_000                                            # about a millisecond of looking
+SPINS = 20_000                                            # looks before it sleeps
 
 if JIT:
     from .native import (
@@ -109,8 +109,12 @@ class _Pool:
         self.bell = threading.Semaphore(0)
         self.threads = [threading.Thread(target=self._work, daemon=True, name=f"minidl-{i + 1}")
                         for i in range(workers)]
-        for thread in self.threads:
-            thread.start()
+        for i, thread in enumerate(self.threads):
+            try:
+                thread.start()
+            except RuntimeError:               # the system gives no more: go on with those there are
+                del self.threads[i:]
+                break
 
     def _work(self) -> None:
         while not self.cells[STOP]:
