@@ -5,8 +5,8 @@ work is cut into pieces, and whoever is free takes the next: so a core that some
 just does fewer. No result depends on who did which piece, nor on how many threads there are.
 
 Waking a sleeping thread takes some 100 microseconds, longer than many a kernel runs. So a worker
-that has nothing to do looks again and again for half a millisecond or so before it goes to sleep, all of
-it in native code, without Python's lock. A kernel that finds the pool in use (several Python
+that has nothing to do looks again and again for half a millisecond or so before it goes to sleep,
+all of it in native code, without Python's lock. A kernel that finds the pool in use (several Python
 threads may train at once) does its pieces alone. The kernels do not call the BLAS, whose threads
 would be in the way (see tile.py).
 
@@ -112,7 +112,7 @@ class _Pool:
         for i, thread in enumerate(self.threads):
             try:
                 thread.start()
-            except RuntimeError:               # the system gives no more: go on with those there are
+            except RuntimeError:           # the system gives no more: go on with those there are
                 del self.threads[i:]
                 break
 

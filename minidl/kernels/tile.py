@@ -5,8 +5,9 @@ A tile is ROWS x columns(dtype) results, held in registers while the products ar
     tile[p, q] = sum over runs, k < K:  a[A[p] + shift_a + k step_a] * b[B + shift_b + k step_b + q]
 
 A run names ROWS places in `a` (one a row of the tile), one place in `b` and a length K; the list of
-runs says which numbers meet. So the rows of a convolution are read where they stand in the image. With 6 rows of two 32-byte vectors (12 accumulators) an AVX2 machine
-does two multiply-adds of 8 floats in every cycle, about as fast as its best BLAS.
+runs says which numbers meet. So the rows of a convolution are read where they stand in the image.
+With 6 rows of two 32-byte vectors (12 accumulators) an AVX2 machine can do two multiply-adds of 8
+floats in every cycle.
 """
 
 from __future__ import annotations

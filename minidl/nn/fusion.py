@@ -11,10 +11,10 @@
 The second holds because adding a number and the activation keep order: the largest stays the
 largest. So bias, activation and their backward pass see a quarter of the pixels, and gradients
 take the same ways (but for pixels that only the rounding of x + b makes equal: of those the first
-counts on the left, the larger on the right). ``Sequential.fuse = False`` runs every layer by itself;
-so do ``minidl.keep()``, so that explanations see each layer's values, and
-``use_kernels("reference")``. A layer with a forward hook, or of a class derived from these, is left
-alone.
+counts on the left, the larger on the right). ``Sequential.fuse = False`` runs every layer by
+itself; so do ``minidl.keep()``, so that explanations see each layer's values, and
+``use_kernels("reference")``. A layer with a forward hook, or of a class derived from these, is
+left alone.
 """
 
 from __future__ import annotations
