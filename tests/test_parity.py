@@ -47,8 +47,9 @@ class Run:
         self.gan = self.recipe.kind == "gan"
         self.parts = ([self.model.discriminator, self.model.generator] if self.gan
                       else [self.model])
-        self.optimizers = [self.recipe.optimizer(part.parameters(), self.recipe.lr)
-                           for part in self.parts]
+        # Recorded with Keras's default rate; the recipe of cnn has a larger one, and a schedule.
+        rate = 1e-3 if case.model == "cnn" else self.recipe.lr
+        self.optimizers = [self.recipe.optimizer(part.parameters(), rate) for part in self.parts]
 
     def tensor(self, array: np.ndarray) -> Tensor:
         return Tensor(array, dtype=self.dtype)

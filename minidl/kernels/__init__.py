@@ -38,7 +38,8 @@ _tried, _problem, _threads = False, None, None
 
 
 def use_kernels(which: str) -> None:
-    """Choose what runs: ``"fast"`` (replacements where there are any) or ``"reference"``."""
+    """Choose what runs from now on, in the whole process: ``"fast"`` (replacements where there are
+    any) or ``"reference"``. Also by the environment: MINIDL_KERNELS."""
     global _choice
     if which not in CHOICES:
         raise ValueError(f"use_kernels: expected one of {', '.join(CHOICES)}; got {which!r}")
@@ -81,8 +82,8 @@ def set_num_threads(n: int) -> None:
 def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     """The replacement for `readable` that fits these arrays, or `readable` itself.
 
-    `smallest` stands for SMALLEST where a kernel saves more than its call costs; but it takes an
-    array of that size to load the kernels.
+    Arrays below SMALLEST are left to `readable`; once the kernels are loaded, `smallest` may stand
+    for it where a kernel saves more than its call costs.
     """
     first = arrays[0]
     smallest = SMALLEST if smallest is None or not CPU else smallest
