@@ -11,10 +11,10 @@
 The second holds because adding a number and the activation keep order: the largest stays the
 largest. So bias, activation and their backward pass see only the pixels that pooling left, and
 gradients take the same ways. (Two pixels may be equal only after the rounding of W x + b: then
-max_pool2d takes the first of them, and the fused one that which was larger before.) ``Sequential.fuse = False`` runs every layer by
-itself; so do ``minidl.keep()``, so that explanations see each layer's values, and
-``use_kernels("reference")``. A layer with a forward hook, or of a class derived from these, is
-left alone.
+max_pool2d takes the first of them, and the fused one that which was larger before.)
+``Sequential.fuse = False`` runs every layer by itself; so do ``minidl.keep()``, so that
+explanations see each layer's values, and ``use_kernels("reference")``. A layer with a forward hook,
+or of a class derived from these, is left alone.
 """
 
 from __future__ import annotations
