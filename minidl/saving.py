@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,6 +80,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Put `content` at `path` so that a crash leaves the old file or the new one, never half."""
     path = Path(path)
+    import tempfile                      # here: `import minidl` does not need it
     handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
