@@ -79,7 +79,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Put `content` at `path` so that a crash leaves the old file or the new one, never half."""
-    import tempfile                      # here: `import minidl` does not need it
+    import tempfile  # here: `import minidl` does not need it
 
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
