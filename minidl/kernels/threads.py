@@ -109,6 +109,8 @@ class _Pool:
         self.bell = threading.Semaphore(0)
         self.threads = [threading.Thread(target=self._work, daemon=True, name=f"minidl-{i + 1}")
                         for i in range(workers)]
+        if workers:                # compiled here: a fork must not find a worker with Numba's lock
+            _serve(np.ones(64, np.int64), 0)
         for i, thread in enumerate(self.threads):
             try:
                 thread.start()
