@@ -72,7 +72,8 @@ def weights(flat, O, C, KH, KW):
 
 
 def flat(x):
-    """x in the order in which it stands in memory, as a view; None if it has gaps there."""
+    """x in the order in which it stands in memory, as a view; None if it has gaps there, or
+    runs backward."""
     if x.flags.c_contiguous:
         return x.reshape(-1)
     if x.ndim == 4:

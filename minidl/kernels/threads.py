@@ -29,7 +29,7 @@ import numpy as np
 from . import get_num_threads
 from .jit import JIT, compiled, part
 
-# The cells, each on a cache line of its own (8 int64), for all are written by several threads.
+# The cells. Those that several threads write stand on cache lines of their own (8 int64).
 OPEN, NEXT, ACTIVE, BUSY, STOP = 0, 8, 16, 24, 32
 FUNCTION, DATA, TOTAL, PIECE = 40, 41, 42, 43             # the job
 SPINS = 20_000                                            # looks before it sleeps
