@@ -23,9 +23,21 @@ import numpy as np
 
 from . import layout
 from .jit import part
-from .product import multiply, packed
+from .product import multiply, packed, product
 from .threads import parallel
-from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
+from .tile import (
+    FIELDS,
+    ROWS,
+    add,
+    columns,
+    copy,
+    copy_columns,
+    get,
+    multiply_tile,
+    place,
+    put,
+    tile_columns,
+)
 
 PIXELS = 128               # that the weight gradient takes at a time
 CHAIN = 288                # products added up in one go: short chains round less
@@ -140,26 +152,23 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
 
 
 @parallel
-def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group, swapped):
-    """dw[s,t,c,o] = sum over the pairs (q,r) of tap t, and the images n of split s, of
-    x[n,q,c] g[n,r,o]; or, `swapped`, dw[s,t,o,c].
+def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
+    """dw[s,t,o,c] = sum over the pairs (q,r) of tap t, and the images n of split s, of
+    g[n,r,o] x[n,q,c].
 
-    A step is one split and `group` taps. Some pixels at a time are copied side by side, one factor
-    in rows and the other in panels, g for all taps and x for one after the other: so they stay in
-    the nearest cache while all their products are made.
+    A step is one split and `group` taps. Some pixels at a time are copied side by side, g in rows
+    for all these taps, x in panels for one after the other: so they stay in the nearest cache while
+    all their products are made.
     """
     n = tile_columns(x)
-    groups, share = T // group, -(-N // splits)
-    R, S = (O, C) if swapped else (C, O)
-    width = R if R <= 4 * n else R + n                  # rows of 512 bytes would crowd the cache
-    # (the last tile may read ROWS numbers more than there are)
-    a, b = np.zeros(PIXELS * width + ROWS, x.dtype), np.zeros(-(-S // n) * PIXELS * n, x.dtype)
+    groups, share, width = T // group, -(-N // splits), O + n
+    # (rows of O numbers would crowd a part of the cache; the last tile reads ROWS beyond the end)
+    a, b = np.zeros(PIXELS * width + ROWS, x.dtype), np.zeros(-(-C // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
     image, pixel = np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64)
-    at = np.empty(PIXELS, np.int64)                     # where a pixel's numbers begin; -1: nowhere
     for step in range(start, stop):
         s, t0 = step // groups, step % groups * group
-        for k in range((s * T + t0) * C * O, (s * T + t0 + group) * C * O):
+        for k in range((s * T + t0) * O * C, (s * T + t0 + group) * O * C):
             put(dw, k, x.dtype.type(0))
         count, last = 0, min((s + 1) * share, N) - 1
         for m in range(s * share, last + 1):
@@ -170,53 +179,42 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group, swap
                 if used:
                     put(image, count, m)
                     put(pixel, count, r)
+                    copy(a, count * width, g, (m * P + r) * O, O)
                     count += 1
                 if count == PIXELS or (count and m == last and r == P - 1):
-                    for k in range(count):
-                        put(at, k, (get(image, k) * P + get(pixel, k)) * O)
-                    _side_by_side(a, b, g, at, count, O, width, swapped)
                     for t in range(t0, t0 + group):
                         for k in range(count):
                             q = get(pairs, get(pixel, k) * T + t)
-                            put(at, k, (get(image, k) * Q + q) * C if q >= 0 else -1)
-                        _side_by_side(a, b, x, at, count, C, width, not swapped)
-                        _add_products(a, b, dw, (s * T + t) * C * O, run, tile, count, width, R, S)
+                            _to_panels(b, k, x, (get(image, k) * Q + q) * C if q >= 0 else -1, C)
+                        _add_products(a, b, dw, (s * T + t) * O * C, run, tile, count, width, O, C)
                     count = 0
 
 
 @part
-def _side_by_side(a, b, source, at, count, depth, width, rows):
-    """The `depth` numbers of each pixel: in the rows of a, or in the panels of b."""
-    n, k = tile_columns(source), 0
-    while k < count:
-        start, together = get(at, k), 1
-        if rows and width == depth and start >= 0:       # neighbours: one copy
-            while k + together < count and get(at, k + together) == start + together * depth:
-                together += 1
-        if start < 0:
-            for i in range(depth):
-                put(a if rows else b, k * width + i if rows else (i // n * PIXELS + k) * n + i % n,
-                    source.dtype.type(0))
-        elif rows:
-            copy(a, k * width, source, start, together * depth)
+def _to_panels(b, k, x, at, C):
+    """The C numbers of a pixel, which begin at x[at], to row k of the panels; zeros for -1."""
+    n = tile_columns(x)
+    for j in range(0, C, n):
+        to = j * PIXELS + k * n
+        if at >= 0 and j + n <= C:
+            copy_columns(b, to, x, at + j)
         else:
-            for i in range(0, depth, n):
-                copy(b, i * PIXELS + k * n, source, start + i, min(n, depth - i))
-        k += together
+            for c in range(min(n, C - j)):
+                put(b, to + c, get(x, at + j + c) if at >= 0 else x.dtype.type(0))
 
 
 @part
-def _add_products(a, b, dw, at, run, tile, count, width, R, S):
-    """dw[i,j] += sum over the first `count` pixels k of a[k,i] b[k,j]."""
+def _add_products(a, b, dw, at, run, tile, count, width, O, C):
+    """dw[o,c] += sum over the first `count` pixels k of a[k,o] b[k,c]."""
     n = tile_columns(a)
     run[ROWS], run[ROWS + 1] = 0, count
-    for i in range(0, R, ROWS):
-        for p in range(ROWS):
-            run[p] = i + p
-        for j in range(0, S, n):
-            multiply_tile(a, b, place(tile, 0), n, run, 0, 1, 0, j * PIXELS, width, n)
-            for p in range(min(ROWS, R - i)):
-                add(dw, at + (i + p) * S + j, tile, p * n, min(n, S - j))
+    for p in range(ROWS):
+        run[p] = p
+    for o in range(0, O, ROWS):
+        for c in range(0, C, n):
+            multiply_tile(a, b, place(tile, 0), n, run, 0, 1, o, c * PIXELS, width, n)
+            for p in range(min(ROWS, O - o)):
+                add(dw, at + (o + p) * C + c, tile, p * n, min(n, C - c))
 
 
 @parallel
@@ -293,21 +291,18 @@ def _convolve(x, panels, y, pairs, N, Q, C, O):
 
 
 def _weight_sums(x, g, pairs, N, Q, C, O):
-    (P, T), n = pairs.shape, columns(x.dtype)
+    """(T*C*O) from x (N*Q*C) and g (N*P*O)."""
+    if pairs is _itself(Q):
+        return product(x.reshape(-1, C).T, g.reshape(-1, O)).reshape(-1)
+    P, T = pairs.shape
     # Small matrices: all taps share the copy of g. Enough steps for all threads, whatever their
     # number; the partial sums are added in order.
     group = T if C * O <= 4096 else 1
     splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
-    dw = np.empty(splits * T * C * O, x.dtype)
-    swapped = group == T and _tiles(O, C, n) < _tiles(C, O, n)   # fewer tiles: less of them empty
-    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group,
-             swapped)
+    dw = np.empty(splits * T * O * C, x.dtype)
+    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group)
     dw = dw.reshape(splits, -1).sum(0) if splits > 1 else dw
-    return dw.reshape(T, O, C).transpose(0, 2, 1).reshape(-1) if swapped else dw
-
-
-def _tiles(rows, across, n):
-    return -(-rows // ROWS) * -(-across // n)
+    return dw.reshape(T, O, C).transpose(0, 2, 1).reshape(-1)
 
 
 # --------------------------------------------------------------------------- the replacements

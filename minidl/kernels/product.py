@@ -85,7 +85,7 @@ def product(a, b):
     a_rows, b_rows = a.flags.c_contiguous, b.flags.c_contiguous
     left = (a if a_rows else a.T).reshape(-1)
     right = (b if b_rows else b.T).reshape(-1)
-    if b_rows and N % n == 0 and K <= DEPTH // 4:        # short columns are read where they stand
+    if b_rows and N % n == 0 and (K <= DEPTH // 4 or N <= DEPTH // 4):   # read where it stands
         step_j, step_b = n, N
     else:
         right, step_j, step_b = packed(right, 1, K, N, across=not b_rows), K * n, n

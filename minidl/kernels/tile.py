@@ -12,6 +12,8 @@ floats in every cycle.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .jit import JIT, part
@@ -113,18 +115,28 @@ if JIT:
     @intrinsic
     def add_columns(typingctx, target, at, source, start):
         """target[at + q] += source[start + q] for the columns q of a tile."""
-        def codegen(context, builder, sig, args):
-            size = context.get_abi_sizeof(context.get_value_type(target.dtype))
-            vector = ir.VectorType(context.get_value_type(target.dtype), VECTOR_BYTES // size)
-            to, from_ = (builder.bitcast(pointer(context, builder, sig.args[i], *args[i:i + 2]),
-                                         vector.as_pointer()) for i in (0, 2))
-            for v in range(VECTORS):
-                place = builder.gep(to, [_number(v)])
-                old, new = builder.load(place), builder.load(builder.gep(from_, [_number(v)]))
-                old.align = new.align = size
-                builder.store(builder.fadd(old, new), place).align = size
-            return context.get_dummy_value()
-        return types.void(target, types.int64, source, types.int64), codegen
+        return types.void(target, types.int64, source, types.int64), partial(_columns, adds=True)
+
+    @intrinsic
+    def copy_columns(typingctx, target, at, source, start):
+        """target[at + q] = source[start + q] for the columns q of a tile."""
+        return types.void(target, types.int64, source, types.int64), partial(_columns, adds=False)
+
+    def _columns(context, builder, sig, args, adds):
+        size = context.get_abi_sizeof(context.get_value_type(sig.args[0].dtype))
+        vector = ir.VectorType(context.get_value_type(sig.args[0].dtype), VECTOR_BYTES // size)
+        to, from_ = (builder.bitcast(pointer(context, builder, sig.args[i], *args[i:i + 2]),
+                                     vector.as_pointer()) for i in (0, 2))
+        for v in range(VECTORS):
+            place = builder.gep(to, [_number(v)])
+            new = builder.load(builder.gep(from_, [_number(v)]))
+            new.align = size
+            if adds:
+                old = builder.load(place)
+                old.align = size
+                new = builder.fadd(old, new)
+            builder.store(new, place).align = size
+        return context.get_dummy_value()
 
     def _write_tile(context, builder, sig, args):
         a, b, runs = (pointer(context, builder, sig.args[i], args[i]) for i in (0, 1, 4))
@@ -188,6 +200,10 @@ else:
     def add_columns(target, at, source, start):
         n = columns(source.dtype)
         target[at:at + n] += source[start:start + n]
+
+    def copy_columns(target, at, source, start):
+        n = columns(source.dtype)
+        target[at:at + n] = source[start:start + n]
 
     def get(array, i):
         return array[i]
