@@ -77,9 +77,10 @@ def flat(x):
     if x.flags.c_contiguous:
         return x.reshape(-1)
     if x.ndim == 4:
-        last = x.transpose(0, 2, 3, 1)
-        if last.flags.c_contiguous:
-            return last.reshape(-1)
+        for order in ((0, 2, 3, 1), (2, 3, 1, 0)):       # images', and weights'
+            dense = x.transpose(order)
+            if dense.flags.c_contiguous:
+                return dense.reshape(-1)
     dense = x.transpose(sorted(range(x.ndim), key=lambda i: -x.strides[i]))
     return dense.reshape(-1) if dense.flags.c_contiguous else None
 
