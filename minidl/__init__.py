@@ -23,6 +23,13 @@ from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, 
                   squeeze, stack, std, sub, sum, tanh, transpose, unsqueeze, var, where)
 
 
+def record(step=None, *args, probe: int = 2, **kwargs):
+    """``with minidl.record() as trace:`` or ``trace = minidl.record(step, x, t, probe=2)``: see
+    :func:`minidl.explain.record.record`."""
+    from .explain.record import record
+    return record(step, *args, probe=probe, **kwargs)
+
+
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new leaf tensor of numbers, nested lists or an array (copied)."""
     return Tensor(data, requires_grad, dtype, device)

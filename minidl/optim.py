@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from .device import is_array, move, namespace, to_host
 from .kernels import fast
-from .tape import enable_grad, no_grad
+from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
 
 
@@ -118,11 +119,12 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        step = self._step if mode.watcher is None else partial(mode.watcher.update, self)
         with no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.requires_grad and p.grad is not None:
-                        self._step(p, group)
+                        step(p, group)
         return loss
 
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ import inspect
 import itertools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator, nullcontext
 from operator import attrgetter
@@ -46,6 +47,7 @@ class _Mode(threading.local):
     grad = True          # is a graph being recorded?
     keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
     profile = None       # what profiling.py counts this thread's time in
+    watcher = None       # the recorder of explain/record.py that is told what happens
 
 
 mode = _Mode()
@@ -54,7 +56,7 @@ mode = _Mode()
 class _Switch(ContextDecorator):
     """Set one field of `mode` inside a ``with`` block or a decorated function."""
 
-    def __init__(self, field: str, value: bool):
+    def __init__(self, field: str, value):
         self._field, self._value, self._before = field, value, []     # a list: blocks may nest
 
     def __enter__(self):
@@ -265,9 +267,12 @@ def _record(entry: Op, args, inputs, y, backward):
                 out._requires_grad = True
                 out.node = Node(entry, args, inputs, backward, out)
                 break
-    if extra:
-        return (out, *[Tensor._wrap(e) for e in extra])
-    return out
+    if mode.keep and backward is not None and out.node is None:
+        out.origin = Node(entry, args, inputs, backward, out)     # no gradient, but an explanation
+    extra = [Tensor._wrap(e) for e in extra]
+    if mode.watcher is not None:
+        mode.watcher.forward(entry, args, inputs, (out, *extra))
+    return (out, *extra) if extra else out
 
 
 class Node:
@@ -279,7 +284,7 @@ class Node:
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = args = value = changed_at = None
+    hooks = grad = args = value = changed_at = site = out = None
     retain_grad = keep = False
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
@@ -292,9 +297,11 @@ class Node:
             self.value = out.data                  # or the two would keep each other alive
             self.changed_at = out._changed_at
         if mode.keep:
-            self.keep, self.retain_grad, self.args = True, True, args
-            for x in inputs:
-                x.consumers = (*x.consumers, self)
+            from .explain.source import call_site
+            self.keep, self.retain_grad, self.args, self.site = True, True, args, call_site()
+            self.out = weakref.ref(out)
+            for x in inputs:                       # uses of numbers that x had before are history
+                x.consumers = (*[c for c in x.consumers if c.born > x._last_change], self)
 
     def __repr__(self):
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
@@ -348,10 +355,12 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     places = () if wanted is None else {w.node or w for w in wanted}
     run = None if wanted is None else _leading_to(places, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
+    watcher = mode.watcher
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
 
-    with (_Switch("grad", create_graph), np.errstate(all="ignore"),    # inf and nan are values
+    with (_Switch("grad", create_graph), _Switch("keep", create_graph and mode.keep),
+          _Switch("watcher", None), np.errstate(all="ignore"),         # inf and nan are values
           timed_nodes(nodes) as nodes):
         for node in nodes:
             gy = sums.pop(node, None)
@@ -375,11 +384,13 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             if len(grads) != len(need):
                 raise ValueError(f"{node.op.name}: backward returned {len(grads)} gradients for "
                                  f"{len(need)} tensor arguments")
-            for parent, shape, needed, g in zip(node.parents, node.shapes, need, grads):
-                if needed and g is not None:
-                    if not isinstance(g, Tensor) or g.data.shape != shape:
-                        g = _fit(node.op.name, g, shape)
+            for k, (parent, g) in enumerate(zip(node.parents, grads)):
+                if need[k] and g is not None:
+                    if not isinstance(g, Tensor) or g.data.shape != node.shapes[k]:
+                        g = _fit(node.op.name, g, node.shapes[k])
                     _add(sums, parent, g)
+                    if watcher is not None:
+                        watcher.contribution(node, k, gy, g, sums[parent])
             if not (retain_graph or node.keep):
                 node.free()
 

@@ -43,6 +43,7 @@ class Tensor:
     _changed_at: list[int] | None = None   # when the storage last changed; shared with its views
     _hooks: dict | None = None
     node = None
+    origin = None                          # under keep(): the op behind a tensor without gradient
     consumers: tuple = ()
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
@@ -217,6 +218,36 @@ class Tensor:
         out = Tensor._wrap(self.data)
         out._share_storage(self)
         return out
+
+    # ------------------------------------------------------------------ why it is what it is
+    def explain(self, *index):
+        """The element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. Prints
+        well; has ``.terms``, ``.total``, ``.stored``, ``.difference``. Wants ``keep()`` where the
+        op was called, if what it used is gone by now."""
+        return explanations().cells.explain(self, index)
+
+    def explain_grad(self, *index):
+        """The same for one element of ``.grad``, a part for each op that used this tensor. Wants
+        ``keep()`` around forward and backward."""
+        return explanations().cells.explain_grad(self, index)
+
+    def why(self):
+        """The op that made this tensor, its inputs and attributes, and the line that called it."""
+        return explanations().cells.why(self)
+
+    def where_used(self):
+        """The ops that used this tensor under ``keep()``, each with the line that called it."""
+        return explanations().cells.where_used(self)
+
+    def receptive_field(self, *index):
+        """Which elements of the leaves this element depends on, through all ops under ``keep()``.
+        """
+        return explanations().fields.receptive_field(self, index)
+
+    def projective_field(self, *index):
+        """Which elements of all later tensors depend on this one, through all ops under ``keep()``.
+        """
+        return explanations().fields.projective_field(self, index)
 
     # ------------------------------------------------------------------ in place
     @property
@@ -421,6 +452,13 @@ class Tensor:
     def cuda(self): return self.to("cuda")
     def clone(self): return ops.clone(self)
     def contiguous(self): return ops.contiguous(self)
+
+
+def explanations():
+    """The package of explanations: loaded when it is first asked for."""
+    from . import explain
+    from .explain import cells, fields  # noqa: F401
+    return explain
 
 
 class HookHandle:

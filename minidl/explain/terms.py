@@ -32,10 +32,12 @@ _FUNCTIONS = {name: getattr(np, name) for name in (
 
 
 class Terms(NamedTuple):
-    """Terms, one an entry: flat positions in the output, and in each operand of the product."""
+    """Terms, one an entry: flat positions in the output, and in each operand of the product;
+    `outside` counts those that fall into the padding."""
 
     out: np.ndarray
     operands: dict[int, np.ndarray]
+    outside: int = 0
 
 
 class Call(NamedTuple):
@@ -79,9 +81,10 @@ def value(call: Call) -> np.ndarray:
     return np.where(reached, y, constant).reshape(call.out.shape)
 
 
-def gradients(call: Call, gy) -> list[np.ndarray | None]:
-    """The gradient for each operand, from the declaration; None where it declares none."""
-    kind, gy = call.op.terms, _array(gy)
+def gradients(call: Call, gy, absolute: bool = False) -> list[np.ndarray | None]:
+    """The gradient for each operand, from the declaration; None where it declares none. `absolute`
+    adds up the terms' magnitudes, by which rounding errors are measured."""
+    kind, gy, size = call.op.terms, _array(gy), np.abs if absolute else np.asarray
     if isinstance(kind, Composite):
         return [None] * len(call.operands)
     result = []
@@ -92,14 +95,36 @@ def gradients(call: Call, gy) -> list[np.ndarray | None]:
                 result.append(None)
                 continue
             share = gy * _evaluate(kind.partials[k], call)
-            np.add.at(gx, _spread(x, call.out.shape).ravel(), share.ravel())
+            np.add.at(gx, _spread(x, call.out.shape).ravel(), size(share).ravel())
         else:
             for terms in linear_terms(call):
                 if k in terms.operands:
                     share = gy.ravel()[terms.out] * products(call, terms, without=k)
-                    np.add.at(gx, terms.operands[k], share)
+                    np.add.at(gx, terms.operands[k], size(share))
         result.append(gx.reshape(x.shape))
     return result
+
+
+def slopes(call: Call, k: int, place: int) -> np.ndarray:
+    """dy / dx of every output element y for one element x of operand k of a Composite, from its
+    formula alone: its imaginary part at x + ih, over h (exact to rounding, for nothing cancels)."""
+    h, moved = 1e-30, np.array(call.operands[k], np.complex128, order="C")
+    moved.reshape(-1)[place] += 1j * h
+    args = list(call.args)
+    args[call.op.places[k]] = moved
+    return np.imag(value(call._replace(args=args))) / h
+
+
+def _largest(x, axis, keepdims):
+    """The maximum along `axis`; equal ones share what depends on it. Also for complex numbers."""
+    first = np.real(x) == np.max(np.real(x), axis=axis, keepdims=True)
+    return np.sum(x * first, axis=axis, keepdims=keepdims) / np.sum(first, axis=axis,
+                                                                    keepdims=keepdims)
+
+
+def _variance(x, axis, keepdims):
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    return np.mean(centred * centred, axis=axis, keepdims=keepdims)
 
 
 def products(call: Call, terms: Terms, without: int | None = None) -> np.ndarray:
@@ -149,7 +174,8 @@ def _array(value) -> np.ndarray:
 def _evaluate(text: str, call: Call):
     """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
     over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
-    reductions = {f.__name__: over(f) for f in (np.sum, np.mean, np.var)} | {"max": over(np.max)}
+    reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
+                  "max": over(_largest)}
     functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
     with np.errstate(all="ignore"):
         return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})
@@ -185,7 +211,7 @@ def _contract(call: Call, kind: Contract, at) -> Terms:
             inside &= (w >= 0) & (w < n)              # outside is padding: no term
         places.append((where, array.shape))
     flat = [np.ravel_multi_index([w[inside] for w in where], shape) for where, shape in places]
-    return Terms(flat[0], dict(enumerate(flat[1:])))
+    return Terms(flat[0], dict(enumerate(flat[1:])), int(inside.size - inside.sum()))
 
 
 def _at(expression: str, index: dict, names: dict):

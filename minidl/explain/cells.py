@@ -1,0 +1,448 @@
+"""Why one number is what it is: ``y.explain(...)``, ``x.explain_grad(...)``, ``t.why()``.
+
+An element of an op's output is a sum of terms; so is an element of a gradient, over all ops that
+used the tensor. ``terms.py`` finds the terms in the op's declaration, here they meet the numbers:
+operands as they stand in the tensors, the gradient as it arrived. What they add up to is compared
+with what was stored, which some kernel computed by other means.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..ops.terms import Composite, Contract, Elementwise, Gather
+from ..tape import Node, _contents, _stale
+from ..tensor import Tensor
+from . import terms as maps
+from .fields import back
+from .source import Site
+
+SHOWN = 8                     # terms that are printed; the rest is summed
+
+
+# --------------------------------------------------------------------------- what is returned
+@dataclass(frozen=True)
+class Term:
+    """One summand: its factors as (name, index, value), and its value. For a nonlinear op the
+    factors are what the function was given (`sign` "," and not "*")."""
+
+    factors: tuple[tuple[str, tuple[int, ...], float], ...]
+    value: float
+    sign: str = "*"
+
+    def __str__(self) -> str:
+        return f"  {self.sign}  ".join(f"{name}{_indexed(index)} {_number(v)}"
+                                       for name, index, v in self.factors)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An element as a sum of terms: `terms`, the largest first, their sum `total`, and the `stored`
+    number. A gradient has one of these in `parts` for each op that used the tensor."""
+
+    title: str
+    formula: tuple[str, ...]
+    terms: list[Term]
+    total: float
+    stored: float | None
+    outside: int = 0                          # terms that fall into the padding
+    site: Site | None = None
+    notes: tuple[str, ...] = ()
+    parts: tuple[Explanation, ...] = ()
+    difference: float = field(init=False)
+
+    def __post_init__(self):
+        difference = float("nan") if self.stored is None else self.stored - self.total
+        if self.total == self.stored:         # also where both are infinite
+            difference = 0.0
+        object.__setattr__(self, "difference", difference)
+
+    @property
+    def magnitude(self) -> float:
+        """The sum of the terms' magnitudes: what a rounding error is measured by."""
+        own = sum(abs(t.value) for t in self.terms)
+        return own + sum(part.magnitude for part in self.parts)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What is printed, as (what, number)."""
+        shown = [t for t in self.terms[:SHOWN] if t.value != 0] or self.terms[:1]
+        rest = self.terms[len(shown):]
+        rows = [(str(t), _number(t.value)) for t in shown]
+        if rest:
+            rows.append((f"{len(rest)} more terms", _number(sum(t.value for t in rest))))
+        if self.outside:
+            rows.append((f"{self.outside} terms in the padding", "0"))
+        return rows
+
+    def __repr__(self) -> str:
+        lines = [self.title, *(f"  {line}" for line in self.formula)]
+        table = self.rows()
+        width = max([len(what) for what, _ in table], default=0)
+        lines += [f"    {what:{width}}  = {number:>11}" for what, number in table]
+        for part in self.parts:
+            lines += [f"  {line}" for line in repr(part).splitlines()]
+        lines += [f"  {note}" for note in self.notes]
+        if self.stored is None:
+            lines.append(f"  sum     {_number(self.total)}")
+        else:
+            lines.append(f"  sum     {_number(self.total)}   stored  {_number(self.stored)}   "
+                         f"difference {self.difference:.2g}")
+        if self.site:
+            lines.append(f"  {self.site}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        escape = html.escape
+        rows = "".join(f"<tr><td style='text-align:left'>{escape(what)}</td><td>{number}</td></tr>"
+                       for what, number in self.rows())
+        parts = "".join(part._repr_html_() for part in self.parts)
+        stored = "" if self.stored is None else (
+            f"<tr><td style='text-align:left'>stored</td><td>{_number(self.stored)}</td></tr>"
+            f"<tr><td style='text-align:left'>difference</td><td>{self.difference:.2g}</td></tr>")
+        about = "".join(f"<div><code>{escape(line)}</code></div>" for line in (
+            *self.formula, *self.notes, *([str(self.site)] if self.site else [])))
+        return (f"<div><b>{escape(self.title)}</b>{about}{parts}<table>{rows}"
+                f"<tr><td style='text-align:left'><b>sum</b></td><td><b>{_number(self.total)}</b>"
+                f"</td></tr>{stored}</table></div>")
+
+
+class Lines(list):
+    """A list of facts that prints one a line."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.6g}"
+
+
+def _indexed(index: Iterable) -> str:
+    return f"[{','.join(map(str, index))}]"
+
+
+# --------------------------------------------------------------------------- from tensors to calls
+def made_by(t: Tensor, who: str) -> Node:
+    """The node of the op that made t. Raises ValueError for a leaf."""
+    node = t.node or t.origin
+    if node is None:
+        raise ValueError(f"{who}: this {t._brief()} is a leaf: no recorded op computed it. (An op "
+                         "on tensors that want no gradient is recorded inside minidl.keep().)")
+    return node
+
+
+def call_of(node: Node, who: str, out) -> maps.Call:
+    """The op's call with the operands it had. Raises RuntimeError where they are gone or changed.
+    """
+    args = node.args
+    if args is None:
+        alive = dict(zip(node.backward.__code__.co_freevars, map(
+            _contents, node.backward.__closure__ or ()))) if node.backward else {}
+        missing = [name for name in node.op.signature.parameters if name not in alive]
+        if missing:
+            why = "backward() freed what it used" if node.backward is None else (
+                f"its argument {missing[0]!r} is not kept")
+            raise RuntimeError(f"{who}: {node.op.name.strip('_')}: {why}. Run the computation "
+                               "inside `with minidl.keep():`")
+        args = [alive[name] for name in node.op.signature.parameters]
+    if node.op.terms is None:
+        raise TypeError(f"{who}: {node.op.name} declares no terms (op(..., terms=...)), so there "
+                        "is nothing to explain it by")
+    for x in node.op.inputs(node.op.bound(args, {})[0]):
+        if isinstance(x, Tensor) and x._last_change > node.born:
+            raise _stale(f"{who}: {node.op.name.strip('_')}", x.shape)
+    return maps.Call.of(node.op, args, out)
+
+
+def checked(t: Tensor, index: tuple, who: str) -> tuple[int, ...]:
+    """The index as whole numbers of t's axes. Raises IndexError, TypeError."""
+    if len(index) == 1 and isinstance(index[0], (tuple, list)):
+        index = tuple(index[0])
+    if len(index) != t.ndim:
+        raise IndexError(f"{who}: shape {t.shape} needs {t.ndim} indices, got {len(index)}")
+    result = []
+    for axis, (i, n) in enumerate(zip(index, t.shape)):
+        if isinstance(i, bool) or not hasattr(i, "__index__"):
+            raise TypeError(f"{who}: index {axis} must be an integer, got {i!r}")
+        if not -n <= int(i) < n:
+            raise IndexError(f"{who}: index {i} of axis {axis} is outside 0..{n - 1}, shape "
+                             f"{t.shape}")
+        result.append(int(i) % n)
+    return tuple(result)
+
+
+def names_of(call: maps.Call) -> list[str]:
+    """The operands' names in the declaration."""
+    if call.op.sequence:
+        return [f"x{k}" for k in range(len(call.operands))]
+    kind = call.op.terms
+    if isinstance(kind, Contract):
+        return re.findall(r"(\w+)\[", kind.text)[1:]
+    names = list(call.op.signature.parameters)
+    return [maps._SHORT.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
+
+
+# --------------------------------------------------------------------------- values
+def explain(t: Tensor, index: tuple) -> Explanation:
+    """Of one element of t: see :meth:`minidl.Tensor.explain`."""
+    node, index = made_by(t, "explain"), checked(t, index, "explain")
+    call = call_of(node, "explain", t)
+    found = explain_call(call, index, node.site)
+    if node.op.name == "bias_activation" and call.args[2] == 1 and isinstance(
+            call.args[0], Tensor) and (call.args[0].node or call.args[0].origin):
+        return _with_bias(found, explain(call.args[0], index))
+    return found
+
+
+def _with_bias(sum_: Explanation, product: Explanation) -> Explanation:
+    """Of a layer that ends in adding a bias: the product's terms, and the bias as one more."""
+    bias = [Term((f,), f[2]) for f in sum_.terms[0].factors if f[0] == "b"]
+    found = sorted(product.terms + bias, key=lambda term: -abs(term.value))
+    return Explanation(product.title.replace("   ", " + bias   ", 1), tuple(
+        f"{line} + b" if " = " in line else line for line in product.formula), found, _total(found),
+        sum_.stored, product.outside, sum_.site)
+
+
+def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = None) -> Explanation:
+    """Of one element of a call's output."""
+    kind, names, notes = call.op.terms, names_of(call), []
+    title = f"{_title(call.op)}   y{_indexed(index)}"
+    if isinstance(kind, (Elementwise, Composite)):
+        value = float(maps.value(call)[index])
+        seen = [_seen(call, k, index) for k in range(len(call.operands))]
+        factors = tuple(f for k, places in enumerate(seen) for f in _factors(
+            call, names, {k: places}))
+        found, outside = [Term(factors[:SHOWN], value, ",")], 0
+        if len(factors) > SHOWN:
+            notes.append(f"and {len(factors) - SHOWN} more operands")
+    else:
+        found, outside = [], 0
+        for group in maps.linear_terms(call, (None, index)):
+            found += _products(call, names, group)
+            outside += group.outside
+        if not found and isinstance(kind, Gather):
+            notes.append("the constant around the operand")
+            found = [Term((), float(call.named().get("value", 0.0)))]
+        if call.op.name == "max_pool2d":
+            notes.append(_window(call, index))
+    found.sort(key=lambda term: -abs(term.value))
+    return Explanation(title, _formula(call, index), found, _total(found), float(call.out[index]),
+                       outside, site, tuple(notes))
+
+
+def _title(op) -> str:
+    return op.name.strip("_") + (f" ({op.source})" if op.source else "")
+
+
+def _total(found: list[Term]) -> float:
+    return float(sum(term.value for term in found))
+
+
+def _factors(call, names, places: dict[int, np.ndarray]):
+    for k, flat in places.items():
+        x = call.operands[k]
+        for place in np.atleast_1d(flat):
+            yield names[k], _unflat(place, x.shape), float(x.reshape(-1)[place])
+
+
+def _unflat(place: int, shape) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
+
+
+def _products(call, names, group, gy=None, without: int | None = None) -> list[Term]:
+    """The terms of a group, with the upstream gradient in the place of one operand."""
+    values = maps.products(call, group, without)
+    if gy is not None:
+        values = values * gy.ravel()[group.out]
+    result = []
+    for i, value in enumerate(values):
+        factors = [] if gy is None else [("gy", _unflat(group.out[i], gy.shape),
+                                          float(gy.ravel()[group.out[i]]))]
+        for k, flat in group.operands.items():
+            if k != without:
+                factors += _factors(call, names, {k: flat[i]})
+        result.append(Term(tuple(factors), float(value)))
+    return result
+
+
+def _seen(call, k: int, index) -> np.ndarray:
+    """Where the elements of operand k are that a nonlinear op's element depends on."""
+    mask = np.zeros(call.out.shape, bool)
+    mask[index] = True
+    return np.flatnonzero(back(call, k, mask))
+
+
+def _window(call, index) -> str:
+    (group,) = [maps._contract(call, WINDOW, (None, index))]
+    x = call.operands[0]
+    values = ", ".join(f"x{_indexed(_unflat(p, x.shape))} {_number(x.ravel()[p])}"
+                       for p in group.operands[0])
+    return f"the largest of {values}"
+
+
+WINDOW = Contract("y[n,c,i,j] += x[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]",
+                  {"u": "KH", "v": "KW"})
+"""What a max pooling window may see; which of them it takes, the data decides."""
+
+
+def _formula(call, index) -> tuple[str, ...]:
+    """The declaration, and the same with the element's indices and the op's numbers put in."""
+    kind = call.op.terms
+    if isinstance(kind, (Elementwise, Composite)):
+        numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float))}
+        given = ", ".join(f"{k} = {v:g}" for k, v in numbers.items() if re.search(
+            rf"\b{k}\b", kind.value))
+        return (f"y = {kind.value}" + (f",  {given}" if given else ""),)
+    if not isinstance(kind, Contract):
+        return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
+                 "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
+    return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
+
+
+def _solved(call, k: int | None, index) -> str:
+    """A Contract's sum for one element of the output, or for the gradient of one of operand k: the
+    element's indices put in, and conditions where they stand in an expression."""
+    arrays = dict(zip(["y", *names_of(call)], re.findall(r"\w+\[[^\]]*\]", call.op.terms.text)))
+    own = "y" if k is None else names_of(call)[k]
+    axes = [axis.strip() for axis in re.search(r"\[(.*)\]", arrays.pop(own)).group(1).split(",")]
+    known = dict(zip(axes[::-1], index[::-1]))
+    factors = list(arrays.values())
+    if k is not None:
+        factors[0] = "gy" + factors[0][1:]
+    right, conditions = " * ".join(factors) or "1", []
+    for axis, i in known.items():
+        if axis.isidentifier():
+            right = re.sub(rf"\b{axis}\b(?!\[)", str(i), right)
+        elif axis != "...":
+            conditions.append(f"{_put(axis, call)} = {i}")
+    free = sorted(set(re.findall(r"\b[a-z]\w*\b(?!\[)", " ".join([right, *conditions]))))
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    return (f"sum over {', '.join(free)} of " if free else "") + _put(right, call) + where
+
+
+def _put(text: str, call) -> str:
+    """The op's own numbers in the place of capital names."""
+    for name, value in call.named().items():
+        if name.isupper() and isinstance(value, (int, np.integer)):
+            text = re.sub(rf"\b{name}\b", str(value), text)
+    text = re.sub(r"\b(\d+)\*(\d+)\b", lambda m: str(int(m[1]) * int(m[2])), text)
+    return re.sub(r"\*1\b| - 0\b| \+ 0\b", "", text)
+
+
+# --------------------------------------------------------------------------- gradients
+def explain_grad(x: Tensor, index: tuple) -> Explanation:
+    """Of one element of x's gradient: see :meth:`minidl.Tensor.explain_grad`."""
+    index = checked(x, index, "explain_grad")
+    if x.grad is None:
+        raise RuntimeError("explain_grad: no gradient has arrived here (None, not zero): call "
+                           "backward() first, and for a tensor inside the graph run all of it "
+                           "inside `with minidl.keep():`")
+    stored = float(maps._array(x.grad)[index])
+    uses = list(dict.fromkeys(x.consumers))
+    if uses and all(node.born < x._last_change for node in uses):
+        raise _stale("explain_grad", x.shape)
+    if not uses:
+        if x.node is not None and x.node.keep:
+            seed = Term((("seed", (), stored),), stored)
+            return Explanation(f"gradient   gx{_indexed(index)}",
+                               ("backward() started here, with this number",), [seed], stored,
+                               stored)
+        raise RuntimeError("explain_grad: it is not known who used this tensor. Run forward and "
+                           "backward inside `with minidl.keep():`")
+    parts = tuple(part for node in uses for part in _gradient_parts(x, node, index))
+    notes = (f"{len(parts)} uses of x: their contributions add up",) if len(parts) > 1 else ()
+    return Explanation(f"gradient   gx{_indexed(index)}", (), [], sum(p.total for p in parts),
+                       stored, notes=notes, parts=parts)
+
+
+def _gradient_parts(x: Tensor, node: Node, index):
+    """What one op's call contributed, once for each place in which it used x."""
+    inputs = node.op.inputs(node.op.bound(node.args, {})[0])
+    for k, operand in enumerate(inputs):
+        if operand is not x:
+            continue
+        if node.grad is None:
+            yield Explanation(f"{_title(node.op)}: no gradient arrived here, so it gave none", (),
+                              [], 0.0, None, site=node.site)
+            continue
+        gy = maps._array(node.grad)
+        call = call_of(node, "explain_grad", np.zeros(gy.shape) if _output(node) is None
+                       else _output(node))
+        yield explain_contribution(call, k, index, gy, node.site)
+
+
+def _output(node: Node):
+    out = node.out() if node.out is not None else None
+    return None if out is None else out.data
+
+
+def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Explanation:
+    """Of one element of what the call's backward gives to operand k, for the upstream `gy`."""
+    kind, names, outside = call.op.terms, names_of(call), 0
+    x, shape = call.operands[k], call.operands[k].shape
+    place = int(np.ravel_multi_index(index, shape)) if shape else 0
+    if isinstance(kind, (Elementwise, Composite)):
+        if isinstance(kind, Elementwise):
+            partial = kind.partials[k] or "0"
+            formula = f"dy/d{names[k]} = {partial}"
+            slopes = np.broadcast_to(maps._evaluate(partial, call), call.out.shape).ravel()
+            reached = np.flatnonzero(maps._spread(x, call.out.shape).ravel() == place)
+        else:
+            formula = f"dy/d{names[k]} of y = {kind.value}"
+            slopes = maps.slopes(call, k, place).ravel()
+            reached = np.flatnonzero(slopes)
+        found = [Term((("gy", _unflat(p, call.out.shape), float(gy.ravel()[p])),
+                       (f"dy/d{names[k]}", _unflat(p, call.out.shape), float(slopes[p]))),
+                      float(gy.ravel()[p] * slopes[p])) for p in reached]
+    else:
+        found, formula = [], f"g{names[k]}{_indexed(index)} = " + (
+            _solved(call, k, index) if isinstance(kind, Contract)
+            else "the sum of gy where it went")
+        for group in maps.linear_terms(call, (k, index)):
+            if k in group.operands:
+                found += _products(call, names, group, gy, without=k)
+                outside += group.outside
+    found.sort(key=lambda term: -abs(term.value))
+    return Explanation(f"from {_title(call.op)}", (formula,), found, _total(found), None, outside,
+                       site)
+
+
+# --------------------------------------------------------------------------- who and whence
+def why(t: Tensor) -> Lines:
+    """See :meth:`minidl.Tensor.why`."""
+    node = t.node or t.origin
+    if node is None:
+        kind = "a parameter or input" if t.requires_grad else "made by no recorded op"
+        return Lines([f"a leaf, {t._brief()}: {kind}"])
+    lines = Lines([f"{_title(node.op)} -> shape {t.shape}"])
+    if node.site:
+        lines.append(f"  called at {node.site}" + (
+            f"   (module {node.site.module})" if node.site.module else ""))
+    else:
+        lines.append("  called at: kept only inside `with minidl.keep():`")
+    if node.args is None:
+        lines += [f"  input of shape {shape}" for shape in node.shapes]
+        return lines
+    args, _ = node.op.bound(node.args, {})
+    for name, value in zip(node.op.signature.parameters, args):
+        if isinstance(value, Tensor):
+            made = value.node or value.origin
+            lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "
+                         + (made.op.name.strip("_") if made else "a leaf"))
+        elif isinstance(value, np.ndarray):
+            lines.append(f"  {name}: an array of shape {value.shape}, {value.dtype}")
+        else:
+            lines.append(f"  {name} = {value!r}")
+    return lines
+
+
+def where_used(t: Tensor) -> Lines:
+    """See :meth:`minidl.Tensor.where_used`."""
+    return Lines([f"{_title(node.op)}" + (f"   {node.site}" if node.site else "")
+                  for node in t.consumers] or ["no recorded use: wanted is `with minidl.keep():`"])

@@ -1,0 +1,230 @@
+"""``trace.check()``: is what a run recorded right?
+
+Every op is replayed on its recorded operands, in float64 and by its readable function. Every
+contribution to a gradient is compared with two things that know nothing of the op's backward pass:
+the sum of the terms that its declaration gives, cell by cell, and finite differences. Where a
+function has a kink, differences say nothing; such a comparison is skipped, with the reason. An op
+of the user's own that declares no terms has the differences alone, and only in memory: a file does
+not hold its function.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels import kernels_in_use, use_kernels
+from ..ops.terms import Composite, Contract, Reduce, Scatter
+from ..tape import no_grad
+from ..tensor import Tensor
+from ..testing.differences import slope
+from . import terms as maps
+
+RTOL = {"float32": 2e-5, "float64": 1e-8}
+STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
+MANY = 3_000_000              # terms, above which only some cells are added up
+LISTED = 2000                 # wrong cells that are named
+
+
+def check(trace, entries: int, directions: int, seed: int) -> list[dict]:
+    """The comparisons of one trace: dicts of op, input (None: its value), status ("pass", "fail",
+    "skipped"), reason, compared, largest (error, as a share of the largest entry), cells."""
+    rng, results, before = np.random.default_rng(seed), [], kernels_in_use()
+    use_kernels("reference")
+    try:
+        for op in trace.ops:
+            results.append({"op": op["id"], "input": None, **_guarded(_replayed, trace, op)})
+        for number, event in enumerate(trace.events):
+            if event["phase"] == "backward":
+                found = _guarded(_gradient, trace, event, entries, directions, rng)
+                results.append({"op": event["op"], "input": event["input"], "event": number,
+                                **found})
+    finally:
+        use_kernels(before)
+    return results
+
+
+def _guarded(function, *args) -> dict:
+    try:
+        return function(*args)
+    except ValueError as error:
+        return _result("skipped", str(error))
+
+
+def _result(status, reason="", compared=0, largest=0.0, cells=(), wrong=0) -> dict:
+    largest = largest if np.isfinite(largest) else np.finfo(np.float64).max      # for JSON
+    return {"status": status, "reason": reason, "compared": int(compared),
+            "largest": float(largest), "wrong": int(wrong),
+            "cells": [[int(i) for i in c] for c in cells[:LISTED]]}
+
+
+def _compared(recorded: np.ndarray, expected: np.ndarray, size, what: str) -> dict:
+    """Cell by cell, with errors measured by `size`: of what was added up."""
+    with np.errstate(all="ignore"):
+        error = np.abs(recorded.astype(np.float64) - expected) / np.where(size, size, 1.0)
+        error = np.where((recorded == expected) | (np.isnan(recorded) & np.isnan(expected)), 0,
+                         error)
+    wrong = np.argwhere(~(error <= RTOL.get(str(recorded.dtype), 0)))
+    if len(wrong):
+        return _result("fail", f"{len(wrong)} of {error.size} cells differ from {what}", error.size,
+                       error.max(initial=0), wrong.tolist(), len(wrong))
+    return _result("pass", what, error.size, error.max(initial=0))
+
+
+def _scale(*arrays: np.ndarray) -> float:
+    return max([float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays if a.size] or [0])
+
+
+# --------------------------------------------------------------------------- values
+def _call(trace, op: dict) -> maps.Call:
+    """An op's call as recorded, also of one that declares no terms. Raises ValueError without."""
+    entry = trace.entry(op)
+    if entry is None or entry.terms is not None:
+        return trace.call(op)
+    if any(isinstance(a, dict) and "repr" in a for a in op["arguments"]):
+        raise ValueError(f"{op['op']}: a trace cannot keep one of its arguments")
+    return maps.Call.of(entry, [trace._decoded(a) for a in op["arguments"]],
+                        trace.value(op["outputs"][0]))
+
+
+def _replayed(trace, op: dict) -> dict:
+    call = _call(trace, op)
+    recorded = trace.value(op["outputs"][0])
+    if recorded.dtype.kind != "f":
+        return _result("pass", "no float to compare")
+    expected = _run(call, call.operands)
+    return _compared(recorded, expected, _scale(expected, *call.operands[:1]),
+                     "the op replayed in float64")
+
+
+def _run(call: maps.Call, operands) -> np.ndarray:
+    """The op on these operands, in float64."""
+    tensors, args = [Tensor(x) for x in operands], list(call.args)
+    if call.op.sequence:
+        args[0] = tensors
+    for place, t in zip(call.op.places, tensors):
+        args[place] = t
+    if not call.op.places and not call.op.sequence:
+        waiting = iter(tensors)
+        args = [next(waiting) if isinstance(a, (Tensor, np.ndarray)) else a for a in args]
+    with no_grad(), np.errstate(all="ignore"):
+        y = call.op.call(*args)
+    return np.asarray((y[0] if isinstance(y, tuple) else y).data)
+
+
+# --------------------------------------------------------------------------- gradients
+def _gradient(trace, event: dict, entries: int, directions: int, rng) -> dict:
+    op, k = trace.ops[event["op"]], event["input"]
+    if trace.entry(op) is None:
+        return _result("skipped", f"{op['op']} is not an op of the library")
+    call = _call(trace, op)
+    recorded, gy = trace.arrays[event["contribution"]], trace.arrays[event["gy"]]
+    if recorded is None or gy is None:
+        return _result("skipped", "its numbers were left out of the file for their size")
+    gy = gy.astype(np.float64)
+    by_terms = (_by_terms(call, k, recorded, gy, entries, rng) if call.op.terms is not None
+                else _result("pass", "it declares no terms"))
+    if by_terms["status"] == "fail":
+        return by_terms
+    by_differences = _by_differences(call, k, recorded, gy, entries, directions, rng)
+    if by_differences["status"] != "pass":
+        return by_differences
+    return {**by_terms, "compared": by_terms["compared"] + by_differences["compared"],
+            "reason": f"{by_terms['reason']}, and {by_differences['reason']}"}
+
+
+def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
+    """Against the declaration: every cell where that is cheap, else the largest and some others."""
+    from .cells import explain_contribution
+    kind, what = call.op.terms, "the sum of its terms"
+    if not isinstance(kind, Composite) and _count(call) <= MANY:
+        expected, size = (maps.gradients(call, gy, absolute)[k] for absolute in (False, True))
+        if expected is None:
+            return _result("pass", "no gradient declared")
+        return _compared(recorded, expected, size, what)
+    chosen = _some(recorded, entries if isinstance(kind, Contract) else min(entries, 8), rng)
+    wrong, largest = [], 0.0
+    for index in chosen:
+        found = explain_contribution(call, k, index, gy)
+        least = _scale(recorded, gy) if isinstance(kind, Composite) else found.magnitude
+        error = abs(found.total - float(recorded[index])) / (max(found.magnitude, least) or 1.0)
+        largest = max(largest, error)
+        if not error <= RTOL[str(recorded.dtype)]:
+            wrong.append(index)
+    if wrong:
+        return _result("fail", f"{len(wrong)} of {len(chosen)} cells tried differ from {what}",
+                       len(chosen), largest, wrong, len(wrong))
+    return _result("pass", f"{what} in {len(chosen)} cells", len(chosen), largest)
+
+
+def _count(call: maps.Call) -> int:
+    """About how many terms a call has."""
+    if not isinstance(call.op.terms, Contract):
+        return call.out.size
+    sizes = sorted([call.out.size, *(x.size for x in call.operands)])
+    return int(np.sqrt(float(np.prod([float(s) for s in sizes[-3:]])))) if len(sizes) > 2 else (
+        call.out.size * 16)
+
+
+def _some(array: np.ndarray, count: int, rng) -> list[tuple[int, ...]]:
+    """The largest cells, and as many at random; all of a small array."""
+    if array.size <= count:
+        return list(np.ndindex(array.shape))
+    order = np.argsort(-np.abs(array).ravel())[:max(1, count // 2)]
+    chance = rng.integers(0, array.size, count - len(order)) if array.size else []
+    return [tuple(int(i) for i in np.unravel_index(p, array.shape))
+            for p in dict.fromkeys([*order.tolist(), *map(int, chance)])]
+
+
+def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, rng) -> dict:
+    """Against <f, gy> along single entries and random directions."""
+    x, scale = call.operands[k], max(_scale(recorded), 1e-3 * _scale(gy))
+    lines = []
+    kind = call.op.terms
+    few = recorded.size > 10_000 and kind is not None      # its terms say enough
+    for index in _some(recorded, min(entries, 4 if few else entries), rng):
+        d = np.zeros(x.shape)
+        d[index] = 1.0
+        lines.append((index, d))
+    if not isinstance(kind, (Contract, Reduce, Scatter, Composite)) or "max" in getattr(
+            kind, "value", ""):
+        directions = 0                   # of many kinks, some up, some down, a sum shows nothing
+    for _ in range(directions):
+        d = rng.choice([-1.0, 1.0], x.shape)
+        lines.append((None, d / max(np.sqrt(x.size), 1.0)))
+    y0, compared, kinks, largest = _run(call, call.operands), 0, 0, 0.0
+    wrong, what = [], ""
+    for index, d in lines:
+        def along(t, d=d):
+            moved = list(call.operands)
+            moved[k] = x + t * d
+            y = _run(call, moved)
+            return float(((y - y0) * gy).sum()), float(np.abs(y0 * gy).sum())
+        analytic = float((recorded * d).sum())
+        size = abs(analytic) if np.isfinite(analytic) else 0.0
+        for step in STEPS:
+            found = slope(along, step * max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)))
+            moved = list(call.operands)
+            moved[k] = x + found.step * d           # what cancels in the slope was rounded too
+            added = float(np.abs((_run(call, moved) - y0) * gy).sum()) / found.step
+            tolerance = found.rounding + 1e-3 * max(size, abs(found.value)) + 1e-4 * scale + (
+                RTOL[str(recorded.dtype)] * (added if np.isfinite(added) else 0.0))
+            smooth = np.isfinite(found.value) and found.kink <= tolerance
+            if smooth:
+                break
+        error = abs(found.value - analytic)
+        if not smooth:
+            kinks += 1
+        else:
+            compared, largest = compared + 1, max(largest, error / (scale or 1.0))
+            if not error <= tolerance:
+                wrong.append(index)
+                what = what or (f"finite differences give {found.value:.6g}, recorded is "
+                                f"{analytic:.6g}")
+    if wrong:
+        return _result("fail", what, compared, largest, [i for i in wrong if i is not None],
+                       len(wrong))
+    if not compared:
+        return _result("skipped", f"a kink, or a number that is not finite, in each of {kinks} "
+                       "directions tried")
+    return _result("pass", f"finite differences along {compared} lines" + (
+        f" ({kinks} met a kink)" if kinks else ""), compared, largest)

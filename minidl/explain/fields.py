@@ -1,0 +1,155 @@
+"""Receptive and projective fields: which numbers a number depends on, and which depend on it.
+
+A mask of elements is carried back (or forward) through the ops, each by its declaration: exactly,
+for strides, padding, dilation and branches of any kind. Of a max pooling the whole window counts,
+for any of its pixels might have been the largest.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from ..ops.terms import Composite, Contract, Elementwise
+from ..tape import enable_grad, grad
+from ..tensor import Tensor
+from . import terms as maps
+
+
+class Fields(list):
+    """(tensor, mask) pairs that print as the box around each mask."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{t._brief()}: {_box(mask)}" for t, mask in self) or "nothing"
+
+
+def _box(mask: np.ndarray) -> str:
+    places = np.argwhere(mask)
+    if not places.size:
+        return "the number itself" if mask.ndim == 0 and mask else "nothing"
+    ranges = ", ".join(f"{a}" if a == b else f"{a}..{b}" for a, b in zip(
+        places.min(0), places.max(0)))
+    return f"[{ranges}], {len(places)} elements"
+
+
+def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
+    """The elements of operand k that the masked elements of the output depend on."""
+    kind, x = call.op.terms, call.operands[k]
+    reached = np.zeros(x.size, bool)
+    if isinstance(kind, Composite):
+        spread = _mixed(call, mask) if k == 0 else mask
+        reached[maps._spread(x, spread.shape)[spread]] = True
+    elif isinstance(kind, Elementwise):
+        reached[maps._spread(x, mask.shape)[mask]] = True
+    elif isinstance(kind, Contract):                 # ones all over: a sum of paths, none cancels
+        with enable_grad():
+            leaves = [Tensor(np.ones(a.shape), requires_grad=True) for a in call.operands]
+            (paths,) = grad(_again(call, leaves), leaves[k], Tensor(mask.astype(np.float64)))
+        reached = paths.numpy().ravel() > 0.5
+    else:
+        for group in groups(call):
+            if k in group.operands:
+                reached[group.operands[k][mask.ravel()[group.out]]] = True
+    return reached.reshape(x.shape)
+
+
+def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
+    """The elements of the output that depend on the masked elements of operand k."""
+    kind, x = call.op.terms, call.operands[k]
+    if isinstance(kind, (Composite, Elementwise)):
+        if isinstance(kind, Composite) and k == 0:
+            dims = _dims(call)
+            mask = np.broadcast_to(mask.any(dims, keepdims=True), x.shape)
+            if call.out.shape != x.shape:
+                return mask.any(dims).reshape(call.out.shape)
+        return mask.ravel()[maps._spread(x, call.out.shape)]
+    if isinstance(kind, Contract):
+        ones = [Tensor(mask.astype(np.float64) if i == k else np.ones(a.shape))
+                for i, a in enumerate(call.operands)]
+        return _again(call, ones).numpy() > 0.5
+    reached = np.zeros(call.out.size, bool)
+    for group in groups(call):
+        if k in group.operands:
+            reached[group.out[mask.ravel()[group.operands[k]]]] = True
+    return reached.reshape(call.out.shape)
+
+
+def groups(call: maps.Call) -> list[maps.Terms]:
+    """The terms of a rearrangement; of a max pooling, all that its windows see."""
+    if call.op.name == "max_pool2d":
+        from .cells import WINDOW
+        return [maps._contract(call, WINDOW, None)]
+    return maps.linear_terms(call)
+
+
+def _again(call: maps.Call, tensors: list[Tensor]) -> Tensor:
+    args = list(call.args)
+    for i, t in zip(call.op.places, tensors):
+        args[i] = t
+    return call.op.call(*args)
+
+
+def _dims(call: maps.Call) -> tuple[int, ...]:
+    dim = call.named().get("dim", 1)
+    return tuple(d % call.operands[0].ndim for d in (dim if isinstance(dim, tuple) else (dim,)))
+
+
+def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
+    """Of an op that mixes the elements along some axes: everything along them."""
+    shape, dims = call.operands[0].shape, _dims(call)
+    if mask.shape != shape:
+        return np.broadcast_to(mask.reshape([1 if i in dims else n for i, n in enumerate(shape)]),
+                               shape)
+    return np.broadcast_to(mask.any(dims, keepdims=True), shape)
+
+
+# --------------------------------------------------------------------------- through all ops
+def receptive_field(t: Tensor, index: tuple) -> Fields:
+    """See :meth:`minidl.Tensor.receptive_field`."""
+    from .cells import call_of, checked, made_by
+    node, index = made_by(t, "receptive_field"), checked(t, index, "receptive_field")
+    mask = np.zeros(t.shape, bool)
+    mask[index] = True
+    waiting, masks, leaves = [(-node.born, node)], {node: mask}, {}
+    while waiting:
+        node = heapq.heappop(waiting)[1]
+        mask = masks.pop(node)
+        call = call_of(node, "receptive_field", np.zeros(mask.shape))
+        for k, x in enumerate(node.op.inputs(node.op.bound(node.args, {})[0])
+                              if node.args else call.op.inputs(call.args)):
+            if not isinstance(x, Tensor):
+                continue
+            source, reached = x.node or x.origin, back(call, k, mask)
+            if source is None:
+                leaves[x] = leaves.get(x, False) | reached
+                continue
+            if source not in masks:
+                heapq.heappush(waiting, (-source.born, source))
+            masks[source] = masks.get(source, False) | reached
+    return Fields(leaves.items())
+
+
+def projective_field(t: Tensor, index: tuple) -> Fields:
+    """See :meth:`minidl.Tensor.projective_field`."""
+    from .cells import call_of, checked
+    index = checked(t, index, "projective_field")
+    masks = {t: np.zeros(t.shape, bool)}
+    masks[t][index] = True
+    waiting, found, seen = [(n.born, n) for n in t.consumers], Fields(), set()
+    heapq.heapify(waiting)
+    while waiting:
+        node = heapq.heappop(waiting)[1]
+        out = node.out()
+        if node in seen or out is None:
+            continue
+        seen.add(node)
+        call, reached = call_of(node, "projective_field", out), np.zeros(out.shape, bool)
+        for k, x in enumerate(node.op.inputs(node.op.bound(node.args, {})[0])):
+            if isinstance(x, Tensor) and x in masks:
+                reached |= forward(call, k, masks[x])
+        masks[out] = reached
+        found.append((out, reached))
+        for consumer in out.consumers:
+            heapq.heappush(waiting, (consumer.born, consumer))
+    return found

@@ -1,0 +1,267 @@
+"""``minidl.record``: everything that happens in a block, or in one call of a training step.
+
+The recorder is told of each op's forward pass, of each contribution to a gradient, and of each
+parameter's update, by one line in the tape and one in the optimisers. It copies what it is told
+into a :class:`Trace`. A gradient that has not arrived is None, never zero.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import random
+from ..device import is_array, to_host
+from ..nn.module import Parameter
+from ..tape import mode, now
+from ..tensor import Tensor
+from .source import Site, call_site
+from .trace import Trace, declared
+
+_OUTER = {"cross_entropy_rows": "label", "masked": "mask"}     # what an op's plain arrays are
+
+
+class Recorder:
+    """``with Recorder() as trace:`` fills `trace` while the block runs; so does what stands between
+    ``recorder.start()`` and ``trace = recorder.stop()``."""
+
+    def __init__(self):
+        self.trace, self.before = Trace(), {}
+        self.nodes: dict[Any, int] = {}        # by tensor and moment of its last change
+        self.made: dict[Any, int] = {}         # by the engine's node: the op's id
+        self.kept: list[Any] = []              # so that no identity is used twice
+        self.counts: dict[int, list[dict]] = {}
+        self.roots: dict[Any, dict] = {}       # outermost modules: tensor -> name
+        self.noise: set[bytes] = set()
+        self.states: dict[tuple, Any] = {}     # of optimisers, as they were at first
+
+    # ------------------------------------------------------------------ on and off
+    def __enter__(self) -> Trace:
+        if mode.watcher is not None:
+            raise RuntimeError("record: a recording is running already; recordings do not nest")
+        self.modes, self.random = (mode.keep, mode.watcher), random.default_generator().get_state()
+        mode.keep, mode.watcher = True, self
+        self.draws = {name: getattr(random.Generator, name) for name in ("normal", "uniform")}
+        for name, draw in self.draws.items():
+            setattr(random.Generator, name, self._remembering(draw))
+        return self.trace
+
+    def __exit__(self, *exc: Any) -> None:
+        mode.keep, mode.watcher = self.modes
+        for name, draw in self.draws.items():
+            setattr(random.Generator, name, draw)
+        self._finish()
+        self.trace.complete()
+
+    def start(self) -> Recorder:
+        """Begin, without a block: ``recorder = minidl.record().start()``."""
+        self.__enter__()
+        return self
+
+    def stop(self) -> Trace:
+        """End what :meth:`start` began."""
+        self.__exit__()
+        return self.trace
+
+    def _remembering(self, draw: Callable) -> Callable:
+        def remembered(generator, *args, **kwargs):
+            numbers = draw(generator, *args, **kwargs)
+            if mode.watcher is self:
+                self.noise.add(_print(numbers))
+            return numbers
+        return remembered
+
+    # ------------------------------------------------------------------ what the engine tells
+    def forward(self, entry, args, inputs, outputs) -> None:
+        """An op has run."""
+        args, options = entry.bound(args, {})
+        site = call_site(inputs)
+        self._meet(site)
+        op = {"id": len(self.trace.ops), "op": entry.name, "formula": entry.source,
+              "module": site.module, "line": self.trace.line(site.path, site.line),
+              "code": self._code(entry)}
+        kind = _OUTER.get(entry.name, "constant")
+        op["arguments"] = [self._argument(a, site, kind) for a in args]
+        op["inputs"] = [self._input(x, site) for x in inputs]
+        op["outputs"] = [self._node(t, "value", op=op["id"]) for t in outputs]
+        self.trace.ops.append(op)
+        self.trace.entries.append(entry)
+        self.trace.maps.setdefault(entry.name, declared(entry))
+        if outputs[0].node is not None:
+            self.made[outputs[0].node] = op["id"]
+            self.kept.append(outputs[0].node)
+        self.trace.events.append({"phase": "forward", "op": op["id"]})
+
+    def contribution(self, node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
+        """Backward has given operand k of a node its part g of a gradient; `total` so far."""
+        op = self.made.get(node)
+        if op is None:
+            return                             # made before the recording began
+        out, target = self.trace.nodes[self.trace.ops[op]["outputs"][0]], self.trace.ops[op][
+            "inputs"][k]
+        out["grad"] = gradient = self.trace.array(gy.data)
+        parent = node.parents[k]
+        sum_ = total.data
+        if isinstance(parent, Tensor) and parent.grad is not None:
+            sum_ = sum_ + parent.grad.data     # of an earlier backward()
+        before = self.counts.get(target, [])
+        first = total is g
+        event = {"phase": "backward", "op": op, "input": k, "node": target, "gy": gradient,
+                 "contribution": self.trace.array(g.data), "sum": self.trace.array(sum_),
+                 "number": 1 if first else len(before) + 1, "of": 1}
+        self.counts[target] = [event] if first else [*before, event]
+        for one in self.counts[target]:
+            one["of"] = len(self.counts[target])
+        self.trace.nodes[target]["grad"] = event["sum"]
+        self.trace.events.append(event)
+
+    def update(self, optimizer, p: Tensor, group: dict) -> None:
+        """An optimiser moves a parameter."""
+        key = optimizer, p
+        if key not in self.states:
+            self.states[key] = _copied(optimizer.state.get(p))
+        node, before = self._input(p, None), self.trace.array(p.data)
+        old = _copied(optimizer.state.get(p)) or {}
+        optimizer._step(p, group)
+        new = optimizer.state[p]
+        state = {name: self.trace.array(old.get(name, np.zeros_like(value)))
+                 for name, value in new.items() if is_array(value)}       # before, as the rule asks
+        self.trace.events.append({
+            "phase": "update", "node": node, "rule": type(optimizer).__name__,
+            "step": new["step"], "options": {k: v for k, v in group.items() if k != "params"},
+            "gradient": self.trace.array(p.grad.data), "before": before,
+            "after": self.trace.array(p.data), "state": state})
+
+    # ------------------------------------------------------------------ tensors
+    def _input(self, x: Any, site: Site | None) -> int:
+        if not isinstance(x, Tensor):
+            return self._node(Tensor._wrap(np.asarray(x)), "constant")
+        found = self.nodes.get((x, x._last_change))
+        if found is not None:
+            return found
+        if x.node is not None and x.node in self.made:
+            return self.trace.ops[self.made[x.node]]["outputs"][0]
+        name = next((names[x] for names in self.roots.values() if x in names), None)
+        if site is not None and name is None:
+            name = site.names.get(id(x))
+        leaf = x.node is None
+        role = ("parameter" if leaf and (x.requires_grad or isinstance(x, Parameter))
+                else "noise" if x.data.size > 1 and _print(to_host(x.data)) in self.noise
+                else "constant" if x.ndim == 0 and name is None
+                else "label" if x.dtype.kind in "iu" else "input")
+        if role == "parameter" and x not in self.before:
+            self.before[x] = x.data.copy(), None if x.grad is None else x.grad.data.copy()
+        return self._node(x, role, name)
+
+    def _node(self, x: Tensor, role: str, name: str | None = None, op: int | None = None) -> int:
+        node = {"id": len(self.trace.nodes), "name": name, "role": role, "shape": list(x.shape),
+                "value": self.trace.array(x.data), "grad": None, "op": op}
+        self.trace.nodes.append(node)
+        self.nodes[x, x._last_change] = node["id"]
+        self.kept.append(x)
+        return node["id"]
+
+    def _argument(self, value: Any, site: Site, kind: str) -> Any:
+        """An op's argument in words that JSON knows."""
+        if isinstance(value, Tensor):
+            return {"node": self._input(value, site)}
+        if is_array(value):
+            return {"array": self._node(Tensor._wrap(value), kind)}
+        if isinstance(value, (tuple, list)):
+            return {"tuple": [self._argument(v, site, kind) for v in value]}
+        if isinstance(value, slice):
+            return {"slice": [value.start, value.stop, value.step]}
+        if value is Ellipsis:
+            return {"ellipsis": True}
+        if isinstance(value, np.dtype):
+            return {"dtype": str(value)}
+        if isinstance(value, np.generic):
+            return value.item()
+        return value if isinstance(value, (int, float, str, bool, type(None))) else {
+            "repr": repr(value)}
+
+    # ------------------------------------------------------------------ names and lines
+    def _meet(self, site: Site) -> None:
+        """A new outermost module: its parameters' names, and its buffers as they are now."""
+        root = site.modules[0] if site.modules else None
+        if root is None or root in self.roots:
+            return
+        self.roots[root] = {}
+        for names in self.roots.values():
+            names.clear()
+        for module, names in self.roots.items():
+            prefix = f"{type(module).__name__}." if len(self.roots) > 1 else ""
+            names |= {p: prefix + name for name, p in module.named_parameters()}
+        for b in root.buffers():
+            self.before[b] = b.data.copy(), None
+
+    def _code(self, entry) -> int | None:
+        function = inspect.unwrap(entry.call)
+        try:
+            path, line = inspect.getsourcefile(function), function.__code__.co_firstlineno
+        except TypeError:
+            return None
+        return self.trace.line(path, line) if path else None
+
+    def _finish(self) -> None:
+        """Names that were learnt late, or that a second outermost module made ambiguous."""
+        names = {t: name for known in self.roots.values() for t, name in known.items()}
+        for (x, _), number in self.nodes.items():
+            if x in names:
+                self.trace.nodes[number]["name"] = names[x]
+
+    def restore(self) -> None:
+        """Parameters, gradients, buffers, optimisers and the random state as they were."""
+        for t, (array, gradient) in self.before.items():
+            t.data[...] = array
+            t._change_cell()[0] = now()
+            t.grad = None if gradient is None else Tensor._wrap(gradient)
+        for (optimizer, p), state in self.states.items():
+            optimizer.state.pop(p, None)
+            if state is not None:
+                optimizer.state[p] = state
+        random.default_generator().set_state(self.random)
+
+
+def _print(array: np.ndarray) -> bytes:
+    return repr((array.shape, array.dtype)).encode() + np.ascontiguousarray(array).tobytes()[:64]
+
+
+def _copied(state: dict | None) -> dict | None:
+    return None if state is None else {
+        k: v.copy(order="K") if is_array(v) else v for k, v in state.items()}
+
+
+def record(step: Callable | None = None, *args: Any, probe: int = 2, **kwargs: Any):
+    """Record a block, ``with minidl.record() as trace:``, or one call of a training step,
+    ``trace = minidl.record(step, images, labels, probe=2)``.
+
+    The second calls ``step(*args)`` on the first `probe` examples only (a weight's gradient is a
+    sum over the whole batch, and only a small one can be read), and then puts back parameters,
+    gradients, buffers, optimisers and the random state, so that training goes on as if nothing
+    had been. Recording implies ``keep()`` and costs time and memory; layers run one by one.
+    Raises ValueError for a probe below 1, RuntimeError within another recording.
+    """
+    if step is None:
+        if args or kwargs:
+            raise TypeError("record: give a step function first, or nothing: "
+                            "with minidl.record() as trace:")
+        return Recorder()
+    if not callable(step):
+        raise TypeError(f"record: step must be a function, got {type(step).__name__}")
+    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 1:
+        raise ValueError(f"record: probe must be an integer >= 1, got {probe!r}")
+    batch = next((len(a) for a in args if isinstance(a, (Tensor, np.ndarray)) and a.ndim), None)
+    few = [a[:probe] if isinstance(a, (Tensor, np.ndarray)) and a.ndim and len(a) == batch else a
+           for a in args]
+    recorder = Recorder()
+    with recorder as trace:
+        trace.meta["probe"] = probe if batch is None else min(probe, batch)
+        try:
+            step(*few, **kwargs)
+        finally:
+            recorder.restore()
+    return trace

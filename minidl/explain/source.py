@@ -1,0 +1,58 @@
+"""Where in the user's program an op was called: its line, and the modules it was called through."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_PROGRAMS = tuple(_PACKAGE + part + os.sep for part in ("models", "training"))
+
+
+class Site(NamedTuple):
+    """A line of a program, and the modules around it, the outermost first."""
+
+    path: str
+    line: int
+    modules: tuple = ()
+    names: dict = {}                       # of tensors, by identity, as that program calls them
+
+    @property
+    def text(self) -> str:
+        """What the line says, if the file can be read."""
+        return linecache.getline(self.path, self.line).strip()
+
+    @property
+    def module(self) -> str:
+        """The dotted name under which the outermost module knows the innermost; "" without."""
+        names = [name for outer, inner in zip(self.modules, self.modules[1:])
+                 for name, module in outer.named_modules() if module is inner]
+        return ".".join(filter(None, names))
+
+    def __str__(self) -> str:
+        return f"{Path(self.path).name}:{self.line}  {self.text}".rstrip()
+
+
+def call_site(tensors=()) -> Site:
+    """The innermost frame that is not the engine's: the user's own, or one of the networks and
+    training steps that come with the library. Leaves among `tensors` get the names of the variables
+    that hold them, there or further out."""
+    frame, chosen, modules, names = sys._getframe(1), None, [], {}
+    wanted = {id(t) for t in tensors if getattr(t, "node", t) is None}
+    while frame is not None:
+        code = frame.f_code
+        if chosen is None and (not code.co_filename.startswith(_PACKAGE)
+                               or code.co_filename.startswith(_PROGRAMS)):
+            chosen = frame
+        if chosen is not None and wanted:
+            names = {id(v): k for k, v in frame.f_locals.items() if id(v) in wanted} | names
+        if code.co_name == "__call__":
+            module = frame.f_locals.get("self")
+            if hasattr(module, "_kinds") and not (modules and modules[-1] is module):
+                modules.append(module)
+        frame = frame.f_back
+    chosen = chosen or sys._getframe(1)
+    return Site(chosen.f_code.co_filename, chosen.f_lineno, tuple(reversed(modules)), names)

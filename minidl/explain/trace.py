@@ -1,0 +1,274 @@
+"""A trace: what a recording holds, as a file and back. ``docs/trace.md`` describes the format.
+
+In memory it is what the file is: lists of nodes (numbers and how they came about), ops and events,
+and a list of arrays that they point into. Equal arrays are one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..device import to_host
+from ..saving import write_atomically
+from ..tape import OPS
+from ..tensor import Tensor
+
+FORMAT, VERSION = "minidl-trace", 1
+BUDGET = 2_700_000            # bytes of base64; what is larger is cut, and says so
+_DTYPES = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "u1": np.uint8,
+           "b1": np.bool_}
+
+
+class Trace:
+    """Nodes, ops and events of a recorded run; see ``minidl.record``.
+
+    nodes    numbers: a dict each with role, name, shape, `value` and `grad` (places in `arrays`;
+             `grad` None where no gradient arrived) and the `op` that made it
+    ops      calls: op, arguments, inputs and outputs (nodes), module, line
+    events   what happened, in order: phase "forward", "backward" or "update"
+    arrays   the numbers, NumPy arrays (None: left out of a file for its size)
+    checks   what :meth:`check` found, op by op
+    """
+
+    def __init__(self):
+        self.meta: dict[str, Any] = {}
+        self.sources: list[dict] = []
+        self.maps: dict[str, dict] = {}
+        self.arrays: list[np.ndarray | None] = []
+        self.nodes: list[dict] = []
+        self.ops: list[dict] = []
+        self.events: list[dict] = []
+        self.checks: list[dict] = []
+        self.frames: list[dict] = []
+        self.entries: list[Any] = []           # the ops themselves, for those that are the user's
+        self._lines: dict[tuple, int] = {}
+        self._equal: dict[tuple, int] = {}
+
+    # ------------------------------------------------------------------ while recording
+    def array(self, values) -> int:
+        """The place of a copy of these numbers in `arrays`."""
+        values = np.array(to_host(values), order="C")
+        key = values.shape, str(values.dtype), values.tobytes()
+        if key not in self._equal:
+            self._equal[key] = len(self.arrays)
+            self.arrays.append(values)
+        return self._equal[key]
+
+    def line(self, path: str, line: int) -> int:
+        """The place of a line of a program in `sources`."""
+        import linecache
+        key = path, line
+        if key not in self._lines:
+            self._lines[key] = len(self.sources)
+            self.sources.append({"path": Path(path).name, "line": line,
+                                 "text": linecache.getline(path, line).strip()})
+        return self._lines[key]
+
+    def complete(self) -> None:
+        """Recording has ended."""
+        from .. import __version__
+        kinds = {str(a.dtype) for a in self.arrays if a.dtype.kind == "f"}
+        self.meta = {"minidl": __version__, "dtype": "/".join(sorted(kinds)), "probe": None,
+                     **self.meta}
+        self._equal.clear()
+        self._lines.clear()
+
+    # ------------------------------------------------------------------ reading it
+    def value(self, node: int) -> np.ndarray | None:
+        """The numbers of a node."""
+        return self.arrays[self.nodes[node]["value"]]
+
+    def grad(self, node: int) -> np.ndarray | None:
+        """The gradient of a node; None where none arrived."""
+        place = self.nodes[node]["grad"]
+        return None if place is None else self.arrays[place]
+
+    def calls(self, name: str) -> Iterator[dict]:
+        """The calls of an op: ``trace.calls("conv2d")``."""
+        return (op for op in self.ops if op["op"] == name)
+
+    def call(self, op: dict):
+        """An op's call as ``explain.terms`` reads it, operands and result as recorded. Raises
+        ValueError where the file had no room for them, or for an op of the user's own."""
+        from .terms import Call
+        entry = self.entry(op)
+        if entry is None or entry.terms is None:
+            raise ValueError(f"{op['op']}: not an op of the library, or one without terms")
+        args = [self._decoded(a) for a in op["arguments"]]
+        out = self.value(op["outputs"][0])
+        if out is None:
+            raise ValueError(f"{op['op']}: its numbers were left out of the file for their size")
+        return Call.of(entry, args, out)
+
+    def entry(self, op: dict):
+        """The op in the op table; None for one of the user's own from a file."""
+        return self.entries[op["id"]] if self.entries else OPS.get(op["op"])
+
+    def _decoded(self, a: Any) -> Any:
+        if not isinstance(a, dict):
+            return a
+        (kind, value), = a.items()
+        if kind in ("node", "array"):
+            values = self.value(value)
+            if values is None:
+                raise ValueError("its numbers were left out of the file for their size")
+            return values if kind == "array" else Tensor(values)
+        if kind == "tuple":
+            return tuple(self._decoded(v) for v in value)
+        if kind == "slice":
+            return slice(*value)
+        return {"ellipsis": Ellipsis, "dtype": np.dtype(value) if kind == "dtype" else None}.get(
+            kind)
+
+    def explain(self, op: int, index: tuple):
+        """One element of what an op of the trace computed: see ``Tensor.explain``."""
+        from .cells import explain_call
+        return explain_call(self.call(self.ops[op]), tuple(index), self.site(self.ops[op]))
+
+    def explain_event(self, event: dict, index: tuple):
+        """One element of a contribution to a gradient: see ``Tensor.explain_grad``."""
+        from .cells import explain_contribution
+        op = self.ops[event["op"]]
+        return explain_contribution(self.call(op), event["input"], tuple(index), np.asarray(
+            self.arrays[event["gy"]], np.float64), self.site(op))
+
+    def site(self, op: dict) -> str:
+        """The line that called an op."""
+        line = self.sources[op["line"]]
+        return f"{line['path']}:{line['line']}  {line['text']}"
+
+    def check(self, entries: int = 32, directions: int = 3, seed: int = 0) -> list[dict]:
+        """Replay every op, and compare every contribution to a gradient with finite differences in
+        float64: see ``explain.check``."""
+        from .check import check
+        self.checks = check(self, entries, directions, seed)
+        return self.checks
+
+    def to_dot(self) -> str:
+        """The computational graph as Graphviz text; ``plots.graph`` draws it without Graphviz."""
+        from .graphs import to_dot
+        return to_dot(self)
+
+    def __repr__(self) -> str:
+        phases = [event["phase"] for event in self.events]
+        counts = ", ".join(f"{phases.count(p)} {p}" for p in ("forward", "backward", "update"))
+        wrong = sum(c["status"] == "fail" for c in self.checks)
+        checked = f"; {len(self.checks)} checks, {wrong} failed" if self.checks else ""
+        return f"<trace of {len(self.ops)} ops: {counts} events{checked}>"
+
+    # ------------------------------------------------------------------ files
+    def save(self, path: str | Path, budget: int = BUDGET) -> None:
+        """Write it as JSON. The largest arrays are cut, from the longest down, until all of them
+        fit into `budget` bytes of base64; a cut array says so (``"full": false``)."""
+        sizes = [a.size for a in self.arrays if a is not None]
+        most = max(sizes, default=0)
+        bytes_of = lambda limit: sum(_base64_size(min(a.size, limit) * a.itemsize)
+                                     for a in self.arrays if a is not None)
+        while most > 16 and bytes_of(most) > budget:
+            most = int(most * 0.8)
+        document = {"format": FORMAT, "version": VERSION, "meta": self.meta,
+                    "sources": self.sources, "maps": self.maps,
+                    "arrays": [_encoded(a, most) for a in self.arrays], "nodes": self.nodes,
+                    "ops": self.ops, "events": self.events, "checks": self.checks,
+                    "frames": self.frames}
+        write_atomically(path, json.dumps(document, allow_nan=False, default=_plain).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read a file that :meth:`save` wrote. Raises FileNotFoundError, and ValueError for another
+        version or a damaged file."""
+        try:
+            document = json.loads(Path(path).read_bytes())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: no trace, or a damaged one: {error}") from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise ValueError(f"{path}: JSON, but no trace (format is "
+                             f"{document.get('format') if isinstance(document, dict) else None!r})")
+        if document.get("version") != VERSION:
+            raise ValueError(f"{path}: a trace of version {document.get('version')}, this minidl "
+                             f"reads version {VERSION}: record it again")
+        trace = cls()
+        try:
+            for part in ("meta", "sources", "maps", "nodes", "ops", "events", "checks", "frames"):
+                setattr(trace, part, document[part])
+            trace.arrays = [_decoded_array(a) for a in document["arrays"]]
+            for part in (trace.nodes, trace.ops):
+                for number, item in enumerate(part):
+                    if item["id"] != number:
+                        raise ValueError(f"item {number} has id {item['id']}")
+            trace._references()
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ValueError(f"{path}: a damaged trace: {type(error).__name__}: {error}") from None
+        return trace
+
+    def _references(self) -> None:
+        """Every number that points somewhere points at something."""
+        for node in self.nodes:
+            self.arrays[node["value"]], node["role"], node["shape"], node["name"]
+        for op in self.ops:
+            for number in (*op["inputs"], *op["outputs"]):
+                self.nodes[number]
+            self.sources[op["line"]], self.maps[op["op"]]
+        for event in self.events:
+            if event["phase"] == "update":
+                self.nodes[event["node"]], self.arrays[event["after"]], event["rule"]
+            else:
+                self.ops[event["op"]]
+            if event["phase"] == "backward":
+                self.nodes[event["node"]], self.arrays[event["sum"]], event["number"]
+
+
+def declared(entry) -> dict:
+    """An op's index map for the file."""
+    kind = entry.terms
+    return {"kind": type(kind).__name__ if kind else None,
+            **({k: list(v) if isinstance(v, tuple) else v for k, v in asdict(kind).items()}
+               if kind else {})}
+
+
+def _base64_size(n: int) -> int:
+    return 4 * -(-n // 3)
+
+
+def _encoded(a: np.ndarray | None, most: int) -> dict:
+    if a is None:
+        return {"shape": None, "dtype": None, "data": None, "full": False, "stats": {}}
+    kind = a.dtype.newbyteorder("<") if a.dtype.kind != "b" else a.dtype
+    name = f"{a.dtype.kind}{a.dtype.itemsize}"
+    if name not in _DTYPES:
+        a, kind, name = a.astype(np.float64), np.dtype("<f8"), "f8"
+    flat, full = a.ravel(), a.size <= most
+    finite = flat[np.isfinite(flat)] if a.dtype.kind == "f" else flat
+    stats = {} if not finite.size else {
+        "min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean()),
+        "zeros": int((finite == 0).sum())}
+    if a.dtype.kind == "f":
+        stats |= {"nan": int(np.isnan(flat).sum()), "inf": int(np.isinf(flat).sum())}
+    if a.size > 1 and (flat == flat[0]).all():             # one number says it all
+        return {"shape": list(a.shape), "dtype": name, "fill": flat[0].item(), "full": True,
+                "stats": stats}
+    data = base64.b64encode(flat[:None if full else most].astype(kind).tobytes()).decode()
+    return {"shape": list(a.shape), "dtype": name, "data": data, "full": full, "stats": stats}
+
+
+def _decoded_array(item: dict) -> np.ndarray | None:
+    if not item["full"]:
+        return None
+    kind = np.dtype(_DTYPES[item["dtype"]])
+    if "fill" in item:
+        return np.full(item["shape"], item["fill"], kind)
+    raw = base64.b64decode(item["data"], validate=True)
+    return np.frombuffer(raw, kind.newbyteorder("<")).astype(kind).reshape(item["shape"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"save: {type(value).__name__} does not fit into a trace")

@@ -1,0 +1,265 @@
+"""What explains a number adds up to it: ``explain``, ``explain_grad``, the fields; and errors.
+
+D7: the explained terms sum to the stored value and gradient, over the whole op table and on every
+kernel class: to 1e-9 of the terms' magnitudes in float64, to 1e-5 in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optable import call, every_op, few, in_dtype, leaf, noise_like, tensor_arguments
+
+import minidl
+from minidl import functional as F
+from minidl import kernels, nn
+from minidl.explain.cells import Explanation
+from minidl.ops.terms import Composite
+from minidl.testing.domains import DOMAINS
+
+CLOSE = {np.float64: 1e-9, np.float32: 1e-5}
+
+
+def assert_adds_up(found: Explanation, dtype, least: float = 0.0) -> None:
+    """`least`: of a slope like 1 - p, the 1 is not among the terms, but was rounded with them."""
+    if not np.isfinite(found.stored):
+        assert found.total == found.stored or np.isnan(found.stored)
+        return
+    size = max(found.magnitude, abs(found.stored), least)
+    assert abs(found.difference) <= CLOSE[dtype] * size, repr(found)
+
+
+def a_cell(data, shape) -> tuple[int, ...]:
+    return tuple(data.draw(st.integers(0, n - 1)) for n in shape)
+
+
+@pytest.fixture(params=["reference", "fast"])
+def kernel_class(request, monkeypatch):
+    before = minidl.kernels_in_use()
+    minidl.use_kernels(request.param)
+    monkeypatch.setattr(kernels, "SMALLEST", 0)            # what is drawn is small
+    yield request.param
+    minidl.use_kernels(before)
+
+
+@every_op
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_terms_of_a_cell_add_up(name, dtype, kernel_class):
+    """D7 over the op table: a value, and a gradient of each operand."""
+    @few
+    @given(data=st.data())
+    def adds_up(data):
+        args = in_dtype(data.draw(DOMAINS[name]), dtype)
+        leaves = [leaf(x) for x in tensor_arguments(name, args)]
+        with minidl.keep():
+            y = call(name, args, leaves)
+            if not y.numel():
+                return
+            if y.is_floating_point():
+                assert_adds_up(y.explain(a_cell(data, y.shape)), dtype, least)
+            if y.requires_grad:
+                y.backward(minidl.from_numpy(noise_like(y.data)))
+        for x in leaves:
+            if x.grad is not None and x.numel():
+                assert_adds_up(x.explain_grad(a_cell(data, x.shape)), dtype, least)
+    least = float(isinstance(minidl.OPS[name].terms, Composite))
+    adds_up()
+
+
+# --------------------------------------------------------------------------- through the layers
+@pytest.fixture
+def step():
+    """A small classifier's step, kept."""
+    minidl.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+                        nn.ConvTranspose2d(4, 3, 3, stride=2), nn.BatchNorm2d(3), nn.Flatten(),
+                        nn.Linear(75, 5))
+    x, t = minidl.randn(2, 2, 8, 8, requires_grad=True), minidl.tensor([1, 4])
+    with minidl.keep():
+        h, outputs = x, []
+        for layer in net:
+            h = layer(h)
+            outputs.append(h)
+        loss = F.cross_entropy(h, t)
+        loss.backward()
+    return net, x, outputs, loss
+
+
+def test_every_layer_of_a_network_explains_itself(step):
+    net, x, outputs, loss = step
+    rng = np.random.default_rng(0)
+    for t in (x, *outputs, *net.parameters()):
+        index = tuple(int(rng.integers(n)) for n in t.shape)
+        assert_adds_up(t.explain_grad(index), np.float32)
+    for y in (*outputs, loss):
+        assert_adds_up(y.explain(tuple(int(rng.integers(n)) for n in y.shape)), np.float32)
+
+
+def test_a_layers_bias_is_one_more_term(step):
+    net, _, outputs, _ = step
+    found = outputs[0].explain(0, 1, 0, 0)
+    assert found.title.startswith("conv2d (D3-CONV) + bias")
+    assert found.outside == 2 * (3 + 2)                    # a corner: 5 of 9 taps, two channels
+    assert len(found.terms) == 2 * 4 + 1
+    bias = [t for t in found.terms if len(t.factors) == 1]
+    assert [t.value for t in bias] == [float(net[0].bias.data[1])]
+    values = [abs(t.value) for t in found.terms]
+    assert values == sorted(values, reverse=True)
+
+
+def test_what_is_printed():
+    x = minidl.tensor(np.arange(9.0).reshape(1, 1, 3, 3), requires_grad=True)
+    w = minidl.tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    with minidl.keep():
+        y = F.conv2d(x, w, padding=1)
+        (y * y).sum().backward()
+    text = repr(y.explain(0, 0, 0, 1))
+    assert "sum over c, u, v of" in text and "y[0,0,0,1] =" in text
+    assert "x[0,0,0,1] 1  *  w[0,0,1,1] 1" in text
+    assert "2 terms in the padding" in text
+    assert "sum     1   stored  1   difference 0" in text
+    assert "test_explain.py:" in text and "y = F.conv2d(x, w, padding=1)" in text
+    assert "<table>" in y.explain(0, 0, 0, 1)._repr_html_()
+    assert "gy[0,0,1,1]" in repr(x.explain_grad(0, 0, 0, 0))
+    why = repr(y.why())
+    assert why.startswith("conv2d (D3-CONV) -> shape (1, 1, 4, 4)")
+    assert "padding = (1, 1)" in why and "x: shape (1, 1, 3, 3), float64, from a leaf" in why
+    assert [line.split()[0] for line in y.where_used()] == ["mul", "mul"]   # once a use
+
+
+def test_the_uses_of_a_tensor_add_up():
+    """b = a + a; c = b + b: the case that tapes get wrong."""
+    a = minidl.tensor([2.0], requires_grad=True)
+    with minidl.keep():
+        b = a + a
+        c = b * b
+        c.backward()
+    found = a.explain_grad(0)
+    assert [part.total for part in found.parts] == [8.0, 8.0] and found.stored == 16.0
+    assert "2 uses" in repr(found)
+    assert [part.total for part in b.explain_grad(0).parts] == [4.0, 4.0]
+    assert "backward() started here" in repr(c.explain_grad(0))
+
+
+def test_an_op_that_no_gradient_is_asked_of_explains_itself_too():
+    with minidl.keep():
+        y = F.conv2d(minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2))
+    assert y.is_leaf and y.explain(0, 0, 0, 0).total == 4.0
+
+
+def test_without_keep_what_is_alive_is_enough():
+    x, w = minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2, requires_grad=True)
+    assert F.conv2d(x, w).explain(0, 0, 1, 1).total == 4.0
+
+
+def test_groups_dilation_and_transposed_convolution():
+    minidl.manual_seed(1)
+    x, w = minidl.randn(1, 4, 7, 7), minidl.randn(6, 2, 3, 3, requires_grad=True)
+    with minidl.keep():
+        y = F.conv2d(x, w, stride=2, padding=2, dilation=2, groups=2)
+        z = F.conv_transpose2d(y, minidl.randn(6, 3, 3, 3), stride=2, padding=1)
+        z.sum().backward()
+    for index in ((0, 5, 0, 3), (0, 0, 2, 1)):
+        assert_adds_up(y.explain(index), np.float32)
+    assert_adds_up(z.explain(0, 1, 2, 2), np.float32)
+    assert_adds_up(w.explain_grad(4, 1, 2, 0), np.float32)
+
+
+# --------------------------------------------------------------------------- fields
+def test_the_receptive_field_of_a_network_is_what_moves_its_output(step):
+    """Exact: an input element is in the field if and only if changing it may change the output;
+    for max pooling the whole window counts."""
+    minidl.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.AvgPool2d(2, stride=1),
+                        nn.Conv2d(2, 1, 2, dilation=2))
+    x = minidl.randn(1, 1, 13, 13, requires_grad=True)
+    with minidl.keep():
+        y = net(x)
+        y[0, 0, 1, 2].backward()
+    (field,) = [mask for t, mask in y.receptive_field(0, 0, 1, 2) if t is x]
+    assert (field == (x.grad.numpy() != 0)).all() and 0 < field.sum() < field.size
+    assert "[0, 0, " in repr(y.receptive_field(0, 0, 1, 2))
+
+
+def test_max_pooling_sees_its_whole_window():
+    x = minidl.rand(1, 1, 6, 6, requires_grad=True)
+    with minidl.keep():
+        y = F.max_pool2d(F.max_pool2d(x, 2, stride=1), 3, stride=2)
+    ((_, mask),) = y.receptive_field(0, 0, 1, 0)
+    assert np.argwhere(mask[0, 0]).min(0).tolist() == [2, 0]
+    assert np.argwhere(mask[0, 0]).max(0).tolist() == [5, 3] and mask.sum() == 16
+
+
+def test_the_projective_field_mirrors_the_receptive_one():
+    x = minidl.randn(1, 1, 7, 7, requires_grad=True)
+    w = minidl.randn(2, 1, 3, 3)
+    with minidl.keep():
+        y = F.conv2d(x, w, stride=2)
+        s = F.softmax(y.flatten(1), 1)
+    found = {id(t): mask for t, mask in x.projective_field(0, 0, 3, 3)}
+    for index in np.ndindex(*y.shape):
+        sees = {id(t): m for t, m in y.receptive_field(*index)}[id(x)][0, 0, 3, 3]
+        assert found[id(y)][index] == sees
+    assert found[id(s)].all()
+
+
+# --------------------------------------------------------------------------- wrong use
+def test_wrong_use_is_a_clear_error():
+    x = minidl.randn(2, 3, requires_grad=True)
+    with pytest.raises(ValueError, match="is a leaf: no recorded op computed it"):
+        x.explain(0, 0)
+    y = x.exp()
+    with pytest.raises(IndexError, match=r"shape \(2, 3\) needs 2 indices, got 1"):
+        y.explain(0)
+    with pytest.raises(IndexError, match=r"index 5 of axis 1 is outside 0..2"):
+        y.explain(0, 5)
+    with pytest.raises(TypeError, match="index 0 must be an integer, got 0.5"):
+        y.explain(0.5, 0)
+    with pytest.raises(RuntimeError, match="exp: its argument 'input' is not kept"):
+        y.explain(0, 0)
+    assert (x * x).explain(-1, -1).title.endswith("y[1,2]")
+    with pytest.raises(RuntimeError, match="no gradient has arrived here .None, not zero."):
+        x.explain_grad(0, 0)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match=r"exp: backward\(\) freed what it used"):
+        y.explain(0, 0)
+    with pytest.raises(RuntimeError, match="it is not known who used this tensor"):
+        x.explain_grad(0, 0)
+    assert "kept only inside" in repr(x.exp().why()) and "a leaf" in repr(x.why())
+
+
+def test_an_operand_changed_since_is_an_error_and_not_a_wrong_explanation():
+    x, w = minidl.randn(2, 3), minidl.randn(4, 3, requires_grad=True)
+    with minidl.keep():
+        y = F.linear(x, w)
+        y.sum().backward()
+    with minidl.no_grad():
+        w -= 0.1 * w.grad
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.explain(0, 0)
+
+
+def test_what_used_a_weight_before_it_was_updated_is_forgotten():
+    w = minidl.randn(2, 3, requires_grad=True)
+    optimizer = minidl.optim.SGD([w], lr=0.1)
+    for _ in range(3):
+        with minidl.keep():
+            loss = F.linear(minidl.ones(1, 3), w).sum()
+            optimizer.zero_grad()
+            loss.backward()
+        assert len(w.consumers) == 1 and w.explain_grad(0, 0).total == 1.0
+        optimizer.step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        w.explain_grad(0, 0)
+
+
+def test_an_op_without_terms_says_so():
+    @minidl.op
+    def cube(x):
+        def backward(gy):
+            return gy * 3 * x**2
+        return x.data**3, backward
+    with pytest.raises(TypeError, match="declares no terms"):
+        cube(minidl.ones(2, requires_grad=True)).explain(0)

@@ -1,0 +1,348 @@
+"""A recorded step: complete, in order, copied, put back, proved, and readable from its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import data, nn, optim
+from minidl import functional as F
+from minidl.explain import terms as maps
+from minidl.explain.trace import Trace
+from minidl.models import MODELS
+from minidl.ops.terms import Contract
+from minidl.training import ClassifierSteps, GANSteps, VAESteps
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def small():
+    """A small classifier, its optimiser and a batch of eight."""
+    minidl.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(),
+                        nn.MaxPool2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(27, 4))
+    optimizer = optim.Adam(net.parameters(), lr=0.01)
+    x, t = minidl.rand(8, 1, 6, 6), minidl.tensor([0, 1, 2, 3] * 2)
+
+    def step(x, t):
+        loss = F.cross_entropy(net(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+    return net, optimizer, step, x, t
+
+
+def of(trace, phase):
+    return [e for e in trace.events if e["phase"] == phase]
+
+
+# --------------------------------------------------------------------------- what is recorded
+def test_events_come_in_order_and_complete(small):
+    net, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    phases = [e["phase"] for e in trace.events]
+    assert phases == sorted(phases, key=["forward", "backward", "update"].index)
+    assert [trace.ops[e["op"]]["op"] for e in of(trace, "forward")][:3] == [
+        "conv2d", "_reshape", "bias_activation"]
+    assert len(of(trace, "update")) == len(list(net.parameters()))
+    names = {n["name"] for n in trace.nodes if n["role"] == "parameter"}
+    assert names == {name for name, _ in net.named_parameters()}
+    assert [n["name"] for n in trace.nodes if n["role"] == "input"] == ["x"]
+    assert trace.meta["probe"] == 2 and trace.value(0).shape == (2, 1, 6, 6)
+    masks = [n for n in trace.nodes if n["role"] == "mask"]
+    assert len(masks) == 1 and set(np.unique(trace.value(masks[0]["id"]))) <= {0.0, 2.0}
+    assert [n["role"] for n in trace.nodes if n["shape"] == [2]][:1] == ["label"]
+    conv = next(trace.calls("conv2d"))
+    assert conv["module"] == "0" and conv["formula"] == "D3-CONV"
+    assert trace.site(conv).startswith("test_trace.py:")
+    assert trace.sources[conv["code"]]["path"] == "conv.py"
+    assert trace.maps["conv2d"]["kind"] == "Contract"
+
+
+def test_contributions_arrive_one_by_one():
+    """b = a + a; c = b + b: four contributions, the running sums 1, 2 and then 2, 4."""
+    a = minidl.tensor([3.0], requires_grad=True)
+    with minidl.record() as trace:
+        b = a + a
+        c = b + b
+        c.backward()
+    sums = [(trace.nodes[e["node"]]["name"], float(trace.arrays[e["contribution"]][0]),
+             float(trace.arrays[e["sum"]][0]), e["number"], e["of"]) for e in of(trace, "backward")]
+    assert sums == [(None, 1.0, 1.0, 1, 2), (None, 1.0, 2.0, 2, 2),
+                    ("a", 2.0, 2.0, 1, 2), ("a", 2.0, 4.0, 2, 2)]
+
+
+def test_a_second_backward_adds_to_the_first():
+    a = minidl.tensor([3.0], requires_grad=True)
+    with minidl.record() as trace:
+        (a * 2).sum().backward()
+        (a * 5).sum().backward()
+    arrived = [float(trace.arrays[e["sum"]][0]) for e in of(trace, "backward")
+               if trace.nodes[e["node"]]["name"] == "a"]
+    assert arrived == [2.0, 7.0]
+
+
+def test_a_gradient_that_did_not_arrive_is_none():
+    a, b = minidl.ones(2, requires_grad=True), minidl.ones(2, requires_grad=True)
+    with minidl.record() as trace:
+        unused = b * 3
+        (a * 0.0).sum().backward()
+    by_name = {n["name"]: n for n in trace.nodes if n["name"]}
+    assert trace.grad(by_name["b"]["id"]) is None
+    assert trace.grad(by_name["a"]["id"]).tolist() == [0.0, 0.0]
+    assert unused.grad is None
+
+
+def test_two_networks_parameters_have_names_of_their_own():
+    class Left(nn.Linear): pass
+    class Right(nn.Linear): pass
+    with minidl.record() as trace:
+        Right(2, 2)(Left(2, 2)(minidl.ones(1, 2))).sum().backward()
+    names = {n["name"] for n in trace.nodes if n["role"] == "parameter"}
+    assert names == {"Left.weight", "Left.bias", "Right.weight", "Right.bias"}
+
+
+def test_values_are_copies(small):
+    net, _, step, x, t = small
+    weight = net[0].weight.numpy().copy()
+    with minidl.record() as trace:
+        step(x, t)
+    (first,) = [n for n in trace.nodes if n["name"] == "0.weight"]
+    assert (trace.value(first["id"]) == weight).all() and (net[0].weight.numpy() != weight).any()
+    update = next(e for e in of(trace, "update") if e["node"] == first["id"])
+    assert (trace.arrays[update["after"]] == net[0].weight.numpy()).all()
+    assert update["rule"] == "Adam" and update["options"]["lr"] == 0.01
+
+
+def test_a_parameter_that_was_updated_is_a_new_node(small):
+    _, _, step, x, t = small
+    with minidl.record() as trace:
+        step(x, t)
+        step(x, t)
+    assert len([n for n in trace.nodes if n["name"] == "0.weight"]) == 2
+
+
+# --------------------------------------------------------------------------- as if nothing had been
+def test_a_probe_puts_everything_back(small):
+    net, optimizer, step, x, t = small
+    step(x, t)
+    before = {k: v.numpy().copy() for k, v in net.state_dict().items()}
+    gradients = [p.grad.numpy().copy() for p in net.parameters()]
+    state, noise = optimizer.state_dict(), minidl.random.default_generator().get_state()
+    minidl.record(step, x, t, probe=3)
+    assert all((before[k] == v.numpy()).all() for k, v in net.state_dict().items())
+    assert all((g == p.grad.numpy()).all() for g, p in zip(gradients, net.parameters()))
+    assert minidl.random.default_generator().get_state() == noise
+    after = optimizer.state_dict()
+    for number, entry in state["state"].items():
+        for key, value in entry.items():
+            assert np.array_equal(value, after["state"][number][key])
+    assert not minidl.tape.mode.keep and minidl.tape.mode.watcher is None
+
+
+def test_a_probe_puts_back_also_after_an_error(small):
+    net, optimizer, step, x, t = small
+
+    def fails(x, t):
+        step(x, t)
+        raise KeyError("mine")
+    weight = net[6].weight.numpy().copy()
+    with pytest.raises(KeyError, match="mine"):
+        minidl.record(fails, x, t)
+    assert (net[6].weight.numpy() == weight).all() and not optimizer.state
+
+
+def test_start_and_stop():
+    recorder = minidl.record().start()
+    y = minidl.ones(2) * 3
+    trace = recorder.stop()
+    assert len(trace.ops) == 1 and y.tolist() == [3, 3] and "1 forward" in repr(trace)
+
+
+# --------------------------------------------------------------------------- proof
+def test_a_sound_step_passes_its_check(small):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    found = trace.check()
+    assert not [c for c in found if c["status"] == "fail"]
+    assert len(found) == len(trace.ops) + len(of(trace, "backward"))
+    assert "0 failed" in repr(trace)
+
+
+def test_a_wrong_contribution_is_found_cell_by_cell(small):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    event = next(e for e in of(trace, "backward")
+                 if trace.nodes[e["node"]]["name"] == "0.weight")
+    wrong = -trace.arrays[event["contribution"]]
+    trace.arrays.append(wrong)
+    event["contribution"] = len(trace.arrays) - 1
+    (failed,) = [c for c in trace.check() if c["status"] == "fail"]
+    assert (failed["op"], failed["input"]) == (event["op"], 1)
+    assert failed["wrong"] == len(failed["cells"]) == int((np.abs(wrong) > 1e-4).sum())
+    assert "differ from the sum of its terms" in failed["reason"]
+
+
+def test_a_wrong_value_is_found(small):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    conv = next(trace.calls("conv2d"))
+    values = trace.value(conv["outputs"][0]).copy()
+    values[1, 2, 3, 4] += 1
+    trace.arrays.append(values)
+    trace.nodes[conv["outputs"][0]]["value"] = len(trace.arrays) - 1
+    failed = [c for c in trace.check() if c["status"] == "fail"]
+    assert [1, 2, 3, 4] in failed[0]["cells"] and failed[0]["op"] == conv["id"]
+
+
+def test_a_kink_is_skipped_and_said():
+    x = minidl.tensor(np.zeros(3), requires_grad=True)
+    with minidl.record() as trace:
+        x.abs().sum().backward()
+    (found,) = [c for c in trace.check()
+                if c["input"] == 0 and trace.ops[c["op"]]["op"] == "abs"]
+    assert found["status"] == "skipped" and "kink" in found["reason"]
+
+
+# --------------------------------------------------------------------------- files
+def test_a_file_says_what_the_trace_says(small, tmp_path):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    trace.check()
+    trace.save(tmp_path / "run.json")
+    again = Trace.load(tmp_path / "run.json")
+    assert (again.nodes, again.ops, again.checks) == (trace.nodes, trace.ops, trace.checks)
+    for a, b in zip(trace.arrays, again.arrays):
+        assert a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    op = next(again.calls("conv2d"))
+    assert repr(again.explain(op["id"], (0, 1, 2, 3))) == repr(trace.explain(op["id"],
+                                                                             (0, 1, 2, 3)))
+    assert not [c for c in again.check() if c["status"] == "fail"]
+
+
+def test_the_file_keeps_to_its_schema(small, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    trace.check()
+    trace.save(tmp_path / "run.json")
+    schema = json.loads((ROOT / "docs" / "trace.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    document = json.loads((tmp_path / "run.json").read_text())
+    validator.validate(document)
+    document["events"][0]["phase"] = "sideways"
+    assert list(validator.iter_errors(document))
+
+
+def test_a_small_budget_cuts_the_largest_arrays_openly(small, tmp_path):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    trace.save(tmp_path / "run.json", budget=6000)
+    items = json.loads((tmp_path / "run.json").read_text())["arrays"]
+    cut = [a for a in items if not a["full"]]
+    assert cut and all(a["stats"] and a["shape"] for a in cut)
+    assert sum(len(a.get("data", "")) for a in items) <= 6000
+    again = Trace.load(tmp_path / "run.json")
+    checks = again.check()
+    assert {c["status"] for c in checks} == {"pass", "skipped"}
+    assert any("left out of the file" in c["reason"] for c in checks)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("{", "no trace, or a damaged one"), ("[1]", "JSON, but no trace"),
+    ('{"format": "other"}', "JSON, but no trace"),
+    ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 1"),
+    ('{"format": "minidl-trace", "version": 1}', "a damaged trace: KeyError")])
+def test_what_is_no_trace_is_a_clear_error(text, message, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Trace.load(tmp_path / "run.json")
+
+
+def test_a_damaged_reference_is_a_clear_error(small, tmp_path):
+    _, _, step, x, t = small
+    minidl.record(step, x, t).save(tmp_path / "run.json")
+    document = json.loads((tmp_path / "run.json").read_text())
+    document["ops"][2]["outputs"] = [9999]
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="a damaged trace: IndexError"):
+        Trace.load(tmp_path / "run.json")
+
+
+def test_wrong_use_is_a_clear_error(small):
+    _, _, step, x, t = small
+    with pytest.raises(ValueError, match="probe must be an integer >= 1, got 0"):
+        minidl.record(step, x, t, probe=0)
+    with pytest.raises(TypeError, match="step must be a function, got Tensor"):
+        minidl.record(x, t)
+    with minidl.record(), pytest.raises(RuntimeError, match="recordings do not nest"):
+        minidl.record().start()
+
+
+# --------------------------------------------------------------------------- whole networks
+# In each example, what the two lines go before and after.
+ADDED = {"train_cnn.py": ("        loss = F.cross_entropy", "        optimizer.step()\n"),
+         "train_gan.py": ("        fake = G(gan.noise", "        g_optimizer.step()\n"),
+         "train_vae.py": (None, "        optimizer.step()\n")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ADDED)
+def test_the_examples_with_two_added_lines(script, tmp_path, monkeypatch):
+    """Every conv, transposed conv and dense layer is explained right: all cells where there are
+    fewer than 3 million terms, else some; and each cell is replayed and checked."""
+    source = (ROOT / "examples" / script).read_text()
+    before, after = ADDED[script]
+    if before is None:
+        before = source[source.index("    for step, "):].splitlines()[1]
+    source = source.replace(before, f"        recorder = minidl.record().start()\n{before}", 1)
+    source = source.replace(after, f"{after}        recorder.stop().save('run.json')\n", 1)
+    few, loader = data.mnist().train[:2], data.DataLoader
+    monkeypatch.setattr(data, "mnist", lambda: type("", (), {"train": few, "test": few}))
+    monkeypatch.setattr(data, "DataLoader", lambda d, batch_size, **options: loader(
+        d, min(batch_size, 2), **options))
+    monkeypatch.setattr("sys.argv", [script, "--epochs", "1"])
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    exec(compile(source, script, "exec"), names)
+    trace, rng = names["recorder"].trace, np.random.default_rng(0)
+    assert Path("run.json").stat().st_size < 3_000_000 and Trace.load("run.json").ops
+    products = [op for op in trace.ops if isinstance(trace.entry(op).terms, Contract)]
+    assert len(products) >= 5
+    for op in products:
+        call = trace.call(op)
+        for index in (tuple(int(rng.integers(n)) for n in call.out.shape) for _ in range(20)):
+            found = trace.explain(op["id"], index)
+            assert abs(found.difference) <= 1e-5 * found.magnitude
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+    if script == "train_cnn.py":
+        for op in products:
+            call = trace.call(op)
+            error = np.abs(maps.value(call) - call.out).max()
+            assert error <= 1e-5 * np.abs(call.out).max()
+
+
+@pytest.mark.parametrize("name", ["cnn", pytest.param("vae", marks=pytest.mark.slow),
+                                  pytest.param("gan", marks=pytest.mark.slow)])
+def test_a_documents_network_is_recorded_proved_and_put_back(name, tmp_path):
+    recipe, images = MODELS[name], minidl.rand(4, 1, 28, 28)
+    model = recipe.build(**({"latent": 8} if name == "vae" else {}))
+    if name == "gan":
+        steps = GANSteps(model, recipe.optimizer(model.generator.parameters(), 1e-3),
+                         recipe.optimizer(model.discriminator.parameters(), 1e-3))
+    else:
+        steps = (VAESteps if name == "vae" else ClassifierSteps)(
+            model, recipe.optimizer(model.parameters(), 1e-3))
+    before = {k: v.numpy().copy() for k, v in model.state_dict().items()}
+    trace = minidl.record(steps.step, images, minidl.tensor([1, 2, 3, 4]), probe=2)
+    assert all((before[k] == v.numpy()).all() for k, v in model.state_dict().items())
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+    assert ("noise" in {n["role"] for n in trace.nodes}) == (name != "cnn")
+    trace.save(tmp_path / "run.json")
+    assert (tmp_path / "run.json").stat().st_size < 3_000_000
