@@ -1,4 +1,4 @@
-"""Run the examples that readers copy: README.md, docs/*.md, and the docstrings of minidl.
+"""Run the examples that readers copy: README.md, docs/*.md, the tour, and minidl's docstrings.
 
 The ```python blocks of one page run in order, in one namespace, in an empty folder. A block is
 left out when the comment `<!-- skip -->` stands on the line before it. Where a line of a block
@@ -83,6 +83,7 @@ def main() -> int:
     os.environ.setdefault("MPLBACKEND", "Agg")  # pictures without a window
     os.environ.setdefault("CI", "true")  # Hypothesis: no deadline, the same examples every time
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages += sorted((ROOT / "docs" / "tour").glob("*.md"))
     good = True
     start = Path.cwd()
     for path in pages:
