@@ -231,7 +231,10 @@ def test_the_file_keeps_to_its_schema(small, tmp_path):
     _, _, step, x, t = small
     trace = minidl.record(step, x, t)
     trace.check()
+    trace.frame(3, loss=minidl.tensor(0.5), samples=np.ones((2, 3), np.float32))
     trace.save(tmp_path / "run.json")
+    frame = Trace.load(tmp_path / "run.json").frames[0]
+    assert frame["numbers"] == {"loss": 0.5} and trace.arrays[frame["arrays"]["samples"]].all()
     schema = json.loads((ROOT / "docs" / "trace.schema.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     document = json.loads((tmp_path / "run.json").read_text())

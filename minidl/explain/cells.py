@@ -332,7 +332,8 @@ def _put(text: str, call) -> str:
         if name.isupper() and isinstance(value, (int, np.integer)):
             text = re.sub(rf"\b{name}\b", str(value), text)
     text = re.sub(r"\b(\d+)\*(\d+)\b", lambda m: str(int(m[1]) * int(m[2])), text)
-    return re.sub(r"\*1\b| - 0\b| \+ 0\b", "", text)
+    text = re.sub(r"\*1\b| - 0\b| \+ 0\b", "", text)
+    return re.sub(r"(?<=[\[,] )(\d+) - (\d+)\b(?!\*)", lambda m: str(int(m[1]) - int(m[2])), text)
 
 
 # --------------------------------------------------------------------------- gradients
@@ -350,14 +351,14 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
     if not uses:
         if x.node is not None and x.node.keep:
             seed = Term((("seed", (), stored),), stored)
-            return Explanation(f"gradient   gx{_indexed(index)}",
+            return Explanation(f"gradient at {_indexed(index)}",
                                ("backward() started here, with this number",), [seed], stored,
                                stored)
         raise RuntimeError("explain_grad: it is not known who used this tensor. Run forward and "
                            "backward inside `with minidl.keep():`")
     parts = tuple(part for node in uses for part in _gradient_parts(x, node, index))
     notes = (f"{len(parts)} uses of x: their contributions add up",) if len(parts) > 1 else ()
-    return Explanation(f"gradient   gx{_indexed(index)}", (), [], sum(p.total for p in parts),
+    return Explanation(f"gradient at {_indexed(index)}", (), [], sum(p.total for p in parts),
                        stored, notes=notes, parts=parts)
 
 

@@ -7,6 +7,7 @@ and a list of arrays that they point into. Equal arrays are one.
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -35,6 +36,7 @@ class Trace:
     events   what happened, in order: phase "forward", "backward" or "update"
     arrays   the numbers, NumPy arrays (None: left out of a file for its size)
     checks   what :meth:`check` found, op by op
+    frames   what :meth:`frame` was given during training
     """
 
     def __init__(self):
@@ -79,6 +81,14 @@ class Trace:
                      **self.meta}
         self._equal.clear()
         self._lines.clear()
+
+    def frame(self, step: int, **values) -> None:
+        """Keep numbers or arrays of a moment of training beside the recorded step, for a film:
+        ``trace.frame(100, loss=0.3, samples=images)``."""
+        values = {k: v.data if isinstance(v, Tensor) else np.asarray(v) for k, v in values.items()}
+        numbers = {k: float(v) for k, v in values.items() if v.ndim == 0}
+        self.frames.append({"step": step, "numbers": numbers, "arrays": {
+            k: self.array(v) for k, v in values.items() if k not in numbers}})
 
     # ------------------------------------------------------------------ reading it
     def value(self, node: int) -> np.ndarray | None:
@@ -226,9 +236,10 @@ class Trace:
 
 
 def declared(entry) -> dict:
-    """An op's index map for the file."""
-    kind = entry.terms
-    return {"kind": type(kind).__name__ if kind else None,
+    """An op's index map and formula for the file."""
+    kind, text = entry.terms, inspect.getdoc(entry.call) or ""
+    return {"kind": type(kind).__name__ if kind else None, "formula": entry.source,
+            "says": text.split("\n\n")[0],
             **({k: list(v) if isinstance(v, tuple) else v for k, v in asdict(kind).items()}
                if kind else {})}
 
