@@ -23,6 +23,24 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"minidl {version}"
 
+
+def films(block, block_vars, gallery_conf) -> str:
+    """A film that a block of an example made is on its page as a GIF, below the block's figures."""
+    from sphinx_gallery.scrapers import figure_rst
+
+    from minidl.plots import Film
+
+    made = [v for v in block_vars["example_globals"].values() if isinstance(v, Film)]
+    shown = block_vars.setdefault("films", [])
+    paths = []
+    for film in made:
+        if not any(film is one for one in shown):
+            paths.append(str(Path(next(block_vars["image_path_iterator"])).with_suffix(".gif")))
+            film.save(paths[-1])
+            shown.append(film)
+    return figure_rst(paths, gallery_conf["src_dir"]) if paths else ""
+
+
 # The gallery lists every script of examples/. It runs only those called plot_*.py: they take
 # seconds and leave a picture on the page; the others train, and are shown without being run.
 sphinx_gallery_conf = {
@@ -30,6 +48,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_[^/\\]*\.py",
     "ignore_pattern": r"__init__\.py",
+    "image_scrapers": ("matplotlib", films),
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

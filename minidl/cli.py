@@ -1,4 +1,5 @@
-"""The command line: ``minidl models | train | evaluate | sample``, or ``python -m minidl ...``."""
+"""The command line: ``minidl models | train | evaluate | sample | exercise | step``, or
+``python -m minidl ...``."""
 
 from __future__ import annotations
 
@@ -153,6 +154,50 @@ def sample(args: argparse.Namespace) -> None:
     print(f"{args.number} samples: {path}")
 
 
+def exercise(args: argparse.Namespace) -> int:
+    """List the exercises, show one, or judge a file that solves it (status 1: not right yet)."""
+    from . import exercises
+    table = exercises.EXERCISES
+    if not args.name:
+        print(exercises.listed(table.values(), args.json) + ("" if args.json else
+              f"\n\nJudge one: {PROG} exercise relu_backward relu_backward.py"))
+        return 0
+    if args.name not in table:
+        raise ValueError(f"exercise: there is no {args.name!r}; there are {', '.join(table)}")
+    if not args.file:
+        print(exercises.described(table[args.name], args.json) + ("" if args.json else
+              f"\nJudge it: {PROG} exercise {args.name} FILE"))
+        return 0
+    verdict = exercises.judge(table[args.name], args.file)
+    following = dict(zip(table, list(table)[1:])).get(args.name)
+    print(verdict.json() if args.json else verdict.text() + (
+        f"\nThe next one: {following}" if verdict.passed and following else ""))
+    return 0 if verdict.passed else 1
+
+
+def step(args: argparse.Namespace) -> int:
+    """Walk through one training step event by event: forward, backward, update."""
+    from .explain.show import show
+    from .explain.trace import Trace
+    from .training import first_step
+    if (args.source is None) == (args.model is None):
+        raise ValueError("step: give a trace (.json), a script (.py) or --model "
+                         f"({', '.join(MODELS)})")
+    if args.model:
+        trace = first_step.of_model(args.model)
+    elif Path(args.source).suffix == ".py":
+        trace = first_step.of_script(args.source)
+    else:
+        trace = Trace.load(args.source)
+    if args.check:
+        trace.check()
+    if args.save:
+        trace.save(args.save)
+        print(f"trace written: {args.save}", file=sys.stderr)
+    show(trace, args.start, args.only, args.phase, args.cell, args.plain)
+    return 1 if any(c["status"] == "fail" for c in trace.checks) else 0
+
+
 # --------------------------------------------------------------------------- what they share
 def _prepare(args: argparse.Namespace) -> str:
     """Choose the kernels; the device that `--device` means."""
@@ -179,6 +224,14 @@ def _number(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
+
+
+def _cell(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 0,3,5,5"
+                                         ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,6 +283,29 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     p.add_argument("--out", metavar="FILE", help="picture to write (default: in the run folder)")
     _add_machine(p)
+
+    p = command(exercise, "exercise", "exercise relu_backward", "exercise relu_backward my.py")
+    p.add_argument("name", nargs="?", metavar="NAME", help="the exercise (default: list them)")
+    p.add_argument("file", nargs="?", metavar="FILE", help="a Python file that solves it")
+    p.add_argument("--json", action="store_true", help="one JSON object, for a grader")
+
+    p = command(step, "step run.json", "step --model cnn --check", "step my_script.py --only conv1",
+                "step run.json --from 25 --phase backward --cell 0,3,5,5")
+    p.add_argument("source", nargs="?", metavar="FILE", help="a trace (.json), or a Python script "
+                   "(.py): it is run until each of its optimisers has made its first step; what it "
+                   "prints goes to standard error")
+    p.add_argument("--model", metavar="NAME", help="a step of this fresh network on two images, "
+                   "instead of a file")
+    p.add_argument("--from", dest="start", type=int, default=1, metavar="N",
+                   help="begin at this event (the first is 1)")
+    p.add_argument("--only", metavar="TEXT", help="events of this op, module, parameter or input")
+    p.add_argument("--phase", choices=("forward", "backward", "update"))
+    p.add_argument("--cell", type=_cell, metavar="I,J,...", help="the element to explain, where a "
+                   "result has it (default: the largest in magnitude)")
+    p.add_argument("--check", action="store_true", help="first prove the step: every op replayed, "
+                   "every gradient compared with finite differences (status 1: something is wrong)")
+    p.add_argument("--save", metavar="FILE", help="write the trace to this file")
+    p.add_argument("--plain", action="store_true", help="no colours, pictures or waiting for a key")
     return parser
 
 

@@ -3,12 +3,14 @@
 Every function returns a matplotlib Figure: ``plots.confusion(matrix).savefig("confusion.png")``.
 Pass ``figure=plt.figure()`` to draw into a window, a notebook or a page instead of a new one.
 matplotlib is imported when the first picture is made, and needs no display. Images are arrays
-(N, C, H, W) with pixels in [0, 1].
+(N, C, H, W) with pixels in [0, 1]. Pictures of recorded ops: ``plots.sweep``, ``stamps``,
+``overlaps``, ``routing``, ``graph``, ``wrong_cells``; most are films, ``.save("sweep.gif")``.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
@@ -321,3 +323,15 @@ def scatter(figure, codes: np.ndarray, labels: np.ndarray,
                      label=classes[c] if classes else str(c))
     axes.set(title="Codes of the test images", xlabel=r"$\mu_1$", ylabel=r"$\mu_2$", aspect="equal")
     axes.legend(markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), title="class")
+
+
+# --------------------------------------------------------------------------- pictures of traces
+_TRACED = {"sweep": "films", "stamps": "films", "overlaps": "films", "routing": "pooling",
+           "wrong_cells": "pictures", "Film": "pictures", "graph": "graphs", "to_dot": "graphs"}
+
+
+def __getattr__(name: str) -> Any:
+    """Films and figures of a recorded trace; their modules draw with what stands above."""
+    if name in _TRACED:
+        return getattr(importlib.import_module(f".explain.{_TRACED[name]}", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,6 +36,17 @@ class Site(NamedTuple):
         return f"{Path(self.path).name}:{self.line}  {self.text}".rstrip()
 
 
+def _holder(frame, module):
+    """A module that contains `module`, held by the object whose method this frame runs: what has
+    an encoder is called by name, though only the encoder was called as a function."""
+    owner = frame.f_locals.get("self")
+    for found in (owner, *getattr(owner, "__dict__", {}).values()):
+        if hasattr(found, "_kinds") and found is not module and any(
+                m is module for _, m in found.named_modules()):
+            return found
+    return None
+
+
 def call_site(tensors=()) -> Site:
     """The innermost frame that is not the engine's: the user's own, or one of the networks and
     training steps that come with the library. Leaves among `tensors` get the names of the variables
@@ -53,6 +64,8 @@ def call_site(tensors=()) -> Site:
             module = frame.f_locals.get("self")
             if hasattr(module, "_kinds") and not (modules and modules[-1] is module):
                 modules.append(module)
+        if modules and (holder := _holder(frame, modules[-1])) is not None:
+            modules.append(holder)
         frame = frame.f_back
     chosen = chosen or sys._getframe(1)
     return Site(chosen.f_code.co_filename, chosen.f_lineno, tuple(reversed(modules)), names)

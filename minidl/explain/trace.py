@@ -220,19 +220,45 @@ class Trace:
 
     def _references(self) -> None:
         """Every number that points somewhere points at something."""
+        def inside(places, *numbers) -> None:
+            for number in numbers:
+                if number is not None and not 0 <= number < len(places):
+                    raise IndexError(f"{number} is outside 0..{len(places) - 1}")
+
         for node in self.nodes:
-            self.arrays[node["value"]], node["role"], node["shape"], node["name"]
+            inside(self.arrays, node["value"], node["grad"])
+            inside(self.ops, node["op"])
+            array = self.arrays[node["value"]]
+            if array is not None and list(array.shape) != node["shape"]:
+                raise ValueError(f"node {node['id']} has shape {node['shape']}, its numbers "
+                                 f"{list(array.shape)}")
+            node["role"], node["name"]
         for op in self.ops:
-            for number in (*op["inputs"], *op["outputs"]):
-                self.nodes[number]
-            self.sources[op["line"]], self.maps[op["op"]]
+            inside(self.nodes, *op["inputs"], *op["outputs"])
+            inside(self.sources, op["line"], op["code"])
+            self.maps[op["op"]], op["arguments"], op["module"]
+        told = set()
         for event in self.events:
             if event["phase"] == "update":
-                self.nodes[event["node"]], self.arrays[event["after"]], event["rule"]
+                inside(self.nodes, event["node"])
+                inside(self.arrays, event["gradient"], event["before"], event["after"],
+                       *event["state"].values())
+                event["rule"], event["step"], event["options"]
+                continue
+            inside(self.ops, event["op"])
+            if event["phase"] == "forward":
+                told.add(event["op"])
+            elif event["phase"] == "backward":
+                inside(self.nodes, event["node"])
+                inside(self.arrays, event["gy"], event["contribution"], event["sum"])
+                inside(self.ops[event["op"]]["inputs"], event["input"])
+                event["number"], event["of"]
             else:
-                self.ops[event["op"]]
-            if event["phase"] == "backward":
-                self.nodes[event["node"]], self.arrays[event["sum"]], event["number"]
+                raise ValueError(f"an event of phase {event['phase']!r}")
+        if told != set(range(len(self.ops))):
+            raise ValueError("an op without its forward event")
+        for check in self.checks:
+            check["status"], check["reason"], check["cells"]
 
 
 def declared(entry) -> dict:

@@ -5,7 +5,8 @@
 
 ``gradients`` holds the checker, ``strategies`` what Hypothesis draws arrays, shapes and convolution
 geometries with, ``domains`` where the arguments of each op of the library are drawn from. The last
-two need the package hypothesis; import them by name. The engine imports nothing from here.
+two need the package hypothesis; import them by name. ``pytest_plugin`` writes pictures of failures
+(``python -m pytest --gradient-pictures DIR``). The engine imports nothing from here.
 """
 
 from .gradients import Checked, GradientError, KinkError, check_gradients, check_vjp

@@ -27,7 +27,15 @@ STEPS = (1e-3, 1e-4, 1e-5)
 
 
 class GradientError(AssertionError):
-    """A gradient differs from its finite differences, or cannot be compared with them."""
+    """A gradient differs from its finite differences, or cannot be compared with them.
+
+    ``check`` has what was compared (``name``, ``inputs``, ``upstream``, ``gradients`` by backward),
+    and ``direction`` where it failed: the input's number, and the direction in it. Both are None
+    where it did not come to a comparison.
+    """
+
+    check: _Check | None = None
+    direction: tuple[int, np.ndarray] | None = None
 
 
 class KinkError(GradientError):
@@ -51,8 +59,10 @@ class _Check:
     inputs: list[np.ndarray]
     outputs: list[np.ndarray]
     upstream: list[np.ndarray]
+    gradients: list[np.ndarray | None]           # by backward, one for each input
     rtol: float
     atol: float
+    tensors: Callable | None = None              # f as a function of tensors, if it is one
 
     def along(self, k: int, direction: np.ndarray) -> Callable[[float], tuple[float, float]]:
         """t -> <f(x_k + t d) - f(x_k), gy>, and the size of the terms."""
@@ -80,12 +90,18 @@ class _Check:
             if found.kink <= 100 * tolerance:
                 return finite
         if finite is None:
-            raise GradientError(self.report(k, direction, analytic, None, (
-                "f is not finite around this point: it cannot be checked here")))
-        raise KinkError(self.report(k, direction, analytic, finite[0], (
+            raise self.error(GradientError, k, direction, analytic, None, (
+                "f is not finite around this point: it cannot be checked here"))
+        raise self.error(KinkError, k, direction, analytic, finite[0], (
             "f has a kink or a jump here: slopes from both sides differ by about "
             f"{finite[0].kink:.6g}. Check at another point (the strategies of minidl.testing draw "
-            "such points)")))
+            "such points)"))
+
+    def error(self, kind: type[GradientError], k: int, direction: np.ndarray, *about):
+        """The error to raise: its message is the report, and it carries this check along."""
+        error = kind(self.report(k, direction, *about))
+        error.check, error.direction = self, (k, direction)
+        return error
 
     def report(self, k: int, direction: np.ndarray, analytic: float, found: Slope | None,
                what: str) -> str:
@@ -127,10 +143,10 @@ def _directions(shape, entries: int, count: int, rng) -> Iterator[np.ndarray]:
         yield d / np.sqrt((d * d).sum())
 
 
-def _compare(check: _Check, gradients: Sequence, entries: int, directions: int, rng) -> Checked:
+def _compare(check: _Check, entries: int, directions: int, rng) -> Checked:
     """Compare every gradient with its differences; raise at the first that is wrong."""
     count, largest = 0, 0.0
-    for k, (x, gx) in enumerate(zip(check.inputs, gradients)):
+    for k, (x, gx) in enumerate(zip(check.inputs, check.gradients)):
         if x.dtype.kind != "f":
             continue
         gx = np.zeros(x.shape) if gx is None else np.asarray(gx, dtype=np.float64)
@@ -142,8 +158,8 @@ def _compare(check: _Check, gradients: Sequence, entries: int, directions: int, 
             found, tolerance = check.measure(k, d, analytic)
             error = abs(found.value - analytic)
             if not error <= tolerance:                       # also when it is nan
-                raise GradientError(check.report(k, d, analytic, found, (
-                    f"gradients differ by {error:.6g}, allowed is {tolerance:.2g}")))
+                raise check.error(GradientError, k, d, analytic, found, (
+                    f"gradients differ by {error:.6g}, allowed is {tolerance:.2g}"))
             count, largest = count + 1, max(largest, float(error / tolerance))
     return Checked(count, largest)
 
@@ -188,8 +204,8 @@ def check_vjp(f: Callable, vjp: Callable, *arrays, rtol: float = 1e-6, atol: flo
     if len(gradients) != len(inputs):
         raise GradientError(f"check_vjp: vjp returned {len(gradients)} gradients for {len(inputs)} "
                             "inputs")
-    check = _Check("check_vjp", outputs, inputs, first, upstream, rtol, atol)
-    return _compare(check, gradients, entries, directions, rng)
+    check = _Check("check_vjp", outputs, inputs, first, upstream, gradients, rtol, atol)
+    return _compare(check, entries, directions, rng)
 
 
 def check_gradients(f: Callable, *inputs, order: int = 1, rtol: float = 1e-6, atol: float = 1e-8,
@@ -214,8 +230,9 @@ def check_gradients(f: Callable, *inputs, order: int = 1, rtol: float = 1e-6, at
         values = lambda *xs: [y.data for y in _run(f, xs)[1]]
         name = f"check_gradients, order {n}"
         first, upstream = _start(name, values, arrays, rng)
-        check = _Check(name, values, arrays, first, upstream, rtol, atol)
-        found = _compare(check, _backward(f, arrays, upstream), entries, directions, rng)
+        check = _Check(name, values, arrays, first, upstream, _backward(f, arrays, upstream), rtol,
+                       atol, f if n == 1 else None)
+        found = _compare(check, entries, directions, rng)
         total = Checked(total.comparisons + found.comparisons, max(total.largest, found.largest))
         f, arrays = _gradient_of(f, len(arrays)), arrays + upstream
     return total

@@ -1,0 +1,302 @@
+"""The walk, `minidl step`: every event told once, in order, and nothing by colour alone."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import cli, nn, optim
+from minidl import functional as F
+from minidl.explain.selection import select
+from minidl.explain.trace import Trace
+from minidl.explain.updates import worked
+from minidl.explain.walk import Walk
+from minidl.training import first_step
+
+
+class Net(nn.Module):
+    """A convolution whose output is used twice, and a layer that nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.fc, self.idle = nn.Conv2d(1, 2, 3), nn.Linear(18, 3), nn.Linear(2, 2)
+
+    def forward(self, x):
+        h = self.conv1(x)
+        return self.fc((h * h + h).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A recorded step in a file."""
+    minidl.manual_seed(0)
+    net = Net()
+    optimizer = optim.Adam(net.parameters(), lr=0.01)
+
+    def step(images, labels):
+        loss = F.cross_entropy(net(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    path = tmp_path_factory.mktemp("walk") / "step.json"
+    minidl.record(step, minidl.rand(1, 1, 5, 5), minidl.tensor([2])).save(path)
+    return path
+
+
+@pytest.fixture
+def trace(saved):
+    return Trace.load(saved)
+
+
+def printed(capsys, *arguments) -> str:
+    cli.main(["step", *map(str, arguments)])
+    out, error = capsys.readouterr()
+    return out + error
+
+
+def find(trace, phase: str, op: str, target: str | None = None) -> int:
+    """The number of the first such event."""
+    return next(n for n, e in enumerate(trace.events, 1)
+                if e["phase"] == phase and trace.ops[e["op"]]["op"].strip("_") == op
+                and (target is None or trace.nodes[e["node"]]["name"] == target))
+
+
+def negated(trace, number: int) -> None:
+    """What a flipped sign in an op's backward pass would have recorded."""
+    event = trace.events[number - 1]
+    trace.arrays.append(-trace.arrays[event["contribution"]])
+    event["contribution"] = event["sum"] = len(trace.arrays) - 1
+
+
+# --------------------------------------------------------------------------- what is told
+def test_every_event_is_told_once_and_in_order(trace, saved, capsys):
+    text = printed(capsys, saved)
+    heads = re.findall(r"^event (\d+) of (\d+), (forward|backward|update), ", text, re.MULTILINE)
+    count = len(trace.events)
+    assert [(int(n), int(of)) for n, of, _ in heads] == [(n, count) for n in range(1, count + 1)]
+    assert [phase for _, _, phase in heads] == [event["phase"] for event in trace.events]
+    assert "\x1b" not in text and "THEY DIFFER" not in text and "no terms" not in text
+
+
+def test_an_events_block_has_its_parts(trace):
+    number = find(trace, "backward", "conv2d", "conv1.weight")
+    text = Walk(trace).event(number)
+    count = len(trace.events)
+    assert text.startswith(f"event {number} of {count}, backward, conv2d in module conv1, gradient "
+                           "of conv1.weight, contribution 1 of 1\n")
+    assert "test_walk.py:" in text and "h = self.conv1(x)" in text
+    assert "(D3-CONV)" in text and "  gy " in text and "  x         x (input)" in text
+    cell = re.search(r"cell      gw\[([\d,]+)\]", text)[1]
+    total, stored = re.search(r"sum (\S+), stored (\S+), difference", text).groups()
+    assert total == stored
+    value = trace.grad(trace.events[number - 1]["node"])[tuple(map(int, cell.split(",")))]
+    assert float(stored) == pytest.approx(float(value), rel=1e-4)
+    assert f"at [{cell}]: not arrived before, + {value:.6g} = {value:.6g}" in text
+    assert "check     not made" in text
+
+
+def test_contributions_add_up(trace):
+    walk = Walk(trace)
+    several = [n for n, e in enumerate(trace.events, 1) if e["phase"] == "backward"
+               and e["of"] == 3]
+    assert len(several) == 3                              # h * h uses h twice, + h once more
+    for i, number in enumerate(several, 1):
+        text = walk.event(number)
+        assert f"contribution {i} of 3" in text
+        before, part, after = re.search(r"so far .*: (.+), \+ (\S+) = (\S+)$", text,
+                                        re.MULTILINE).groups()
+        assert (before == "not arrived before") == (i == 1)
+        start = 0.0 if i == 1 else float(before)
+        assert start + float(part) == pytest.approx(float(after), abs=1e-5)
+
+
+def test_result_and_second_operand_have_different_names(trace):
+    text = Walk(trace).event(find(trace, "backward", "mul"))
+    assert "formula   out = x * y" in text and "gout[" in text and "dout/dx" in text
+    assert "y = x" not in text
+
+
+def test_updates_are_worked_out(trace):
+    number = next(n for n, e in enumerate(trace.events, 1) if e["phase"] == "update")
+    text = Walk(trace).event(number)
+    assert "Adam step 1, conv1.weight" in text and "m^ = m / (1 - b1^t)" in text
+    assert "THEY DIFFER" not in text and "where the gradient is largest" in text
+
+
+@pytest.mark.parametrize("rule, options", [
+    ("SGD", {}), ("SGD", {"momentum": 0.9}),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("SGD", {"momentum": 0.9, "dampening": 0.5}), ("RMSprop", {}), ("Adam", {"weight_decay": 0.1}),
+    ("AdamW", {}), ("Adagrad", {"lr_decay": 0.1})])
+def test_the_rules_are_the_optimisers(rule, options):
+    w = minidl.tensor([0.7], dtype=np.float64, requires_grad=True)
+    optimizer = getattr(optim, rule)([w], lr=0.05, **options)
+    with minidl.record() as trace:
+        for factor in (1.0, -3.0, 2.0):
+            optimizer.zero_grad()
+            (w * w * factor).sum().backward()
+            optimizer.step()
+    updates = [e for e in trace.events if e["phase"] == "update"]
+    assert len(updates) == 3
+    for e in updates:
+        at = lambda place: float(trace.arrays[place][0])
+        lines = worked(rule, at(e["before"]), at(e["gradient"]),
+                       {k: at(v) for k, v in e["state"].items()}, e["step"], e["options"])
+        assert lines[-1][1] == pytest.approx(at(e["after"]), rel=1e-12)
+
+
+# --------------------------------------------------------------------------- what is chosen
+def test_from_only_phase(trace, saved, capsys):
+    count = len(trace.events)
+    assert select(trace, start=3) == list(range(3, count + 1))
+    chosen = select(trace, only="conv1")
+    phases = {trace.events[n - 1]["phase"] for n in chosen}
+    assert phases == {"forward", "backward", "update"} and len(chosen) < count
+    assert select(trace, only="CONV1.weight") == [
+        n for n in chosen if "conv1.weight" in Walk(trace).event(n)]
+    assert all(trace.events[n - 1]["phase"] == "update" for n in select(trace, phase="update"))
+    heads = printed(capsys, saved, "--only", "fc", "--phase", "update").strip().split("\n\n")
+    assert len(heads) == 2 and "fc.weight" in heads[0] and "fc.bias" in heads[1]
+
+
+def test_a_cell_is_chosen(trace, saved, capsys):
+    text = printed(capsys, saved, "--only", "conv2d", "--phase", "forward", "--cell", "0,1,2,0")
+    assert "cell      y[0,1,2,0], as chosen" in text
+    assert trace.explain(0, (0, 1, 2, 0)).formula[1] in text
+    text = printed(capsys, saved, "--only", "conv1", "--cell", "0,1,2,0")
+    assert "there is no [0,1,2,0] in this shape" in text      # of the bias: it is told, not refused
+
+
+# --------------------------------------------------------------------------- what is wrong
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_flipped_sign_is_marked(trace, colour):
+    number = find(trace, "backward", "conv2d", "conv1.weight")
+    negated(trace, number)
+    trace.check()
+    text = Walk(trace, colour).event(number)
+    assert "! WRONG: 18 of 18 cells differ" in text and "THEY DIFFER" in text
+    grid = text[text.index("this contribution"):text.index("cell  ")]
+    assert grid.count("!") == 9                           # one channel's 3 x 3 weights are shown
+    assert ("\x1b[1;31m" in grid) == colour
+    assert "the largest of the wrong cells" in text
+    assert "!" not in Walk(trace).event(number - 1)
+
+
+def test_the_status_says_that_something_is_wrong(trace, tmp_path, capsys):
+    negated(trace, find(trace, "backward", "conv2d", "conv1.weight"))
+    trace.save(tmp_path / "wrong.json")
+    assert cli.main(["step", str(tmp_path / "wrong.json"), "--check", "--only", "conv1"]) == 1
+    assert "! WRONG" in capsys.readouterr().out
+
+
+def test_a_check_that_passes_is_told(trace):
+    trace.check()
+    text = Walk(trace).event(find(trace, "backward", "conv2d", "conv1.weight"))
+    assert "check     passed: the sum of its terms" in text and "!" not in text
+
+
+def test_gradients_that_did_not_arrive(trace):
+    walk = Walk(trace)
+    assert "x (input)" in walk.end() and "None, not 0" in walk.end()
+    with minidl.record() as other:
+        a = minidl.ones(2, requires_grad=True)
+        (a * 2).sum()
+    assert "none arrives in this recording (None, not 0)" in Walk(other).event(1)
+
+
+def test_arrays_that_were_cut(trace, tmp_path):
+    trace.save(tmp_path / "small.json", budget=200)
+    cut = Trace.load(tmp_path / "small.json")
+    assert any(a is None for a in cut.arrays)
+    walk = Walk(cut)
+    texts = [walk.event(n) for n in range(1, len(cut.events) + 1)]
+    assert "left out of the file for its size" in texts[0]
+
+
+def test_a_heat_map_where_there_is_colour():
+    with minidl.record() as trace:
+        F.relu(minidl.rand(1, 1, 12, 12) - 0.5)
+    assert "▀" in Walk(trace, colour=True).event(1)
+    assert "▀" not in Walk(trace).event(1)
+
+
+# --------------------------------------------------------------------------- scripts and models
+SCRIPT = """
+import minidl
+from minidl import optim
+print("hello")
+w = minidl.ones(3, requires_grad=True)
+optimizer = optim.SGD([w], lr=0.1)
+while True:
+    try:
+        loss = (w * w).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    except Exception:
+        pass
+"""
+
+
+def test_a_script_is_stopped_after_its_first_step(tmp_path, capsys):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    assert cli.main(["step", str(path), "--save", str(tmp_path / "run.json")]) == 0
+    out, error = capsys.readouterr()
+    assert out.count(", update, SGD step 1, w") == 1 and "script.py:9  loss = (w * w).sum()" in out
+    assert "hello" in error and "hello" not in out
+    assert len(Trace.load(tmp_path / "run.json").events) == out.count("\nevent") + 1
+    assert optim.Optimizer.step.__module__ == "minidl.optim"          # put back
+
+
+def test_a_models_step():
+    trace = first_step.of_model("cnn")
+    assert trace.nodes[0]["shape"] == [2, 1, 28, 28]
+    assert select(trace, only="conv2d", phase="forward")
+
+
+# --------------------------------------------------------------------------- wrong use
+@pytest.mark.parametrize("arguments, message", [
+    ([], "give a trace"),
+    (["FILE", "--model", "cnn"], "give a trace"),
+    (["--model", "cnnn"], "there is no 'cnnn'"),
+    (["no.json"], "no.json"),
+    (["no.py"], "no.py"),
+    (["FILE", "--from", "0"], "outside 1.."),
+    (["FILE", "--from", "999"], "outside 1.."),
+    (["FILE", "--only", "conv7"], "nothing here is called 'conv7'; there are adam"),
+    (["FILE", "--only", "conv2d", "--phase", "forward", "--cell", "0,2,0,0"],
+     "lies in no result of the chosen events; their shapes are (1, 2, 3, 3)")])
+def test_wrong_use(arguments, message, saved, capsys):
+    assert cli.main(["step", *[str(saved) if a == "FILE" else a for a in arguments]]) == 2
+    out, error = capsys.readouterr()
+    assert message in error and out == ""
+
+
+def test_a_damaged_file(saved, tmp_path, capsys):
+    path = tmp_path / "run.json"
+    for change, message in (({"version": 99}, "version 99"), ({"format": "x"}, "no trace"),
+                            ({"nodes": []}, "a damaged trace")):
+        path.write_text(json.dumps(json.loads(saved.read_text()) | change))
+        assert message in printed(capsys, path)
+    path.write_text(saved.read_text()[:-100])
+    assert "no trace, or a damaged one" in printed(capsys, path)
+
+
+def test_a_script_that_fails(tmp_path, capsys):
+    path = tmp_path / "script.py"
+    path.write_text("import minidl\nminidl.ones(2) + minidl.ones(3)\n")
+    assert "line 2: ValueError" in printed(capsys, path)
+    path.write_text("print(1)\n")
+    assert "computed nothing" in printed(capsys, path)
+
+
+def test_a_cell_that_is_no_cell(saved, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["step", str(saved), "--cell", "a,b"])
+    assert "no list of whole numbers" in capsys.readouterr().err
