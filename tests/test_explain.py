@@ -219,7 +219,7 @@ def test_wrong_use_is_a_clear_error():
         y.explain(0.5, 0)
     with pytest.raises(RuntimeError, match="exp: its argument 'input' is not kept"):
         y.explain(0, 0)
-    assert (x * x).explain(-1, -1).title.endswith("y[1,2]")
+    assert (x * x).explain(-1, -1).title.endswith("out[1,2]")
     with pytest.raises(RuntimeError, match="no gradient has arrived here .None, not zero."):
         x.explain_grad(0, 0)
     y.sum().backward()

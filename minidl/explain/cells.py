@@ -154,7 +154,7 @@ def call_of(node: Node, who: str, out) -> maps.Call:
     if node.op.terms is None:
         raise TypeError(f"{who}: {node.op.name} declares no terms (op(..., terms=...)), so there "
                         "is nothing to explain it by")
-    for x in node.op.inputs(node.op.bound(args, {})[0]):
+    for x in node.op.inputs(maps.arguments(node.op, args)):
         if isinstance(x, Tensor) and x._last_change > node.born:
             raise _stale(f"{who}: {node.op.name.strip('_')}", x.shape)
     return maps.Call.of(node.op, args, out)
@@ -188,6 +188,11 @@ def names_of(call: maps.Call) -> list[str]:
     return [maps._SHORT.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
 
 
+def result_of(call: maps.Call) -> str:
+    """The result's name: y, or "out" where y is the second operand."""
+    return "out" if "y" in names_of(call) else "y"
+
+
 # --------------------------------------------------------------------------- values
 def explain(t: Tensor, index: tuple) -> Explanation:
     """Of one element of t: see :meth:`minidl.Tensor.explain`."""
@@ -212,7 +217,7 @@ def _with_bias(sum_: Explanation, product: Explanation) -> Explanation:
 def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = None) -> Explanation:
     """Of one element of a call's output."""
     kind, names, notes = call.op.terms, names_of(call), []
-    title = f"{_title(call.op)}   y{_indexed(index)}"
+    title = f"{_title(call.op)}   {result_of(call)}{_indexed(index)}"
     if isinstance(kind, (Elementwise, Composite)):
         value = float(maps.value(call)[index])
         seen = [_seen(call, k, index) for k in range(len(call.operands))]
@@ -221,6 +226,10 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
         found, outside = [Term(factors[:SHOWN], value, ",")], 0
         if len(factors) > SHOWN:
             notes.append(f"and {len(factors) - SHOWN} more operands")
+        if isinstance(kind, Composite):
+            notes += [f"{name}[{index[0]}] = {_number(a[index[0]])}" for name, a in
+                      call.named().items() if name not in names and isinstance(a, np.ndarray)
+                      and call.out.ndim and a.shape == call.out.shape[:1]]
     else:
         found, outside = [], 0
         for group in maps.linear_terms(call, (None, index)):
@@ -298,7 +307,7 @@ def _formula(call, index) -> tuple[str, ...]:
         numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float))}
         given = ", ".join(f"{k} = {v:g}" for k, v in numbers.items() if re.search(
             rf"\b{k}\b", kind.value))
-        return (f"y = {kind.value}" + (f",  {given}" if given else ""),)
+        return (f"{result_of(call)} = {kind.value}" + (f",  {given}" if given else ""),)
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
@@ -364,7 +373,7 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
 
 def _gradient_parts(x: Tensor, node: Node, index):
     """What one op's call contributed, once for each place in which it used x."""
-    inputs = node.op.inputs(node.op.bound(node.args, {})[0])
+    inputs = node.op.inputs(maps.arguments(node.op, node.args))
     for k, operand in enumerate(inputs):
         if operand is not x:
             continue
@@ -387,19 +396,21 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`."""
     kind, names, outside = call.op.terms, names_of(call), 0
     x, shape = call.operands[k], call.operands[k].shape
+    result = result_of(call)
+    slope = f"d{result}/d{names[k]}"
     place = int(np.ravel_multi_index(index, shape)) if shape else 0
     if isinstance(kind, (Elementwise, Composite)):
         if isinstance(kind, Elementwise):
             partial = kind.partials[k] or "0"
-            formula = f"dy/d{names[k]} = {partial}"
+            formula = f"{slope} = {partial}"
             slopes = np.broadcast_to(maps._evaluate(partial, call), call.out.shape).ravel()
             reached = np.flatnonzero(maps._spread(x, call.out.shape).ravel() == place)
         else:
-            formula = f"dy/d{names[k]} of y = {kind.value}"
+            formula = f"{slope} of {result} = {kind.value}"
             slopes = maps.slopes(call, k, place).ravel()
             reached = np.flatnonzero(slopes)
-        found = [Term((("gy", _unflat(p, call.out.shape), float(gy.ravel()[p])),
-                       (f"dy/d{names[k]}", _unflat(p, call.out.shape), float(slopes[p]))),
+        found = [Term(((f"g{result}", _unflat(p, call.out.shape), float(gy.ravel()[p])),
+                       (slope, _unflat(p, call.out.shape), float(slopes[p]))),
                       float(gy.ravel()[p] * slopes[p])) for p in reached]
     else:
         found, formula = [], f"g{names[k]}{_indexed(index)} = " + (
@@ -430,7 +441,7 @@ def why(t: Tensor) -> Lines:
     if node.args is None:
         lines += [f"  input of shape {shape}" for shape in node.shapes]
         return lines
-    args, _ = node.op.bound(node.args, {})
+    args = maps.arguments(node.op, node.args)
     for name, value in zip(node.op.signature.parameters, args):
         if isinstance(value, Tensor):
             made = value.node or value.origin

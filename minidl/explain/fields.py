@@ -116,7 +116,7 @@ def receptive_field(t: Tensor, index: tuple) -> Fields:
         node = heapq.heappop(waiting)[1]
         mask = masks.pop(node)
         call = call_of(node, "receptive_field", np.zeros(mask.shape))
-        for k, x in enumerate(node.op.inputs(node.op.bound(node.args, {})[0])
+        for k, x in enumerate(node.op.inputs(maps.arguments(node.op, node.args))
                               if node.args else call.op.inputs(call.args)):
             if not isinstance(x, Tensor):
                 continue
@@ -145,7 +145,7 @@ def projective_field(t: Tensor, index: tuple) -> Fields:
             continue
         seen.add(node)
         call, reached = call_of(node, "projective_field", out), np.zeros(out.shape, bool)
-        for k, x in enumerate(node.op.inputs(node.op.bound(node.args, {})[0])):
+        for k, x in enumerate(node.op.inputs(maps.arguments(node.op, node.args))):
             if isinstance(x, Tensor) and x in masks:
                 reached |= forward(call, k, masks[x])
         masks[out] = reached

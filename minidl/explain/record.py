@@ -19,9 +19,10 @@ from ..nn.module import Parameter
 from ..tape import mode, now
 from ..tensor import Tensor
 from .source import Site, call_site
+from .terms import arguments
 from .trace import Trace, declared
 
-_OUTER = {"cross_entropy_rows": "label", "masked": "mask"}     # what an op's plain arrays are
+_ROLES = {"masked": "mask"}            # what an op's plain arrays are; whole numbers are labels
 
 
 class Recorder:
@@ -77,13 +78,13 @@ class Recorder:
     # ------------------------------------------------------------------ what the engine tells
     def forward(self, entry, args, inputs, outputs) -> None:
         """An op has run."""
-        args, options = entry.bound(args, {})
+        args = arguments(entry, args)
         site = call_site(inputs)
         self._meet(site)
         op = {"id": len(self.trace.ops), "op": entry.name, "formula": entry.source,
               "module": site.module, "line": self.trace.line(site.path, site.line),
               "code": self._code(entry)}
-        kind = _OUTER.get(entry.name, "constant")
+        kind = _ROLES.get(entry.name, "constant")
         op["arguments"] = [self._argument(a, site, kind) for a in args]
         op["inputs"] = [self._input(x, site) for x in inputs]
         op["outputs"] = [self._node(t, "value", op=op["id"]) for t in outputs]
@@ -169,7 +170,8 @@ class Recorder:
         if isinstance(value, Tensor):
             return {"node": self._input(value, site)}
         if is_array(value):
-            return {"array": self._node(Tensor._wrap(value), kind)}
+            return {"array": self._node(Tensor._wrap(value), "label" if value.dtype.kind in "iu"
+                                        else kind)}
         if isinstance(value, (tuple, list)):
             return {"tuple": [self._argument(v, site, kind) for v in value]}
         if isinstance(value, slice):

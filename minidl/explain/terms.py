@@ -51,7 +51,7 @@ class Call(NamedTuple):
     @classmethod
     def of(cls, op: Op, args: Sequence, out) -> Call:
         """`args` in the order of the signature, defaults left out or not; `out` its output."""
-        args, _ = op.bound(args, {})
+        args = arguments(op, args)
         return cls(op, args, [_array(x) for x in op.inputs(args)], _array(out))
 
     def named(self) -> dict:
@@ -64,6 +64,14 @@ class Call(NamedTuple):
                 pair = [p[0] if isinstance(p, tuple) else p for p in values[name]]
                 names |= dict(zip(capitals.split(), pair))
         return names
+
+
+def arguments(op: Op, args: Sequence) -> tuple:
+    """`args` with the defaults filled in; as they are, if keyword-only ones are missing."""
+    try:
+        return op.bound(args, {})[0]
+    except TypeError:
+        return tuple(args)
 
 
 def value(call: Call) -> np.ndarray:

@@ -134,8 +134,9 @@ class Trace:
             return tuple(self._decoded(v) for v in value)
         if kind == "slice":
             return slice(*value)
-        return {"ellipsis": Ellipsis, "dtype": np.dtype(value) if kind == "dtype" else None}.get(
-            kind)
+        if kind == "repr":
+            raise ValueError(f"its argument {value} could not be kept")
+        return Ellipsis if kind == "ellipsis" else np.dtype(value)
 
     def explain(self, op: int, index: tuple):
         """One element of what an op of the trace computed: see ``Tensor.explain``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -304,18 +303,9 @@ class Walk:
     def _explained(self, op: dict, explain: Callable[[], Explanation]) -> Explanation | str:
         """An Explanation, or the reason why there is none."""
         try:
-            found = explain()
+            return explain()
         except (ValueError, TypeError) as error:       # cut arrays, ops without a declaration
             return str(error)
-        if self._result(op) == "y" or self.trace.maps[op["op"]]["kind"] != "Elementwise":
-            return found
-        gradient = any(f[0] == "gy" for term in found.terms for f in term.factors)
-        if not gradient:
-            return found
-        new = lambda name: "gout" if name == "gy" else re.sub("^dy/", "dout/", name)
-        terms = [replace(term, factors=tuple((new(name), index, value) for name, index, value
-                                             in term.factors)) for term in found.terms]
-        return replace(found, terms=terms, formula=tuple(map(new, found.formula)))
 
 
 def largest(a: np.ndarray) -> tuple[int, ...]:
