@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -220,9 +221,8 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
     title = f"{_title(call.op)}   {result_of(call)}{_indexed(index)}"
     if isinstance(kind, (Elementwise, Composite)):
         value = float(maps.value(call)[index])
-        seen = [_seen(call, k, index) for k in range(len(call.operands))]
-        factors = tuple(f for k, places in enumerate(seen) for f in _factors(
-            call, names, {k: places}))
+        factors = tuple(f for k, x in enumerate(call.operands) for f in _factors(
+            names[k], x, _seen(call, k, index)))
         found, outside = [Term(factors[:SHOWN], value, ",")], 0
         if len(factors) > SHOWN:
             notes.append(f"and {len(factors) - SHOWN} more operands")
@@ -253,31 +253,25 @@ def _total(found: list[Term]) -> float:
     return float(sum(term.value for term in found))
 
 
-def _factors(call, names, places: dict[int, np.ndarray]):
-    for k, flat in places.items():
-        x = call.operands[k]
-        for place in np.atleast_1d(flat):
-            yield names[k], _unflat(place, x.shape), float(x.reshape(-1)[place])
-
-
-def _unflat(place: int, shape) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
+def _factors(name: str, x: np.ndarray, flat: np.ndarray) -> list[tuple]:
+    """(name, index, value) of the elements of x at flat positions."""
+    if not len(flat):
+        return []
+    index = np.unravel_index(flat, x.shape) if x.ndim else ()
+    places = zip(*(i.tolist() for i in index)) if x.ndim else repeat((), len(flat))
+    return list(zip(repeat(name), places, x.reshape(-1)[flat].astype(float).tolist()))
 
 
 def _products(call, names, group, gy=None, without: int | None = None) -> list[Term]:
     """The terms of a group, with the upstream gradient in the place of one operand."""
     values = maps.products(call, group, without)
+    columns = [(names[k], call.operands[k], flat) for k, flat in group.operands.items()
+               if k != without]
     if gy is not None:
         values = values * gy.ravel()[group.out]
-    result = []
-    for i, value in enumerate(values):
-        factors = [] if gy is None else [("gy", _unflat(group.out[i], gy.shape),
-                                          float(gy.ravel()[group.out[i]]))]
-        for k, flat in group.operands.items():
-            if k != without:
-                factors += _factors(call, names, {k: flat[i]})
-        result.append(Term(tuple(factors), float(value)))
-    return result
+        columns.insert(0, ("gy", gy, group.out))
+    factors = zip(*(_factors(*column) for column in columns)) if columns else repeat(())
+    return [Term(f, value) for f, value in zip(factors, values.tolist())]
 
 
 def _seen(call, k: int, index) -> np.ndarray:
@@ -290,8 +284,8 @@ def _seen(call, k: int, index) -> np.ndarray:
 def _window(call, index) -> str:
     (group,) = [maps._contract(call, WINDOW, (None, index))]
     x = call.operands[0]
-    values = ", ".join(f"x{_indexed(_unflat(p, x.shape))} {_number(x.ravel()[p])}"
-                       for p in group.operands[0])
+    values = ", ".join(f"x{_indexed(place)} {_number(v)}"
+                       for _, place, v in _factors("x", x, group.operands[0]))
     return f"the largest of {values}"
 
 
@@ -409,9 +403,9 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
             formula = f"{slope} of {result} = {kind.value}"
             slopes = maps.slopes(call, k, place).ravel()
             reached = np.flatnonzero(slopes)
-        found = [Term(((f"g{result}", _unflat(p, call.out.shape), float(gy.ravel()[p])),
-                       (slope, _unflat(p, call.out.shape), float(slopes[p]))),
-                      float(gy.ravel()[p] * slopes[p])) for p in reached]
+        factors = zip(_factors(f"g{result}", gy, reached),
+                      _factors(slope, slopes.reshape(gy.shape), reached))
+        found = [Term(pair, pair[0][2] * pair[1][2]) for pair in factors]
     else:
         found, formula = [], f"g{names[k]}{_indexed(index)} = " + (
             _solved(call, k, index) if isinstance(kind, Contract)

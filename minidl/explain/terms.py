@@ -89,28 +89,29 @@ def value(call: Call) -> np.ndarray:
     return np.where(reached, y, constant).reshape(call.out.shape)
 
 
-def gradients(call: Call, gy, absolute: bool = False) -> list[np.ndarray | None]:
-    """The gradient for each operand, from the declaration; None where it declares none. `absolute`
-    adds up the terms' magnitudes, by which rounding errors are measured."""
-    kind, gy, size = call.op.terms, _array(gy), np.abs if absolute else np.asarray
-    if isinstance(kind, Composite):
-        return [None] * len(call.operands)
-    result = []
-    for k, x in enumerate(call.operands):
-        gx = np.zeros(x.size)
-        if isinstance(kind, Elementwise):
-            if not kind.partials[k]:
-                result.append(None)
-                continue
-            share = gy * _evaluate(kind.partials[k], call)
-            np.add.at(gx, _spread(x, call.out.shape).ravel(), size(share).ravel())
-        else:
-            for terms in linear_terms(call):
-                if k in terms.operands:
-                    share = gy.ravel()[terms.out] * products(call, terms, without=k)
-                    np.add.at(gx, terms.operands[k], size(share))
-        result.append(gx.reshape(x.shape))
-    return result
+def gradients(call: Call, gy) -> list[np.ndarray | None]:
+    """The gradient for each operand, from the declaration; None where it declares none."""
+    return [None if found is None else found[0] for found in (gradient(call, gy, k)
+                                             for k in range(len(call.operands)))]
+
+
+def gradient(call: Call, gy, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The gradient for operand k, and the sum of its terms' magnitudes, by which rounding errors
+    are measured."""
+    kind, x, gy = call.op.terms, call.operands[k], _array(gy)
+    if isinstance(kind, Composite) or isinstance(kind, Elementwise) and not kind.partials[k]:
+        return None
+    gx, size = np.zeros(x.size), np.zeros(x.size)
+    if isinstance(kind, Elementwise):
+        share = gy * _evaluate(kind.partials[k], call)
+        parts = [(_spread(x, call.out.shape).ravel(), share.ravel())]
+    else:
+        parts = [(terms.operands[k], gy.ravel()[terms.out] * products(call, terms, without=k))
+                 for terms in linear_terms(call) if k in terms.operands]
+    for places, share in parts:
+        gx += np.bincount(places, share, x.size)
+        size += np.bincount(places, np.abs(share), x.size)
+    return gx.reshape(x.shape), size.reshape(x.shape)
 
 
 def slopes(call: Call, k: int, place: int) -> np.ndarray:
