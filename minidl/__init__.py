@@ -23,7 +23,7 @@ from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, 
                   squeeze, stack, std, sub, sum, tanh, transpose, unsqueeze, var, where)
 
 
-def record(step=None, *args, probe: int = 2, **kwargs):
+def record(step=None, *args, probe: int | None = None, **kwargs):
     """``with minidl.record() as trace:`` or ``trace = minidl.record(step, x, t, probe=2)``: see
     :func:`minidl.explain.record.record`."""
     from .explain.record import record

@@ -20,6 +20,8 @@ import operator
 
 import numpy as np
 
+told: list = []                            # functions that are told of every draw of noise
+
 
 class Generator:
     """A stream of draws; ``seed`` and ``counter`` (the number of draws so far) are its state."""
@@ -62,7 +64,7 @@ class Generator:
 
     def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Uniform numbers in [0, 1), of float32 or float64."""
-        return uniform(shape, *self.next_draw(), dtype)
+        return _tell(uniform(shape, *self.next_draw(), dtype))
 
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Numbers from N(0, 1), computed in float64 and rounded to `dtype`."""
@@ -71,7 +73,7 @@ class Generator:
         u, v = _uniform(words, np.float64).reshape(-1, 2).T
         radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
         pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        return pairs.reshape(-1)[:count].reshape(shape).astype(dtype)
+        return _tell(pairs.reshape(-1)[:count].reshape(shape).astype(dtype))
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
@@ -80,6 +82,12 @@ class Generator:
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
         """Integers in [low, high), int64."""
         return np.random.Generator(self._philox()).integers(low, high, shape)
+
+
+def _tell(numbers: np.ndarray) -> np.ndarray:
+    for listener in told:
+        listener(numbers)
+    return numbers
 
 
 def _cipher(seed: int, counter: int) -> np.random.Philox:

@@ -21,7 +21,6 @@ import inspect
 import itertools
 import os
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator, nullcontext
 from operator import attrgetter
@@ -284,8 +283,10 @@ class Node:
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = args = value = changed_at = site = out = None
+    hooks = grad = args = value = changed_at = None
     retain_grad = keep = False
+    site = out = seed = None                  # under keep(): the user's line, the output, what
+    ran = 0                                   # backward() began with here, and when it came by
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
         self.born = next(_CLOCK)
@@ -299,9 +300,10 @@ class Node:
         if mode.keep:
             from .explain.source import call_site
             self.keep, self.retain_grad, self.args, self.site = True, True, args, call_site()
-            self.out = weakref.ref(out)
-            for x in inputs:                       # uses of numbers that x had before are history
-                x.consumers = (*[c for c in x.consumers if c.born > x._last_change], self)
+            self.out = out
+            for x in inputs:
+                x.consumers = x.consumers or []
+                x.consumers.append(self)
 
     def __repr__(self):
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
@@ -355,12 +357,17 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     places = () if wanted is None else {w.node or w for w in wanted}
     run = None if wanted is None else _leading_to(places, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
-    watcher = mode.watcher
+    watcher, moment = mode.watcher, now()
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
+        if y.node is not None and y.node.keep:
+            y.node.seed = gy
+    if watcher is not None:
+        watcher.begins()
 
     with (_Switch("grad", create_graph), _Switch("keep", create_graph and mode.keep),
-          _Switch("watcher", None), np.errstate(all="ignore"),         # inf and nan are values
+          _Switch("watcher", watcher if create_graph else None),
+          np.errstate(all="ignore"),                                   # inf and nan are values
           timed_nodes(nodes) as nodes):
         for node in nodes:
             gy = sums.pop(node, None)
@@ -372,8 +379,9 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 sums[node] = gy
             if run is None:
                 need = tuple([p is not None for p in node.parents])
+                node.ran = moment
                 if node.retain_grad:
-                    _deposit(node, gy, create_graph)
+                    _deposit(node, gy, create_graph, moment)
             elif node in run:
                 need = tuple([p in places or p in run for p in node.parents])
             else:
@@ -399,7 +407,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     if wanted is not None:
         return [sums.get(w.node or w) for w in wanted]
     for leaf, g in sums.items():
-        _deposit(leaf, g, create_graph)
+        _deposit(leaf, g, create_graph, moment)
     return None
 
 
@@ -461,11 +469,12 @@ def _complete(g: Tensor, dtype, hooks) -> Tensor:
     return g
 
 
-def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
+def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place.grad
     if before is None:
         place.grad = g.clone() if create_graph else Tensor._wrap(_copy(g.data, place))
+        place.grad.since = moment              # what it is added up from ran then, or later
     elif create_graph:
         place.grad = before + g
     else:

@@ -44,7 +44,8 @@ class Tensor:
     _hooks: dict | None = None
     node = None
     origin = None                          # under keep(): the op behind a tensor without gradient
-    consumers: tuple = ()
+    consumers = ()                         # under keep(): the nodes that used it, once a use
+    since = 0                              # of a gradient: the backward() that it began with
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
@@ -289,6 +290,7 @@ class Tensor:
                 raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
         self._change_cell()[0] = tape.now()
+        self.consumers = ()                # they used other numbers
         return self
 
     def _computed(self, op: str, function, other) -> Tensor:

@@ -329,7 +329,7 @@ def test_retain_grad_and_keep():
     y.backward()
     y.backward()                             # nothing was freed
     assert h.grad.item() == 24.0 and y.grad.item() == 2.0
-    assert h.consumers == (y.node, y.node)   # one for each use
+    assert h.consumers == [y.node, y.node]   # one for each use
     assert h.node.args[0] is x
     outside = x * 3
     outside.sum().backward()

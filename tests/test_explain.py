@@ -6,6 +6,8 @@ kernel class: to 1e-9 of the terms' magnitudes in float64, to 1e-5 in float32.
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,7 +142,7 @@ def test_the_uses_of_a_tensor_add_up():
     assert [part.total for part in found.parts] == [8.0, 8.0] and found.stored == 16.0
     assert "2 uses" in repr(found)
     assert [part.total for part in b.explain_grad(0).parts] == [4.0, 4.0]
-    assert "backward() started here" in repr(c.explain_grad(0))
+    assert "backward() began with" in repr(c.explain_grad(0))
 
 
 def test_an_op_that_no_gradient_is_asked_of_explains_itself_too():
@@ -251,8 +253,63 @@ def test_what_used_a_weight_before_it_was_updated_is_forgotten():
             loss.backward()
         assert len(w.consumers) == 1 and w.explain_grad(0, 0).total == 1.0
         optimizer.step()
-    with pytest.raises(RuntimeError, match="changed in place"):
+    with pytest.raises(RuntimeError, match="not known who used this tensor since it was changed"):
         w.explain_grad(0, 0)
+
+
+def test_uses_before_the_gradient_was_cleared_do_not_count():
+    """A GAN's loop: the discriminator's gradients of the generator's turn were thrown away."""
+    w = minidl.tensor([2.0], requires_grad=True)
+    with minidl.keep():
+        a, b = (w * 3).sum(), (w * 5).sum()
+        a.backward()
+        assert w.explain_grad(0).total == 3.0
+        w.grad = None
+        b.backward()
+    assert w.explain_grad(0).total == w.explain_grad(0).stored == 5.0
+
+
+def test_a_hook_and_a_seed_are_said():
+    x = minidl.tensor([1.0], requires_grad=True)
+    with minidl.keep():
+        y = x * 2
+        y.backward(minidl.tensor([3.0]), retain_graph=True)
+        (y * 4).backward()
+    found = y.explain_grad(0)
+    assert found.total == found.stored == 7.0 and "backward() began with" in repr(found)
+    x = minidl.tensor([1.0], requires_grad=True)
+    x.register_hook(lambda g: g * 10)
+    with minidl.keep():
+        (x * 2).backward()
+    assert "a hook, clipping, or the program itself" in repr(x.explain_grad(0))
+
+
+def test_an_explanation_outlives_the_values_in_between():
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    with minidl.keep():
+        x.exp().sqrt().sum().backward()
+    gc.collect()
+    found = x.explain_grad(0)
+    assert abs(found.total - np.sqrt(np.e) / 2) < 1e-6 and abs(found.difference) < 1e-6
+
+
+def test_an_output_changed_in_place_is_an_error():
+    with minidl.keep():
+        y = minidl.tensor([1.0]) * 2
+        y.add_(5)
+        with pytest.raises(RuntimeError, match="changed in place"):
+            y.explain(0)
+
+
+@pytest.mark.parametrize("op", [F.softmax, F.log_softmax, minidl.logsumexp])
+def test_formulas_hold_at_large_numbers(op):
+    """D12: stable at 1000."""
+    x = minidl.tensor([[1000.0, 0.0, -1000.0]], requires_grad=True)
+    with minidl.keep():
+        y = op(x, 1)
+        y.sum().backward()
+    assert_adds_up(y.explain((0,) * y.ndim), np.float32)
+    assert_adds_up(x.explain_grad(0, 1), np.float32, least=1.0)
 
 
 def test_an_op_without_terms_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_contributions_arrive_one_by_one():
         c.backward()
     sums = [(trace.nodes[e["node"]]["name"], float(trace.arrays[e["contribution"]][0]),
              float(trace.arrays[e["sum"]][0]), e["number"], e["of"]) for e in of(trace, "backward")]
-    assert sums == [(None, 1.0, 1.0, 1, 2), (None, 1.0, 2.0, 2, 2),
+    assert sums == [("b", 1.0, 1.0, 1, 2), ("b", 1.0, 2.0, 2, 2),
                     ("a", 2.0, 2.0, 1, 2), ("a", 2.0, 4.0, 2, 2)]
 
 
@@ -146,6 +147,51 @@ def test_a_probe_puts_everything_back(small):
     assert not minidl.tape.mode.keep and minidl.tape.mode.watcher is None
 
 
+def test_a_probe_puts_back_all_that_the_step_can_reach():
+    """Gradients cleared before the forward pass, SGD's momentum, a schedule, an average, a target
+    network, a generator of one's own, training mode."""
+    net, target = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), nn.Linear(3, 3)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    average = [p.detach().clone() for p in net.parameters()]
+    generator, history = minidl.random.Generator(3), {"losses": []}
+
+    def step(batch):
+        optimizer.zero_grad()
+        net.train()
+        loss = (net(batch["x"]) * minidl.randn(2, 3, generator=generator)).sum()
+        loss.backward()
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+        with minidl.no_grad():
+            for a in average:
+                a.mul_(0.9)
+            target.weight.copy_(net[0].weight)
+        history["losses"].append(loss.item())
+
+    batch = {"x": minidl.rand(2, 3)}
+    step(batch)
+    net.eval()
+    everything = lambda: ([t.numpy().copy() for t in (*net.parameters(), *net.buffers(), *average,
+                                                      *target.parameters())],
+                          [p.grad.numpy().copy() for p in net.parameters()],
+                          [s["momentum_buffer"].copy() for s in optimizer.state.values()])
+    before = everything()
+    trace = minidl.record(step, batch)
+    for one, other in zip(before, everything()):
+        assert all((a == b).all() for a, b in zip(one, other))
+    assert optimizer.param_groups[0]["lr"] == 0.05 and len(history["losses"]) == 1
+    assert generator.counter == 1 and not net.training and not net[1].training
+    assert "noise" in {n["role"] for n in trace.nodes}
+
+
+def test_examples_are_cut_wherever_they_stand():
+    def step(pair, x):
+        assert (len(pair[0]), len(pair[1]["t"]), len(x)) == (3, 3, 3)
+    minidl.record(step, (minidl.rand(8, 2), {"t": minidl.arange(8)}), x=minidl.rand(8, 3), probe=3)
+    with pytest.raises(TypeError, match="give a step function first"):
+        minidl.record(probe=3)
+
+
 def test_a_probe_puts_back_also_after_an_error(small):
     net, optimizer, step, x, t = small
 
@@ -183,8 +229,10 @@ def test_a_wrong_contribution_is_found_cell_by_cell(small):
     wrong = -trace.arrays[event["contribution"]]
     trace.arrays.append(wrong)
     event["contribution"] = len(trace.arrays) - 1
-    (failed,) = [c for c in trace.check() if c["status"] == "fail"]
+    failed, *more = [c for c in trace.check() if c["status"] == "fail"]
     assert (failed["op"], failed["input"]) == (event["op"], 1)
+    assert [c["reason"] for c in more] == [
+        "the sum is not what had arrived plus this contribution"]
     assert failed["wrong"] == len(failed["cells"]) == int((np.abs(wrong) > 1e-4).sum())
     assert "differ from the sum of its terms" in failed["reason"]
 
@@ -199,6 +247,99 @@ def test_a_wrong_value_is_found(small):
     trace.nodes[conv["outputs"][0]]["value"] = len(trace.arrays) - 1
     failed = [c for c in trace.check() if c["status"] == "fail"]
     assert [1, 2, 3, 4] in failed[0]["cells"] and failed[0]["op"] == conv["id"]
+
+
+def test_what_the_tape_itself_does_wrong_is_found(small, monkeypatch):
+    """A sum that forgets what was there, a gradient that never comes, an update uphill."""
+    a = minidl.tensor([3.0], requires_grad=True)
+
+    def failed(f):
+        with minidl.record() as trace:
+            f()
+        return [c["reason"] for c in trace.check() if c["status"] == "fail"]
+    assert not failed(lambda: (a * a + a).backward())
+    with monkeypatch.context() as patch:
+        patch.setattr("minidl.tape._add", lambda sums, key, g: sums.__setitem__(key, g))
+        (reason, *_) = failed(lambda: (a * 2 + a * 5).backward())
+    assert "the sum is not what had arrived plus this" in reason
+
+    @minidl.op
+    def forgetful(x: minidl.Tensor, w: minidl.Tensor):
+        return x.data * w.data, lambda gy: (gy * w, None)
+    (reason,) = failed(lambda: forgetful(a, minidl.tensor([2.0], requires_grad=True)).backward())
+    assert "no gradient came" in reason
+
+    _, optimizer, step, x, t = small
+    monkeypatch.setattr("minidl.optim.fast", lambda rule, *arrays, **options: (
+        lambda p, g, m, v, *numbers: rule(p, -g, m, v, *numbers)))
+    reasons = {c["reason"] for c in minidl.record(step, x, t).check() if c["status"] == "fail"}
+    assert reasons and all("by its rule it is" in r for r in reasons)
+
+
+def test_hooks_and_clipping_are_no_failures():
+    a = minidl.tensor([3.0, 4.0], requires_grad=True)
+    optimizer = optim.SGD([a], lr=0.1)
+    with minidl.record() as trace:
+        b = a * 2
+        b.register_hook(lambda g: g * 3)
+        (b * b).sum().backward()
+        optim.clip_grad_norm_([a], 1.0)
+        optimizer.step()
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+
+
+def test_a_gradient_of_a_gradient_is_recorded():
+    x = minidl.tensor([2.0], requires_grad=True)
+    with minidl.record() as trace:
+        (slope,) = minidl.grad(x * x * x, x, create_graph=True)
+        slope.backward()
+    assert x.grad.item() == 12.0
+    (last,) = [e for e in of(trace, "backward") if trace.nodes[e["node"]]["name"] == "x"][-1:]
+    assert trace.arrays[last["sum"]].item() == 12.0
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+
+
+def test_numbers_that_are_not_finite_can_be_saved(tmp_path):
+    x = minidl.tensor([1.0, 2.0], requires_grad=True)
+    with minidl.record() as trace:
+        y = minidl.clamp(x, -float("inf"), 1.5) + minidl.full((2,), float("inf"))
+        y.sum().backward()
+    trace.frame(0, loss=float("nan"))
+    trace.check()
+    trace.save(tmp_path / "run.json")
+    again = Trace.load(tmp_path / "run.json")
+    assert again.call(again.ops[0]).args[1] == -float("inf")
+    assert {c["status"] for c in again.check()} <= {"pass", "skipped"}
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        trace.save(tmp_path / "nowhere" / "run.json")
+
+
+def test_an_op_of_the_users_is_not_taken_for_the_librarys(tmp_path):
+    @minidl.op
+    def exp(x: minidl.Tensor):
+        return 2.0**x.data, lambda gy: gy * 0.6931471805599453 * 2.0**x
+    with minidl.record() as trace:
+        exp(minidl.tensor([1.0], requires_grad=True)).backward()
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+    trace.save(tmp_path / "run.json")
+    again = Trace.load(tmp_path / "run.json")
+    assert {c["status"] for c in again.check() if again.ops[c["op"]]["op"] == "exp"} == {
+        "skipped"}
+
+
+def test_two_threads_record_apart():
+    traces, both = {}, threading.Barrier(2)
+
+    def work(n):
+        with minidl.record() as trace:
+            both.wait()
+            minidl.randn(4) * n
+            both.wait()
+        traces[n] = trace
+    threads = [threading.Thread(target=work, args=(n,)) for n in (2, 3)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert [len(t.ops) for t in traces.values()] == [1, 1] and not minidl.random.told
 
 
 def test_a_kink_is_skipped_and_said():

@@ -11,13 +11,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 import numpy as np
 
 from ..ops.terms import Composite, Contract, Elementwise, Gather
-from ..tape import Node, _contents, _stale
+from ..tape import Node, _contents
 from ..tensor import Tensor
 from . import terms as maps
 from .fields import back
@@ -67,7 +67,7 @@ class Explanation:
     def magnitude(self) -> float:
         """The sum of the terms' magnitudes: what a rounding error is measured by."""
         own = sum(abs(t.value) for t in self.terms)
-        return own + sum(part.magnitude for part in self.parts)
+        return own or sum(part.magnitude for part in self.parts)
 
     def rows(self) -> list[tuple[str, str]]:
         """What is printed, as (what, number)."""
@@ -114,7 +114,9 @@ class Explanation:
 
 
 class Lines(list):
-    """A list of facts that prints one a line."""
+    """A list of facts that prints one a line; `inputs` are the tensors to go on with."""
+
+    inputs: tuple = ()
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
@@ -133,8 +135,9 @@ def made_by(t: Tensor, who: str) -> Node:
     """The node of the op that made t. Raises ValueError for a leaf."""
     node = t.node or t.origin
     if node is None:
-        raise ValueError(f"{who}: this {t._brief()} is a leaf: no recorded op computed it. (An op "
-                         "on tensors that want no gradient is recorded inside minidl.keep().)")
+        raise ValueError(f"{who}: this {t._brief()} is a leaf: no recorded op computed it. "
+                         "(Comparisons, argmax and detach() are not recorded; other ops on tensors "
+                         "that want no gradient are, inside `with minidl.keep():`)")
     return node
 
 
@@ -155,9 +158,12 @@ def call_of(node: Node, who: str, out) -> maps.Call:
     if node.op.terms is None:
         raise TypeError(f"{who}: {node.op.name} declares no terms (op(..., terms=...)), so there "
                         "is nothing to explain it by")
-    for x in node.op.inputs(maps.arguments(node.op, args)):
+    for x in (*node.op.inputs(maps.arguments(node.op, args)), out):
         if isinstance(x, Tensor) and x._last_change > node.born:
-            raise _stale(f"{who}: {node.op.name.strip('_')}", x.shape)
+            raise RuntimeError(
+                f"{who}: {node.op.name.strip('_')}: a tensor of shape {x.shape} was changed in "
+                "place since (by optimizer.step(), perhaps): an explanation would be of other "
+                "numbers. Ask before the change, or record the step: a trace holds copies")
     return maps.Call.of(node.op, args, out)
 
 
@@ -344,46 +350,54 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
     """Of one element of x's gradient: see :meth:`minidl.Tensor.explain_grad`."""
     index = checked(x, index, "explain_grad")
     if x.grad is None:
-        raise RuntimeError("explain_grad: no gradient has arrived here (None, not zero): call "
-                           "backward() first, and for a tensor inside the graph run all of it "
-                           "inside `with minidl.keep():`")
+        why = "it was not created with requires_grad=True" if not x.requires_grad else (
+            "call backward() first, ask before zero_grad(), and for a tensor inside the graph run "
+            "all of it inside `with minidl.keep():`")
+        raise RuntimeError(f"explain_grad: no gradient has arrived here (None, not zero): {why}")
     stored = float(maps._array(x.grad)[index])
-    uses = list(dict.fromkeys(x.consumers))
-    if uses and all(node.born < x._last_change for node in uses):
-        raise _stale("explain_grad", x.shape)
-    if not uses:
-        if x.node is not None and x.node.keep:
-            seed = Term((("seed", (), stored),), stored)
-            return Explanation(f"gradient at {_indexed(index)}",
-                               ("backward() started here, with this number",), [seed], stored,
-                               stored)
-        raise RuntimeError("explain_grad: it is not known who used this tensor. Run forward and "
-                           "backward inside `with minidl.keep():`")
+    uses = [node for node in dict.fromkeys(x.consumers) if node.born > x._last_change and (
+        node.ran >= x.grad.since or not node.ran)]        # not: before the last zero_grad()
+    seed = x.node.seed if x.node is not None else None
+    if not uses and seed is None:
+        raise RuntimeError("explain_grad: it is not known who used this tensor" + (
+            " since it was changed in place" if x._last_change else "")
+            + ". Run forward and backward inside `with minidl.keep():`, and ask before the next "
+            "update")
+    found = [] if seed is None else [Term(
+        (("backward() began with", (), (value := float(maps._array(seed)[index]))),), value)]
     parts = tuple(part for node in uses for part in _gradient_parts(x, node, index))
-    notes = (f"{len(parts)} uses of x: their contributions add up",) if len(parts) > 1 else ()
-    return Explanation(f"gradient at {_indexed(index)}", (), [], sum(p.total for p in parts),
-                       stored, notes=notes, parts=parts)
+    count = sum(bool(part.terms) for part in parts)
+    notes = [f"{count} uses of this tensor: their contributions add up"] if count > 1 else []
+    total = _total(found) + sum(p.total for p in parts)
+    result = Explanation(f"gradient at {_indexed(index)}", (), found, total, stored,
+                         notes=tuple(notes), parts=parts)
+    if not abs(result.difference) <= 1e-3 * (result.magnitude + abs(stored)):
+        return replace(result, notes=(*notes, "the stored gradient is another number: a hook, "
+                                      "clipping, or the program itself changed it"))
+    return result
 
 
 def _gradient_parts(x: Tensor, node: Node, index):
     """What one op's call contributed, once for each place in which it used x."""
     inputs = node.op.inputs(maps.arguments(node.op, node.args))
     for k, operand in enumerate(inputs):
-        if operand is not x:
-            continue
-        if node.grad is None:
+        if operand is x and node.grad is None:
             yield Explanation(f"{_title(node.op)}: no gradient arrived here, so it gave none", (),
                               [], 0.0, None, site=node.site)
-            continue
-        gy = maps._array(node.grad)
-        call = call_of(node, "explain_grad", np.zeros(gy.shape) if _output(node) is None
-                       else _output(node))
-        yield explain_contribution(call, k, index, gy, node.site)
+        elif operand is x:
+            call = call_of(node, "explain_grad", node.out)
+            part = explain_contribution(call, k, index, maps._array(node.grad), node.site)
+            yield replace(part, parts=_through(node, part))
 
 
-def _output(node: Node):
-    out = node.out() if node.out is not None else None
-    return None if out is None else out.data
+def _through(node: Node, part: Explanation) -> tuple[Explanation, ...]:
+    """A reshape hands one number on as it is: what that number was added up from."""
+    if not isinstance(node.op.terms, Gather) or len(part.terms) != 1:
+        return ()
+    try:
+        return (explain_grad(node.out, part.terms[0].factors[0][1]),)
+    except RuntimeError:
+        return ()
 
 
 def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Explanation:
@@ -415,7 +429,8 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
                 found += _products(call, names, group, gy, without=k)
                 outside += group.outside
     found.sort(key=lambda term: -abs(term.value))
-    return Explanation(f"from {_title(call.op)}", (formula,), found, _total(found), None, outside,
+    lines = (formula, *filter(None, [k == 0 and getattr(kind, "slope", "")]))
+    return Explanation(f"from {_title(call.op)}", lines, found, _total(found), None, outside,
                        site)
 
 
@@ -436,6 +451,7 @@ def why(t: Tensor) -> Lines:
         lines += [f"  input of shape {shape}" for shape in node.shapes]
         return lines
     args = maps.arguments(node.op, node.args)
+    lines.inputs = tuple(x for x in node.op.inputs(args) if isinstance(x, Tensor))
     for name, value in zip(node.op.signature.parameters, args):
         if isinstance(value, Tensor):
             made = value.node or value.origin
@@ -450,5 +466,7 @@ def why(t: Tensor) -> Lines:
 
 def where_used(t: Tensor) -> Lines:
     """See :meth:`minidl.Tensor.where_used`."""
-    return Lines([f"{_title(node.op)}" + (f"   {node.site}" if node.site else "")
-                  for node in t.consumers] or ["no recorded use: wanted is `with minidl.keep():`"])
+    lines = Lines([f"{_title(node.op)}" + (f"   {node.site}" if node.site else "")
+                   for node in t.consumers] or ["no use was recorded; `with minidl.keep():` does"])
+    lines.inputs = tuple(node.out for node in t.consumers)
+    return lines

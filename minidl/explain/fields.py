@@ -134,16 +134,19 @@ def projective_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.projective_field`."""
     from .cells import call_of, checked
     index = checked(t, index, "projective_field")
+    if not t.consumers:
+        raise RuntimeError("projective_field: no op is known that used this tensor; `with "
+                           "minidl.keep():` around them keeps them")
     masks = {t: np.zeros(t.shape, bool)}
     masks[t][index] = True
     waiting, found, seen = [(n.born, n) for n in t.consumers], Fields(), set()
     heapq.heapify(waiting)
     while waiting:
         node = heapq.heappop(waiting)[1]
-        out = node.out()
-        if node in seen or out is None:
+        if node in seen:
             continue
         seen.add(node)
+        out = node.out
         call, reached = call_of(node, "projective_field", out), np.zeros(out.shape, bool)
         for k, x in enumerate(node.op.inputs(maps.arguments(node.op, node.args))):
             if isinstance(x, Tensor) and x in masks:

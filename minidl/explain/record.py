@@ -8,7 +8,7 @@ into a :class:`Trace`. A gradient that has not arrived is None, never zero.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy as np
 from .. import random
 from ..device import is_array, to_host
 from ..nn.module import Parameter
-from ..tape import mode, now
+from ..tape import OPS, mode
 from ..tensor import Tensor
+from .restore import Snapshot
 from .source import Site, call_site
 from .terms import arguments
 from .trace import Trace, declared
@@ -30,32 +31,37 @@ class Recorder:
     ``recorder.start()`` and ``trace = recorder.stop()``."""
 
     def __init__(self):
-        self.trace, self.before = Trace(), {}
+        self.trace = Trace()
         self.nodes: dict[Any, int] = {}        # by tensor and moment of its last change
         self.made: dict[Any, int] = {}         # by the engine's node: the op's id
         self.kept: list[Any] = []              # so that no identity is used twice
         self.counts: dict[int, list[dict]] = {}
         self.roots: dict[Any, dict] = {}       # outermost modules: tensor -> name
+        self.called: dict[Any, str] = {}       # and what the program calls them
         self.noise: set[bytes] = set()
-        self.states: dict[tuple, Any] = {}     # of optimisers, as they were at first
 
     # ------------------------------------------------------------------ on and off
     def __enter__(self) -> Trace:
-        if mode.watcher is not None:
-            raise RuntimeError("record: a recording is running already; recordings do not nest")
-        self.modes, self.random = (mode.keep, mode.watcher), random.default_generator().get_state()
-        mode.keep, mode.watcher = True, self
-        self.draws = {name: getattr(random.Generator, name) for name in ("normal", "uniform")}
-        for name, draw in self.draws.items():
-            setattr(random.Generator, name, self._remembering(draw))
+        self.refuse_to_nest()
+        self.before, mode.keep, mode.watcher = mode.keep, True, self
+        random.told.append(self._drawn)
         return self.trace
 
+    def refuse_to_nest(self) -> None:
+        if mode.watcher is not None:
+            raise RuntimeError("record: a recording is running already; recordings do not nest")
+
     def __exit__(self, *exc: Any) -> None:
-        mode.keep, mode.watcher = self.modes
-        for name, draw in self.draws.items():
-            setattr(random.Generator, name, draw)
+        if mode.watcher is not self:
+            raise RuntimeError("record: this recording is not running: start() it first")
+        mode.keep, mode.watcher = self.before, None
+        random.told.remove(self._drawn)
         self._finish()
         self.trace.complete()
+
+    def _drawn(self, numbers: np.ndarray) -> None:
+        if mode.watcher is self:               # another thread may draw, too
+            self.noise.add(_print(numbers))
 
     def start(self) -> Recorder:
         """Begin, without a block: ``recorder = minidl.record().start()``."""
@@ -67,26 +73,21 @@ class Recorder:
         self.__exit__()
         return self.trace
 
-    def _remembering(self, draw: Callable) -> Callable:
-        def remembered(generator, *args, **kwargs):
-            numbers = draw(generator, *args, **kwargs)
-            if mode.watcher is self:
-                self.noise.add(_print(numbers))
-            return numbers
-        return remembered
-
     # ------------------------------------------------------------------ what the engine tells
     def forward(self, entry, args, inputs, outputs) -> None:
         """An op has run."""
         args = arguments(entry, args)
         site = call_site(inputs)
         self._meet(site)
-        op = {"id": len(self.trace.ops), "op": entry.name, "formula": entry.source,
+        op = {"id": len(self.trace.ops), "op": entry.name, "library": OPS.get(entry.name) is entry,
+              "formula": entry.source,
               "module": site.module, "line": self.trace.line(site.path, site.line),
               "code": self._code(entry)}
         kind = _ROLES.get(entry.name, "constant")
         op["arguments"] = [self._argument(a, site, kind) for a in args]
         op["inputs"] = [self._input(x, site) for x in inputs]
+        op["needs"] = [bool(isinstance(x, Tensor) and x.requires_grad and mode.grad)
+                       for x in inputs]
         op["outputs"] = [self._node(t, "value", op=op["id"]) for t in outputs]
         self.trace.ops.append(op)
         self.trace.entries.append(entry)
@@ -96,6 +97,10 @@ class Recorder:
             self.kept.append(outputs[0].node)
         self.trace.events.append({"phase": "forward", "op": op["id"]})
 
+    def begins(self) -> None:
+        """A backward pass begins: its contributions are counted by themselves."""
+        self.counts = {}
+
     def contribution(self, node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
         """Backward has given operand k of a node its part g of a gradient; `total` so far."""
         op = self.made.get(node)
@@ -104,26 +109,26 @@ class Recorder:
         out, target = self.trace.nodes[self.trace.ops[op]["outputs"][0]], self.trace.ops[op][
             "inputs"][k]
         out["grad"] = gradient = self.trace.array(gy.data)
+        if node.hooks:
+            self.trace.ops[op]["hooks"] = True
         parent = node.parents[k]
         sum_ = total.data
         if isinstance(parent, Tensor) and parent.grad is not None:
             sum_ = sum_ + parent.grad.data     # of an earlier backward()
-        before = self.counts.get(target, [])
-        first = total is g
+        uses = self.counts.setdefault(target, [])
         event = {"phase": "backward", "op": op, "input": k, "node": target, "gy": gradient,
                  "contribution": self.trace.array(g.data), "sum": self.trace.array(sum_),
-                 "number": 1 if first else len(before) + 1, "of": 1}
-        self.counts[target] = [event] if first else [*before, event]
-        for one in self.counts[target]:
-            one["of"] = len(self.counts[target])
+                 "number": len(uses) + 1, "of": 1}
+        if not uses and sum_ is not total.data:
+            event["earlier"] = self.trace.array(parent.grad.data)
+        uses.append(event)
+        for one in uses:
+            one["of"] = len(uses)
         self.trace.nodes[target]["grad"] = event["sum"]
         self.trace.events.append(event)
 
     def update(self, optimizer, p: Tensor, group: dict) -> None:
         """An optimiser moves a parameter."""
-        key = optimizer, p
-        if key not in self.states:
-            self.states[key] = _copied(optimizer.state.get(p))
         node, before = self._input(p, None), self.trace.array(p.data)
         old = _copied(optimizer.state.get(p)) or {}
         optimizer._step(p, group)
@@ -132,7 +137,8 @@ class Recorder:
                  for name, value in new.items() if is_array(value)}       # before, as the rule asks
         self.trace.events.append({
             "phase": "update", "node": node, "rule": type(optimizer).__name__,
-            "step": new["step"], "options": {k: v for k, v in group.items() if k != "params"},
+            "step": new["step"],
+            "options": {k: _json(v) for k, v in group.items() if k != "params"},
             "gradient": self.trace.array(p.grad.data), "before": before,
             "after": self.trace.array(p.data), "state": state})
 
@@ -140,21 +146,21 @@ class Recorder:
     def _input(self, x: Any, site: Site | None) -> int:
         if not isinstance(x, Tensor):
             return self._node(Tensor._wrap(np.asarray(x)), "constant")
-        found = self.nodes.get((x, x._last_change))
-        if found is not None:
-            return found
-        if x.node is not None and x.node in self.made:
-            return self.trace.ops[self.made[x.node]]["outputs"][0]
         name = next((names[x] for names in self.roots.values() if x in names), None)
         if site is not None and name is None:
             name = site.names.get(id(x))
+        found = self.nodes.get((x, x._last_change))
+        if found is None and x.node is not None and x.node in self.made:
+            found = self.trace.ops[self.made[x.node]]["outputs"][0]
+        if found is not None:
+            if self.trace.nodes[found]["name"] is None:
+                self.trace.nodes[found]["name"] = name
+            return found
         leaf = x.node is None
         role = ("parameter" if leaf and (x.requires_grad or isinstance(x, Parameter))
                 else "noise" if x.data.size > 1 and _print(to_host(x.data)) in self.noise
                 else "constant" if x.ndim == 0 and name is None
                 else "label" if x.dtype.kind in "iu" else "input")
-        if role == "parameter" and x not in self.before:
-            self.before[x] = x.data.copy(), None if x.grad is None else x.grad.data.copy()
         return self._node(x, role, name)
 
     def _node(self, x: Tensor, role: str, name: str | None = None, op: int | None = None) -> int:
@@ -182,23 +188,29 @@ class Recorder:
             return {"dtype": str(value)}
         if isinstance(value, np.generic):
             return value.item()
+        if isinstance(value, float) and not np.isfinite(value):
+            return {"float": repr(value)}
         return value if isinstance(value, (int, float, str, bool, type(None))) else {
             "repr": repr(value)}
 
     # ------------------------------------------------------------------ names and lines
     def _meet(self, site: Site) -> None:
-        """A new outermost module: its parameters' names, and its buffers as they are now."""
+        """A new outermost module: its parameters' names."""
         root = site.modules[0] if site.modules else None
         if root is None or root in self.roots:
             return
         self.roots[root] = {}
         for names in self.roots.values():
             names.clear()
+        self.called[root] = site.names.get(id(root)) or type(root).__name__
+        taken: list[str] = []
         for module, names in self.roots.items():
-            prefix = f"{type(module).__name__}." if len(self.roots) > 1 else ""
+            prefix = self.called[module]
+            taken.append(prefix)
+            if taken.count(prefix) > 1:
+                prefix += str(taken.count(prefix))
+            prefix = f"{prefix}." if len(self.roots) > 1 else ""
             names |= {p: prefix + name for name, p in module.named_parameters()}
-        for b in root.buffers():
-            self.before[b] = b.data.copy(), None
 
     def _code(self, entry) -> int | None:
         function = inspect.unwrap(entry.call)
@@ -215,17 +227,14 @@ class Recorder:
             if x in names:
                 self.trace.nodes[number]["name"] = names[x]
 
-    def restore(self) -> None:
-        """Parameters, gradients, buffers, optimisers and the random state as they were."""
-        for t, (array, gradient) in self.before.items():
-            t.data[...] = array
-            t._change_cell()[0] = now()
-            t.grad = None if gradient is None else Tensor._wrap(gradient)
-        for (optimizer, p), state in self.states.items():
-            optimizer.state.pop(p, None)
-            if state is not None:
-                optimizer.state[p] = state
-        random.default_generator().set_state(self.random)
+
+def _json(value: Any) -> Any:
+    """An option of an optimiser, or what it looks like."""
+    if isinstance(value, (tuple, list)):
+        return [_json(v) for v in value]
+    plain = isinstance(value, (int, str, bool, type(None))) or (
+        isinstance(value, float) and np.isfinite(value))
+    return value if plain else repr(value)
 
 
 def _print(array: np.ndarray) -> bytes:
@@ -237,33 +246,56 @@ def _copied(state: dict | None) -> dict | None:
         k: v.copy(order="K") if is_array(v) else v for k, v in state.items()}
 
 
-def record(step: Callable | None = None, *args: Any, probe: int = 2, **kwargs: Any):
+def record(step: Callable | None = None, *args: Any, probe: int | None = None, **kwargs: Any):
     """Record a block, ``with minidl.record() as trace:``, or one call of a training step,
     ``trace = minidl.record(step, images, labels, probe=2)``.
 
-    The second calls ``step(*args)`` on the first `probe` examples only (a weight's gradient is a
-    sum over the whole batch, and only a small one can be read), and then puts back parameters,
-    gradients, buffers, optimisers and the random state, so that training goes on as if nothing
-    had been. Recording implies ``keep()`` and costs time and memory; layers run one by one.
-    Raises ValueError for a probe below 1, RuntimeError within another recording.
+    The second calls ``step(*args, **kwargs)`` on the first `probe` (2) examples only: of all
+    tensors and arrays, also inside tuples, lists and dicts, that are as long as the first. (A
+    weight's gradient is a sum over the whole batch, and only a small one can be read.) Then it puts
+    back what the step can reach: parameters, gradients, buffers, optimisers, schedulers, random
+    states; see ``explain.restore``. Recording implies ``keep()`` and costs time and memory; layers
+    run one by one. Raises ValueError for a probe below 1, RuntimeError within another recording.
     """
     if step is None:
-        if args or kwargs:
+        if args or kwargs or probe is not None:
             raise TypeError("record: give a step function first, or nothing: "
                             "with minidl.record() as trace:")
         return Recorder()
     if not callable(step):
         raise TypeError(f"record: step must be a function, got {type(step).__name__}")
+    probe = 2 if probe is None else probe
     if isinstance(probe, bool) or not isinstance(probe, int) or probe < 1:
         raise ValueError(f"record: probe must be an integer >= 1, got {probe!r}")
-    batch = next((len(a) for a in args if isinstance(a, (Tensor, np.ndarray)) and a.ndim), None)
-    few = [a[:probe] if isinstance(a, (Tensor, np.ndarray)) and a.ndim and len(a) == batch else a
-           for a in args]
     recorder = Recorder()
-    with recorder as trace:
-        trace.meta["probe"] = probe if batch is None else min(probe, batch)
-        try:
-            step(*few, **kwargs)
-        finally:
-            recorder.restore()
+    recorder.refuse_to_nest()
+    batch = next((len(a) for a in _arrays((args, kwargs))), None)
+    few_args, few_kwargs = _first(args, batch, probe), _first(kwargs, batch, probe)
+    snapshot = Snapshot(step, few_args, few_kwargs)
+    try:
+        with recorder as trace:
+            trace.meta["probe"] = probe if batch is None else min(probe, batch)
+            step(*few_args, **few_kwargs)
+    finally:
+        snapshot.restore()
     return trace
+
+
+def _arrays(value: Any) -> Iterator[Any]:
+    if isinstance(value, (Tensor, np.ndarray)):
+        if value.ndim:
+            yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(inner)
+
+
+def _first(value: Any, batch: int | None, probe: int) -> Any:
+    """The first `probe` examples of everything in `value` that has `batch` of them."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return value[:probe] if value.ndim and len(value) == batch else value
+    if isinstance(value, dict):
+        return {k: _first(v, batch, probe) for k, v in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_first(v, batch, probe) for v in value)
+    return value

@@ -49,16 +49,17 @@ def _holder(frame, module):
 
 def call_site(tensors=()) -> Site:
     """The innermost frame that is not the engine's: the user's own, or one of the networks and
-    training steps that come with the library. Leaves among `tensors` get the names of the variables
-    that hold them, there or further out."""
+    training steps that come with the library. `tensors`, and the outermost module, get the names of
+    the variables that hold them, there or further out."""
     frame, chosen, modules, names = sys._getframe(1), None, [], {}
-    wanted = {id(t) for t in tensors if getattr(t, "node", t) is None}
+    wanted = {id(t) for t in tensors}
     while frame is not None:
         code = frame.f_code
         if chosen is None and (not code.co_filename.startswith(_PACKAGE)
                                or code.co_filename.startswith(_PROGRAMS)):
             chosen = frame
-        if chosen is not None and wanted:
+        if chosen is not None:
+            wanted |= {id(m) for m in modules}
             names = {id(v): k for k, v in frame.f_locals.items() if id(v) in wanted} | names
         if code.co_name == "__call__":
             module = frame.f_locals.get("self")

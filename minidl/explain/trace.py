@@ -86,7 +86,7 @@ class Trace:
         """Keep numbers or arrays of a moment of training beside the recorded step, for a film:
         ``trace.frame(100, loss=0.3, samples=images)``."""
         values = {k: v.data if isinstance(v, Tensor) else np.asarray(v) for k, v in values.items()}
-        numbers = {k: float(v) for k, v in values.items() if v.ndim == 0}
+        numbers = {k: float(v) for k, v in values.items() if v.ndim == 0 and np.isfinite(v)}
         self.frames.append({"step": step, "numbers": numbers, "arrays": {
             k: self.array(v) for k, v in values.items() if k not in numbers}})
 
@@ -119,7 +119,9 @@ class Trace:
 
     def entry(self, op: dict):
         """The op in the op table; None for one of the user's own from a file."""
-        return self.entries[op["id"]] if self.entries else OPS.get(op["op"])
+        if self.entries:
+            return self.entries[op["id"]]
+        return OPS.get(op["op"]) if op["library"] else None
 
     def _decoded(self, a: Any) -> Any:
         if not isinstance(a, dict):
@@ -134,20 +136,28 @@ class Trace:
             return tuple(self._decoded(v) for v in value)
         if kind == "slice":
             return slice(*value)
+        if kind == "float":
+            return float(value)
         if kind == "repr":
             raise ValueError(f"its argument {value} could not be kept")
         return Ellipsis if kind == "ellipsis" else np.dtype(value)
 
-    def explain(self, op: int, index: tuple):
+    def explain(self, op: int | dict, *index):
         """One element of what an op of the trace computed: see ``Tensor.explain``."""
-        from .cells import explain_call
-        return explain_call(self.call(self.ops[op]), tuple(index), self.site(self.ops[op]))
+        from .cells import checked, explain_call
+        op = op if isinstance(op, dict) else self.ops[op]
+        call = self.call(op)
+        return explain_call(call, checked(call.out, index, "explain"), self.site(op))
 
-    def explain_event(self, event: dict, index: tuple):
+    def explain_event(self, event: dict, *index):
         """One element of a contribution to a gradient: see ``Tensor.explain_grad``."""
-        from .cells import explain_contribution
+        from .cells import checked, explain_contribution
+        if event["phase"] != "backward":
+            raise ValueError(f"explain_event: wanted is a backward event, this is {event['phase']}")
         op = self.ops[event["op"]]
-        return explain_contribution(self.call(op), event["input"], tuple(index), np.asarray(
+        call, k = self.call(op), event["input"]
+        index = checked(call.operands[k], index, "explain_event")
+        return explain_contribution(call, k, index, np.asarray(
             self.arrays[event["gy"]], np.float64), self.site(op))
 
     def site(self, op: dict) -> str:
@@ -189,6 +199,8 @@ class Trace:
                     "arrays": [_encoded(a, most) for a in self.arrays], "nodes": self.nodes,
                     "ops": self.ops, "events": self.events, "checks": self.checks,
                     "frames": self.frames}
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"save: there is no folder {Path(path).absolute().parent}")
         write_atomically(path, json.dumps(document, allow_nan=False, default=_plain).encode())
 
     @classmethod
@@ -197,8 +209,13 @@ class Trace:
         version or a damaged file."""
         try:
             document = json.loads(Path(path).read_bytes())
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: there is no such file") from None
+        except IsADirectoryError:
+            raise ValueError(f"{path}: a folder, not a trace") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: no trace, or a damaged one: {error}") from None
+            raise ValueError(f"{path}: no trace, or a damaged one ({type(error).__name__})"
+                             ) from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ValueError(f"{path}: JSON, but no trace (format is "
                              f"{document.get('format') if isinstance(document, dict) else None!r})")
@@ -237,7 +254,8 @@ class Trace:
         for op in self.ops:
             inside(self.nodes, *op["inputs"], *op["outputs"])
             inside(self.sources, op["line"], op["code"])
-            self.maps[op["op"]], op["arguments"], op["module"]
+            inside(self.nodes, *_pointed_at(op["arguments"]))
+            self.maps[op["op"]], op["module"], op["library"], op["needs"]
         told = set()
         for event in self.events:
             if event["phase"] == "update":
@@ -260,6 +278,19 @@ class Trace:
             raise ValueError("an op without its forward event")
         for check in self.checks:
             check["status"], check["reason"], check["cells"]
+
+
+def _pointed_at(argument: Any) -> Iterator[int]:
+    """The nodes that an op's arguments name."""
+    if isinstance(argument, list):
+        for inner in argument:
+            yield from _pointed_at(inner)
+    elif isinstance(argument, dict):
+        (kind, value), = argument.items()
+        if kind in ("node", "array"):
+            yield value
+        elif kind == "tuple":
+            yield from _pointed_at(value)
 
 
 def declared(entry) -> dict:
@@ -289,7 +320,7 @@ def _encoded(a: np.ndarray | None, most: int) -> dict:
         "zeros": int((finite == 0).sum())}
     if a.dtype.kind == "f":
         stats |= {"nan": int(np.isnan(flat).sum()), "inf": int(np.isinf(flat).sum())}
-    if a.size > 1 and (flat == flat[0]).all():             # one number says it all
+    if a.size > 1 and (flat == flat[0]).all() and np.isfinite(flat[0]):     # one number says it all
         return {"shape": list(a.shape), "dtype": name, "fill": flat[0].item(), "full": True,
                 "stats": stats}
     data = base64.b64encode(flat[:None if full else most].astype(kind).tobytes()).decode()

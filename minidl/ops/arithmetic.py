@@ -92,7 +92,7 @@ def div(input: Tensor, other: Tensor):
         return a / b, backward
 
 
-@op(terms=Elementwise("x ** y", "y * x ** (y - 1)", "out * log(x)"))
+@op(terms=Elementwise("x ** y", "where(y == 0, 0, y * x ** (y - 1))", "out * log(x)"))
 def pow(input: Tensor, other: Tensor):
     """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
     is 0 (its limit for y > 0)."""

@@ -102,7 +102,8 @@ def _cross_entropy_grad(gy, log_p, t):
 
 
 @op("D0-CE", terms=Composite(
-    "k[:, None] * (log(sum(exp(x), 1)) - take_along_axis(x, t[:, None], 1))"))
+    "k[:, None] * (max(x, 1) + log(sum(exp(x - max(x, 1)), 1)) "
+    "- take_along_axis(x, t[:, None], 1))", "dy/dx_i = k (p_i - (i == t)),  p = softmax(x)"))
 def cross_entropy_rows(x: Tensor, t, k):
     """-k log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers, k (N,) how much each
     row counts -> (N,).
@@ -143,7 +144,7 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
         every = -sum(rows * w, 1) * _constant(counted / (total + (total == 0))) / classes
         loss = (1 - smoothing) * loss + smoothing * every
     if reduction == "mean":
-        return sum(loss) + nothing
+        return _with(sum(loss), nothing)
     return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
 
 
@@ -155,6 +156,12 @@ def _shares(count):
     number = count.dtype.type
     nothing = namespace(count).where(none, number(np.nan), number(0))
     return count / (total + none), _constant(nothing)
+
+
+def _with(total: Tensor, nothing: Tensor) -> Tensor:
+    """total + nothing, but for an addition of 0, where that can be known without waiting."""
+    known = isinstance(nothing.data, np.ndarray) and nothing.data == 0
+    return total if known else total + nothing
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
@@ -187,7 +194,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
         numbers, counted = _class_numbers("cross_entropy", input, target, ignore_index)
         if reduction == "mean":
             counted, nothing = _shares(counted)
-            return sum(cross_entropy_rows(_classes_last(input), numbers, counted)) + nothing
+            return _with(sum(cross_entropy_rows(_classes_last(input), numbers, counted)), nothing)
         loss = cross_entropy_rows(_classes_last(input), numbers, counted)
         return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))

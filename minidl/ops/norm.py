@@ -33,7 +33,8 @@ def _standardize_grad(gy, y, scale, dim):
     return scale * (gy - _mean(gy, dim) - y * _mean(gy * y, dim))
 
 
-@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)"))
+@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)",
+                             "dy_j/dx_i = ((i == j) - 1/n - y_i y_j / n) / sqrt(var(x) + eps)"))
 def standardize(x: Tensor, dim, eps):
     """y = (x - m) / sqrt(v + eps), m and v the mean and (biased) variance over the axes `dim`.
 
@@ -69,7 +70,9 @@ def _batch_norm_grad(gy, x, mean, scale, w, dim):
     return w * scale * (gy - gb / count - normal * (gw / count)), gw, gb
 
 
-@op("D1-BN", terms=Composite("w * (x - mean(x, dim)) / sqrt(var(x, dim) + eps) + b"))
+@op("D1-BN", terms=Composite(
+    "w * (x - mean(x, dim)) / sqrt(var(x, dim) + eps) + b",
+    "dy_j/dx_i = w ((i == j) - 1/n - z_i z_j / n) / sqrt(var(x) + eps),  z = (y - b) / w"))
 def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     """y = w x^ + b, x^ = (x - m) / sqrt(v + eps), m and v the mean and variance over `dim`.
 

@@ -88,7 +88,7 @@ def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     return _norm(input, _axes("norm", dim, input.ndim), keepdim)
 
 
-@op(terms=Composite("sqrt(sum(x**2, dim))"))
+@op(terms=Composite("sqrt(sum(x**2, dim))", "dy/dx_i = x_i / y"))
 def _norm(input: Tensor, dim, keepdim):
     x = _real(input)
     y = namespace(x).sqrt((x * x).sum(axis=dim, keepdims=keepdim))
@@ -204,7 +204,8 @@ def _not_empty(name: str, input: Tensor) -> None:
 
 
 # --------------------------------------------------------------------------- log-sum-exp family
-@op(terms=Composite("log(sum(exp(x), dim))"))
+@op(terms=Composite("max(x, dim) + log(sum(exp(x - max(x, dim)), dim))",
+                    "dy/dx_i = softmax(x)_i"))
 def _logsumexp(input: Tensor, dim, keepdim):
     x = _real(input)
     xp = namespace(x)
@@ -229,7 +230,8 @@ def _softmax_array(x, dim):
     return e / e.sum(axis=dim, keepdims=True)
 
 
-@op("D1-SOFTMAX", terms=Composite("exp(x) / sum(exp(x), dim)"))
+@op("D1-SOFTMAX", terms=Composite(
+    "exp(x - max(x, dim)) / sum(exp(x - max(x, dim)), dim)", "dy_j/dx_i = y_j ((i == j) - y_i)"))
 def softmax(input: Tensor, dim: int = -1):
     """y_i = e^{x_i} / sum_k e^{x_k} along `dim`, computed with x - max x. Source: D1-SOFTMAX.
 
@@ -243,7 +245,9 @@ def softmax(input: Tensor, dim: int = -1):
     return y, backward
 
 
-@op("D1-SOFTMAX", terms=Composite("x - log(sum(exp(x), dim))"))
+@op("D1-SOFTMAX", terms=Composite(
+    "x - max(x, dim) - log(sum(exp(x - max(x, dim)), dim))",
+    "dy_j/dx_i = (i == j) - softmax(x)_i"))
 def log_softmax(input: Tensor, dim: int = -1):
     """log softmax(x) = x - log sum_k e^{x_k}, never through softmax. Source: D1-SOFTMAX.
 

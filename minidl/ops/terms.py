@@ -62,6 +62,7 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Composite:
-    """A formula over whole arrays."""
+    """A formula over whole arrays; `slope` says its derivative, for readers."""
 
     value: str
+    slope: str = ""

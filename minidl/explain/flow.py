@@ -1,0 +1,81 @@
+"""Between the ops of a trace: do gradients add up, arrive where they should, and move parameters by
+the rule?
+
+Each running sum must be what had arrived plus the contribution, an op must hand on what had arrived
+at its output, and an update must follow its rule's formula, which stands here a second time, in
+float64. A hook or clipping changes a gradient on purpose: what a hook's tensor hands on is not
+compared, and an update is compared with the gradient that the optimiser was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+CLOSE = {"float32": 2e-5, "float64": 1e-8}
+
+
+def faults(trace) -> Iterator[tuple[int | None, int | None, int, str]]:
+    """What is wrong: (op, operand, number of the event, reason)."""
+    arrays, sums = trace.arrays, {}
+    for number, event in enumerate(trace.events):
+        if event["phase"] == "backward":
+            op, node = trace.ops[event["op"]], event["node"]
+            out, had = op["outputs"][0], sums.get(node)       # of earlier uses in this backward(),
+            if event["number"] == 1:                          # or of an earlier backward()
+                had = arrays[event["earlier"]] if "earlier" in event else 0
+            parts = arrays[event["contribution"]], had
+            if all(a is not None for a in parts) and not _close(arrays[event["sum"]], sum(parts)):
+                yield (op["id"], event["input"], number,
+                       "the sum is not what had arrived plus this contribution")
+            if out in sums and not op.get("hooks") and not _close(arrays[event["gy"]], sums[out]):
+                yield (op["id"], event["input"], number,
+                       "what it was given is not what had arrived at its output")
+            sums[node] = arrays[event["sum"]]
+        elif event["phase"] == "update":
+            after = updated(trace, event)
+            if not _close(arrays[event["after"]], after):
+                name = trace.nodes[event["node"]]["name"] or "a parameter"
+                yield None, None, number, f"{name}: by its rule it is another number afterwards"
+
+
+def _close(found, expected) -> bool:
+    """Are they equal up to rounding? Yes, if numbers were left out of a file."""
+    if found is None or expected is None:
+        return True
+    close, finite = CLOSE.get(str(found.dtype), 1e-2), np.abs(found[np.isfinite(found)])
+    return np.allclose(found, expected, close, close * float(finite.max(initial=0)), True)
+
+
+def updated(trace, event: dict) -> np.ndarray | None:
+    """The parameter after an update, by the rule's formula; None for a rule not known here, and
+    where numbers were left out of a file."""
+    arrays = {k: trace.arrays[place] for k, place in
+              {"p": event["before"], "g": event["gradient"], **event["state"]}.items()}
+    if any(a is None for a in arrays.values()):
+        return None
+    a = {k: v.astype(np.float64) for k, v in arrays.items()}
+    p, g, o, t = a["p"], a["g"], event["options"], event["step"]
+    rule, lr, decay = event["rule"], o.get("lr"), o.get("weight_decay", 0.0)
+    if rule == "AdamW":
+        p = p * (1 - lr * decay)                              # apart from the gradient
+    elif decay:
+        g = g + decay * p
+    with np.errstate(all="ignore"):
+        if rule in ("Adam", "AdamW"):
+            b1, b2 = o["betas"]
+            m, v = b1 * a["exp_avg"] + (1 - b1) * g, b2 * a["exp_avg_sq"] + (1 - b2) * g * g
+            return p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + o["eps"])
+        if rule == "RMSprop":
+            v = o["alpha"] * a["square_avg"] + (1 - o["alpha"]) * g * g
+            return p - lr * g / (np.sqrt(v) + o["eps"])
+        if rule == "Adagrad":
+            s = a["sum"] + g * g
+            return p - lr / (1 + (t - 1) * o["lr_decay"]) * g / (np.sqrt(s) + o["eps"])
+        if rule == "SGD" and not o["momentum"]:
+            return p - lr * g
+        if rule == "SGD" and a["momentum_buffer"].any():      # without one, b = g at first
+            b = o["momentum"] * a["momentum_buffer"] + (1 - o["dampening"]) * g
+            return p - lr * (g + o["momentum"] * b if o["nesterov"] else b)
+    return None
