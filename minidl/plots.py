@@ -44,7 +44,7 @@ def problem() -> str | None:
     return "no pictures, they need matplotlib: python -m pip install matplotlib"
 
 
-def _picture(width: float, height: float) -> Callable:
+def _picture(width: float, height: float, layout: str = "constrained") -> Callable:
     """Draw in the style above into a new Figure of that size (inches), or the caller's."""
     def decorate(draw: Callable) -> Callable:
         @functools.wraps(draw)
@@ -55,8 +55,8 @@ def _picture(width: float, height: float) -> Callable:
             from matplotlib.figure import Figure
             with matplotlib.rc_context(STYLE):
                 if figure is None:
-                    figure = Figure(figsize=(width, height))
-                figure.set_layout_engine("constrained")
+                    figure = Figure(figsize=(width, height), layout=layout)
+                figure.set_layout_engine(layout)
                 draw(figure, *args, **options)
             return figure
         return picture
@@ -267,22 +267,50 @@ def grid(figure, images: np.ndarray, title: str = "", columns: int | None = None
     _bare(axes, title)
 
 
+class Film:
+    """Pictures in a row: `film.frame(i)` is a Figure, `film.save("sweep.gif")` writes all of them,
+    and a notebook shows a player. ``draw(figure, i)`` draws one of `count` into an empty figure
+    of `size` inches."""
+
+    def __init__(self, draw: Callable, count: int, size: tuple[float, float] = (9, 3.6)):
+        self.draw, self.count, self.size = draw, count, size
+
+    def __len__(self) -> int:
+        return self.count
+
+    def frame(self, i: int = -1, figure: Figure | None = None) -> Figure:
+        """Picture number i, the last one by default, in a new Figure or in the caller's."""
+        if not -self.count <= i < self.count:
+            raise IndexError(f"frame {i} of a film of {self.count}")
+
+        def draw(figure: Figure) -> None:
+            figure.clear()
+            figure.set_size_inches(self.size)
+            self.draw(figure, i % self.count)
+        return _picture(*self.size, layout="none")(draw)(figure=figure)
+
+    def save(self, path: str | Path, fps: float = 1.5, dpi: int = 100) -> Path:
+        """Write a GIF; its last picture stays for two seconds."""
+        figure = self.frame(0)
+        from matplotlib.animation import PillowWriter
+        writer = PillowWriter(fps=fps)
+        with writer.saving(figure, str(path), dpi=dpi):
+            for i in [*range(self.count), *[self.count - 1] * int(2 * fps)]:
+                self.frame(i, figure)
+                writer.grab_frame()
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        from matplotlib.animation import FuncAnimation
+        figure = self.frame(0)
+        return FuncAnimation(figure, lambda i: self.frame(i, figure), range(self.count),
+                             interval=700).to_jshtml()
+
+
 def film(frames: np.ndarray, path: str | Path, titles: Sequence[str], fps: float = 3) -> Path:
     """Write a GIF: the grids of frames (E, N, C, H, W) under their titles; the last one stays."""
-    if missing := problem():
-        raise ImportError(missing)
-    import matplotlib
-    from matplotlib.animation import PillowWriter
-
-    with matplotlib.rc_context(STYLE):
-        figure = grid(frames[0], titles[0])
-        axes, writer = figure.axes[0], PillowWriter(fps=fps)
-        with writer.saving(figure, str(path), dpi=90):
-            for images, title in [*zip(frames, titles), *[(frames[-1], titles[-1])] * int(2 * fps)]:
-                axes.images[0].set_data(tile(images))
-                axes.set_title(title)
-                writer.grab_frame()
-    return Path(path)
+    draw = lambda figure, i: grid(frames[i], titles[i], figure=figure)
+    return Film(draw, len(frames), (6, 6.3)).save(path, fps, dpi=90)
 
 
 @_picture(8.4, 7.3)
@@ -327,7 +355,7 @@ def scatter(figure, codes: np.ndarray, labels: np.ndarray,
 
 # --------------------------------------------------------------------------- pictures of traces
 _TRACED = {"sweep": "films", "stamps": "films", "overlaps": "films", "routing": "pooling",
-           "wrong_cells": "pictures", "Film": "pictures", "graph": "graphs", "to_dot": "graphs"}
+           "wrong_cells": "pictures", "graph": "graphs", "to_dot": "graphs"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Numbers on a terminal: a window of an array as text, and an array as a picture of half blocks.
+"""Numbers on a terminal: a window of an array as text, and as a picture of half blocks.
 
 Every mark is a character first and a colour second: `[ ]` are the numbers that a sum uses, `!` the
 wrong ones. So a screen reader and a log file lose nothing.
@@ -6,22 +6,21 @@ wrong ones. So a screen reader and a log file lose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-WIDTH = 74                    # characters of a line of numbers, its label included
-LABEL = 6
+WIDTH, LABEL = 74, 6          # characters of a line of numbers, and of its row's label
 SHOWN = 8                     # rows and columns of numbers, at most
-_RED, _BOLD, _OFF = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
+OFF = "\x1b[0m"
 
 
 def red(text: str, colour: bool) -> str:
-    return f"{_RED}{text}{_OFF}" if colour else text
+    return f"\x1b[1;31m{text}{OFF}" if colour else text
 
 
 def bold(text: str, colour: bool) -> str:
-    return f"{_BOLD}{text}{_OFF}" if colour else text
+    return f"\x1b[1m{text}{OFF}" if colour else text
 
 
 def indexed(index: Sequence) -> str:
@@ -29,72 +28,82 @@ def indexed(index: Sequence) -> str:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """(2, 1, 28, 28) read aloud: "2 x 1 x 28 x 28"; of a single number, "one number"."""
+    """(2, 1, 28, 28) read aloud: "shape 2 x 1 x 28 x 28"; of a single number, "one number"."""
     return f"shape {' x '.join(map(str, shape))}" if len(shape) else "one number"
 
 
 def summary(a: np.ndarray) -> str:
-    """Shape, range, mean and what is not finite."""
-    if not a.size:
-        return f"{shape_text(a.shape)}, empty"
-    if a.dtype.kind == "b":
-        return f"{shape_text(a.shape)}, true in {int(a.sum())} of {a.size}"
+    """Shape, range, mean, and how many are zero or not finite."""
+    parts, finite, real = [shape_text(a.shape)], a[np.isfinite(a)], a.dtype.kind == "f"
     if a.size == 1:
-        return f"{shape_text(a.shape)}, {a.ravel()[0] + 0:.6g}"
-    finite = a[np.isfinite(a)] if a.dtype.kind == "f" else a
-    lost = a.size - finite.size
-    numbers = f", {finite.min():.4g} to {finite.max():.4g}" if finite.size else ""
-    if a.dtype.kind == "f" and finite.size:
-        numbers += f", mean {finite.mean():.4g}"
-    zeros = int((finite == 0).sum())
-    return (shape_text(a.shape) + numbers + (f", {zeros} of {a.size} are 0" if zeros else "")
-            + (f", {lost} NOT FINITE" if lost else ""))
+        return f"{parts[0]}, {a.ravel()[0] + 0:.6g}"
+    if finite.size:
+        parts.append(f"{finite.min():.4g} to {finite.max():.4g}")
+        parts += [f"mean {finite.mean():.4g}"] * real
+    if zeros := int((finite == 0).sum()):
+        parts.append(f"{zeros} of {a.size} are 0")
+    if lost := a.size - finite.size:
+        parts.append(f"{lost} NOT FINITE")
+    return ", ".join(parts)
 
 
-def window(name: str, a: np.ndarray, cell: Sequence[int], used: Collection = (),
-           wrong: Collection = (), colour: bool = False) -> list[str]:
-    """The numbers around `cell`, in the plane of the last two axes that are longer than 1."""
-    axes = [axis for axis, n in enumerate(a.shape) if n > 1][-2:]
-    if not axes:
-        return []
-    row_axis, column_axis = (axes if len(axes) == 2 else (None, axes[0]))
-    rows = _around(cell[row_axis], a.shape[row_axis], SHOWN) if len(axes) == 2 else range(1)
+class Plane:
+    """The plane of an array through `cell`, of the last two axes that are longer than 1: `values`
+    (H, W); (1, W) where there is one such axis. `used` and `wrong` are cells of the array."""
 
-    def place(i: int, j: int) -> tuple[int, ...]:
-        found = list(cell)
-        found[column_axis] = j
-        if row_axis is not None:
-            found[row_axis] = i
-        return tuple(found)
+    def __init__(self, a: np.ndarray, cell: Sequence[int], used: Iterable, wrong: Iterable):
+        self.axes = [axis for axis, n in enumerate(a.shape) if n > 1][-2:]
+        at = tuple(slice(None) if axis in self.axes else i for axis, i in enumerate(cell))
+        self.where = indexed([":" if isinstance(i, slice) else i for i in at])
+        self.cell = [0, *(cell[axis] for axis in self.axes)][-2:]
+        marks = np.zeros((2, *a.shape), bool)
+        for mark, cells in zip(marks, (used, wrong)):
+            for index in cells:
+                mark[tuple(index)] = True
+        self.values, self.used, self.wrong = (np.atleast_2d(m[at]) for m in (a, *marks))
 
-    def text(i: int, j: int) -> str:
-        at, number = place(i, j), a[place(i, j)]
-        word = str(number) if a.dtype.kind in "biu" else f"{number + 0.0:.3g}"
-        word = f"[{word}]" if at in used else f" {word} "
-        return f"!{word}" if at in wrong else word
+    def window(self, name: str, colour: bool) -> list[str]:
+        """The numbers around the cell: at most SHOWN rows, and as many columns as fit."""
+        (h, w), two = self.values.shape, len(self.axes) == 2
+        rows = _around(self.cell[0], h, SHOWN)
+        for count in range(SHOWN, 0, -1):
+            columns = _around(self.cell[1], w, count)
+            words = [[self._word(i, j) for j in columns] for i in rows]
+            wide = 1 + max(len(f"{columns[-1]}") + 2, *(len(x) for line in words for x in line))
+            if LABEL + wide * len(columns) <= WIDTH:
+                break
+        said = [f"rows {rows[0]}..{rows[-1]} of {h}"] * two
+        said.append(f"columns {columns[0]}..{columns[-1]} of {w}")
+        lines = [f"{name}{self.where}, {', '.join(said)}:",
+                 " " * LABEL + "".join(f"{j} ".rjust(wide) for j in columns)]
+        for i, line in zip(rows, words):
+            looks = [red if self.wrong[i, j] else bold if self.used[i, j] else None
+                     for j in columns]
+            lines.append(f"{i if two else '':>{LABEL - 1}} " + "".join(
+                look(word.rjust(wide), colour) if look else word.rjust(wide)
+                for word, look in zip(line, looks)))
+        return [line.rstrip() for line in lines]
 
-    n = a.shape[column_axis]
-    for count in range(min(SHOWN, n), 0, -1):             # as many columns as fit
-        columns = _around(cell[column_axis], n, count)
-        cells = [[text(i, j) for j in columns] for i in rows]
-        wide = max(max(map(len, line)) for line in cells) + 1
-        wide = max(wide, len(str(columns[-1])) + 3)
-        if LABEL + wide * count <= WIDTH:
-            break
-    free = {column_axis, row_axis}
-    where = ",".join(":" if axis in free else str(i) for axis, i in enumerate(cell))
-    parts = [f"columns {columns[0]}..{columns[-1]} of {n}"]
-    if row_axis is not None:
-        parts.insert(0, f"rows {rows[0]}..{rows[-1]} of {a.shape[row_axis]}")
-    lines = [f"{name}[{where}], {', '.join(parts)}:",
-             (" " * LABEL + "".join(f"{j} ".rjust(wide) for j in columns)).rstrip()]
-    for i, words in zip(rows, cells):
-        label = f"{i:{LABEL - 1}} " if row_axis is not None else " " * LABEL
-        lines.append((label + "".join(
-            red(w.rjust(wide), colour) if place(i, j) in wrong else
-            bold(w.rjust(wide), colour) if place(i, j) in used else w.rjust(wide)
-            for j, w in zip(columns, words))).rstrip())
-    return lines
+    def _word(self, i: int, j: int) -> str:
+        number = self.values[i, j]
+        word = f"{number + 0.0:.3g}" if self.values.dtype.kind == "f" else str(number)
+        word = f"[{word}]" if self.used[i, j] else f" {word} "
+        return f"!{word}" if self.wrong[i, j] else word
+
+    def heat(self) -> list[str]:
+        """A picture, two rows a line: blue (below 0) over black to yellow (above 0), wrong cells
+        red. None of what the window shows whole, or what no terminal is wide enough for."""
+        h, w = self.values.shape
+        if not (2 < min(h, w) and SHOWN < max(h, w) <= 64):
+            return []
+        values = np.nan_to_num(self.values.astype(np.float64), posinf=0.0, neginf=0.0)
+        share = np.sqrt(np.abs(values) / (np.abs(values).max() or 1.0))   # small numbers show too
+        ends = np.where(values[..., None] < 0, (70, 140, 255), (255, 210, 60))
+        colours = np.where(self.wrong[..., None], (255, 0, 0), share[..., None] * ends).astype(int)
+        colours = np.pad(colours, ((0, h % 2), (0, 0), (0, 0))).tolist()
+        return ["".join("\x1b[38;2;{};{};{};48;2;{};{};{}m▀".format(*upper, *lower)
+                        for upper, lower in zip(*pair)) + OFF
+                for pair in zip(colours[::2], colours[1::2])]
 
 
 def _around(i: int, n: int, count: int) -> range:
@@ -102,38 +111,3 @@ def _around(i: int, n: int, count: int) -> range:
     count = min(count, n)
     first = min(max(i - count // 2, 0), n - count)
     return range(first, first + count)
-
-
-def heat(a: np.ndarray, cell: Sequence[int], wrong: Collection = ()) -> list[str]:
-    """The plane through `cell` as a picture, two rows a line: dark to light for what has one sign,
-    blue (below 0) over black to yellow (above 0) for what has both. Wrong cells are red. Nothing
-    for what a window of numbers shows whole, and for what no terminal is wide enough for."""
-    axes = [axis for axis, n in enumerate(a.shape) if n > 1][-2:]
-    if len(axes) < 2 or a.dtype.kind != "f":
-        return []
-    h, w = (a.shape[axis] for axis in axes)
-    if not (SHOWN < max(h, w) and min(h, w) > 2 and w <= 64 and h <= 64):
-        return []
-    at = tuple(slice(None) if axis in axes else i for axis, i in enumerate(cell))
-    colours = _colours(a[at])
-    for index in wrong:
-        if all(index[axis] == i for axis, i in enumerate(cell) if axis not in axes):
-            colours[index[axes[0]], index[axes[1]]] = 255, 0, 0
-    if h % 2:
-        colours = np.concatenate([colours, np.zeros((1, w, 3), int)])
-    lines = []
-    for upper, lower in zip(colours[::2], colours[1::2]):
-        lines.append("".join(
-            "\x1b[38;2;{};{};{};48;2;{};{};{}m▀".format(*top, *bottom)
-            for top, bottom in zip(upper.tolist(), lower.tolist())) + _OFF)
-    return lines
-
-
-def _colours(plane: np.ndarray) -> np.ndarray:
-    values = np.nan_to_num(plane.astype(np.float64), posinf=0.0, neginf=0.0)
-    largest = np.abs(values).max() or 1.0
-    share = np.sqrt(np.abs(values) / largest)[..., None]      # small numbers still show
-    if values.min() < 0 < values.max():
-        ends = np.where(values[..., None] < 0, (70, 140, 255), (255, 210, 60))
-        return (share * ends).astype(int)
-    return (share * np.array((255, 255, 255))).astype(int)

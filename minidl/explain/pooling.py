@@ -6,24 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..plots import ORANGE
+from ..plots import ORANGE, Film
 from .cells import WINDOW
-from .films import _head
-from .pictures import (
-    EMPTY,
-    TEXT,
-    Film,
-    _bound,
-    _caption,
-    _cells,
-    _mask,
-    _outline,
-    _panels,
-    _room,
-    _short,
-    _some,
-    _write,
-)
+from .films import head_of
+from .pictures import EMPTY, TEXT, Panels, bound_of, draw_cells, mask_of, outline, short, some
 from .terms import _contract, linear_terms
 
 
@@ -33,45 +19,41 @@ def routing(trace: Any, op: dict, most: int = 64) -> Film:
     call = trace.call(op)
     x, y = call.operands[0][0, 0], call.out[0, 0]
     (found,) = linear_terms(call)
-    taken = dict(zip(found.out.tolist(), found.operands[0].tolist()))
+    taken = found.operands[0][np.argsort(found.out)][:y.size]       # a pixel for each cell of y
     events = [e for e in trace.events if e["phase"] == "backward" and e["op"] == op["id"]]
-    gy = np.asarray(trace.arrays[events[0]["gy"]], float)[0, 0] if events else None
-    chosen = _some(np.arange(y.size), most)
-    panels, returned, bounds = [[("x", x.shape), ("y", y.shape)]], [], [_bound(x)] * 2
+    rows, gy = [[("x", x.shape), ("y", y.shape)]], None
     if events:
-        panels.append([("gx so far", x.shape), ("gy", y.shape)])
-        sums = np.zeros(x.size)
-        for cell in range(y.size):
-            sums[taken[cell]] += gy.ravel()[cell]
-            returned.append(sums.reshape(x.shape).copy())
-        bounds += [_bound(sums, gy)] * 2
+        gy = np.asarray(trace.arrays[events[0]["gy"]], float)[0, 0]
+        rows.append([("gx so far", x.shape), ("gy", y.shape)])
+    panels, chosen = Panels(rows, TEXT), some(y.size, most)
+    gx_until = lambda cell: np.bincount(taken[:cell], gy.ravel()[:cell], x.size).reshape(x.shape)
 
     def draw(figure: Any, i: int) -> None:
-        cell = int(chosen[i])
-        (window,) = [_contract(call, WINDOW, (None, (0, 0, *divmod(cell, y.shape[1]))))]
-        seen = window.operands[0]
-        axes, corners, size = _panels(figure, panels, TEXT)
-        gx = None if gy is None else returned[chosen[i]]
-        late = np.where(np.arange(y.size) > cell, EMPTY, 0).reshape(y.shape)
-        marks = [(seen, taken[cell]), ([], cell)] * 2
-        for corner, values, state, bound, (region, one) in zip(
-                corners, (x, y, gx, gy), (None, late, None, None), bounds, marks):
-            _cells(axes, values, bound, corner, state, size)
-            _outline(axes, _mask(values.shape, region), corner)
-            _outline(axes, _mask(values.shape, one), corner, ORANGE, 3)
-        _write(figure, _taken(x, y, gy, cell, taken[cell], seen))
-        _caption(figure, _head(trace, op, i, len(chosen)),
-                 "black: the window.  orange: its largest pixel, and its cell of y")
-    return Film(draw, len(chosen), _room(panels, TEXT))
+        cell = chosen[i]
+        seen = _contract(call, WINDOW, (None, (0, 0, *divmod(cell, y.shape[1])))).operands[0]
+        axes = panels.axes(figure, head_of(trace, op, cell, y.size),
+                           "black: the window.  orange: its largest pixel, and its cell of y",
+                           _told(x, y, gy, cell, taken[cell], seen))
+        late = EMPTY * (np.arange(y.size) > cell).reshape(y.shape)
+        shown = [(x, bound_of(x), None, seen, taken[cell]), (y, bound_of(x), late, (), cell)]
+        if gy is not None:
+            bound = bound_of(gx_until(y.size), gy)
+            shown += [(gx_until(cell + 1), bound, None, seen, taken[cell]),
+                      (gy, bound, None, (), cell)]
+        for corner, (values, bound, state, window, one) in zip(panels.corners, shown):
+            draw_cells(axes, values, bound, corner, state, panels.points)
+            outline(axes, mask_of(values.shape, window), corner)
+            outline(axes, mask_of(values.shape, one), corner, ORANGE, 3)
+    return Film(draw, len(chosen), panels.size)
 
 
-def _taken(x, y, gy, cell: int, pixel: int, seen) -> list[str]:
+def _told(x, y, gy, cell: int, pixel: int, seen) -> list[str]:
     """The pixels of a window, and what its gradient is added to."""
     at = lambda name, place, a: f"{name}[{place // a.shape[1]},{place % a.shape[1]}]"
     lines = [f"{at('y', cell, y)} = the largest of"]
-    lines += [f"  {at('x', p, x)} {_short(x.ravel()[p])}" + ("  <- taken" if p == pixel else "")
+    lines += [f"  {at('x', p, x)} {short(x.ravel()[p])}" + ("  <- taken" if p == pixel else "")
               for p in seen[:16]]
     if gy is not None:
-        lines += ["", f"{at('gx', pixel, x)} += {at('gy', cell, y)} {_short(gy.ravel()[cell])}",
+        lines += ["", f"{at('gx', pixel, x)} += {at('gy', cell, y)} {short(gy.ravel()[cell])}",
                   "the rest of the window gets nothing"]
     return lines

@@ -18,10 +18,10 @@ from .job import Job
 EXAMPLES = 2                  # of a network's step: few enough to read a weight's gradient
 
 
-def of_model(name: str, seed: int = 0) -> Trace:
-    """One step of a network of ``minidl.models``, fresh from `seed`, on the first two images of its
-    test set. Raises ValueError for a name there is not."""
-    job = Job(config_for(name, seed=seed))
+def of_model(name: str) -> Trace:
+    """One step of a network of ``minidl.models``, fresh, on the first two images of its test set.
+    Raises ValueError for a name there is not."""
+    job = Job(config_for(name, seed=0))
     images, labels = next(iter(job.test_loader(EXAMPLES)))
     return record(job.procedure.step, images, labels, probe=EXAMPLES)
 
@@ -34,42 +34,47 @@ def of_script(path: str | Path) -> Trace:
     """A script's run until each of its optimisers has made a step, or one of them a second, or to
     its end. What it prints goes to standard error. Raises ValueError where the script fails, or
     computes nothing."""
-    path, made, stepped = Path(path), [], []
+    path, recorder = Path(path), Recorder()
     if not path.is_file():
         raise FileNotFoundError(f"step: there is no file {path}")
-    real = {"__init__": Optimizer.__init__, "step": Optimizer.step}
-
-    def init(self, *args: Any, **options: Any) -> None:
-        real["__init__"](self, *args, **options)
-        made.append(self)
-
-    def step(self, *args: Any, **options: Any) -> Any:
-        result = real["step"](self, *args, **options)
-        if self in stepped or len(made) == len([*stepped, self]):
-            raise _Enough
-        stepped.append(self)
-        return result
-
     before = sys.argv, sys.path[:]
     sys.argv, sys.path[0:0] = [str(path)], [str(path.parent.resolve())]
-    Optimizer.__init__, Optimizer.step = init, step
-    recorder = Recorder()
     try:
-        with contextlib.redirect_stdout(sys.stderr), recorder as trace:
+        with contextlib.redirect_stdout(sys.stderr), _one_step(), recorder as trace:
             runpy.run_path(str(path), run_name="__main__")
     except _Enough:
         pass
-    except SystemExit as stop:
-        if stop.code not in (None, 0):
-            raise ValueError(f"step: {path} ended with {stop.code!r}") from None
-    except Exception as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
-                 if Path(f.filename) == path]
-        raise ValueError(f"step: {path}, line {lines[-1] if lines else '?'}: "
-                         f"{type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        if not isinstance(error, SystemExit) or error.code:
+            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
+                     if Path(f.filename) == path]
+            raise ValueError(f"step: {path}, line {lines[-1] if lines else '?'}: "
+                             f"{type(error).__name__}: {error}") from error
     finally:
-        Optimizer.__init__, Optimizer.step = real["__init__"], real["step"]
         sys.argv, sys.path[:] = before
     if not trace.events:
         raise ValueError(f"step: {path} ran to its end and computed nothing with minidl tensors")
     return trace
+
+
+@contextlib.contextmanager
+def _one_step():
+    """Raise _Enough when each optimiser made here has made a step, or one of them a second."""
+    init, step, waiting = Optimizer.__init__, Optimizer.step, []
+
+    def counted_init(self, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        waiting.append(self)
+
+    def counted_step(self, *args: Any, **options: Any) -> Any:
+        result = step(self, *args, **options)
+        if self not in waiting or waiting == [self]:
+            raise _Enough
+        waiting.remove(self)
+        return result
+
+    Optimizer.__init__, Optimizer.step = counted_init, counted_step
+    try:
+        yield
+    finally:
+        Optimizer.__init__, Optimizer.step = init, step
