@@ -195,6 +195,8 @@ def step(args: argparse.Namespace) -> int:
         trace.save(args.save)
         print(f"trace written: {args.save}", file=sys.stderr)
     show(trace, args.start, args.only, args.phase, args.cell, args.plain)
+    if trace.checks:
+        print(trace.verdict())
     return 1 if any(c["status"] == "fail" for c in trace.checks) else 0
 
 

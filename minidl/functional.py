@@ -57,6 +57,7 @@ from .ops.loss import (
 from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax
 from .ops.shape import cat, expand, flatten, pad, permute, reshape, split, squeeze, unsqueeze
+from .tape import mode
 from .tensor import Tensor, as_tensor
 
 
@@ -98,6 +99,8 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
         return y
     if bias.shape != (y.shape[1],):
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
+    if mode.keep:                                    # an explanation says what it is: a sum
+        return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
     return bias_activation(y, bias, 1.0)
 
 

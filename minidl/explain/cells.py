@@ -206,16 +206,18 @@ def explain(t: Tensor, index: tuple) -> Explanation:
     node, index = made_by(t, "explain"), checked(t, index, "explain")
     call = call_of(node, "explain", t)
     found = explain_call(call, index, node.site)
-    if node.op.name == "bias_activation" and call.args[2] == 1 and isinstance(
-            call.args[0], Tensor) and (call.args[0].node or call.args[0].origin):
+    if node.op.name == "add" and isinstance(call.args[0], Tensor) and (
+            made := call.args[0].node or call.args[0].origin) and isinstance(
+            made.op.terms, Contract) and call.operands[1].size < call.out.size:
         return _with_bias(found, explain(call.args[0], index))
     return found
 
 
 def _with_bias(sum_: Explanation, product: Explanation) -> Explanation:
     """Of a layer that ends in adding a bias: the product's terms, and the bias as one more."""
-    bias = [Term((f,), f[2]) for f in sum_.terms[0].factors if f[0] == "b"]
-    found = sorted(product.terms + bias, key=lambda term: -abs(term.value))
+    _, index, value = sum_.terms[0].factors[1]
+    found = sorted([*product.terms, Term((("b", tuple(i for i in index if i) or (0,), value),),
+                                         value)], key=lambda term: -abs(term.value))
     return Explanation(product.title.replace("   ", " + bias   ", 1), tuple(
         f"{line} + b" if " = " in line else line for line in product.formula), found, _total(found),
         sum_.stored, product.outside, sum_.site)

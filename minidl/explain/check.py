@@ -263,9 +263,11 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
             compared, largest = compared + 1, max(largest, error / (scale or 1.0))
             if not error <= tolerance:
                 wrong.append(index)
-                what = what or (f"finite differences give {found.value:.6g}, recorded is "
+                where = f"at {list(index)}" if index is not None else "along a random direction"
+                what = what or (f"{where} finite differences give {found.value:.6g}, recorded is "
                                 f"{analytic:.6g}")
     if wrong:
+        what += f"; {len(wrong)} of the {compared} cells and directions tried are wrong"
         return _result("fail", what, compared, largest, [i for i in wrong if i is not None],
                        len(wrong))
     if not compared:

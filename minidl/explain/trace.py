@@ -177,6 +177,17 @@ class Trace:
         from .graphs import to_dot
         return to_dot(self)
 
+    def verdict(self) -> str:
+        """What :meth:`check` found, in one line."""
+        counts = {s: [c for c in self.checks if c["status"] == s] for s in ("pass", "fail",
+                                                                            "skipped")}
+        numbers = {e["op"]: n for n, e in enumerate(self.events, 1) if e["phase"] == "forward"}
+        events = sorted({c["event"] + 1 if "event" in c else numbers[c["op"]]
+                         for c in counts["fail"]})
+        where = f" (event {', '.join(map(str, events))})" if events else ""
+        return (f"{len(self.checks)} checks: {len(counts['pass'])} passed, {len(counts['fail'])} "
+                f"failed{where}, {len(counts['skipped'])} skipped")
+
     def __repr__(self) -> str:
         phases = [event["phase"] for event in self.events]
         counts = ", ".join(f"{phases.count(p)} {p}" for p in ("forward", "backward", "update"))

@@ -25,7 +25,7 @@ KINDS = {"Gather": "every element of y is one element of x",
          "Scatter": "every element of x is added to one of y",
          "Reduce": "y = the sum of x over dim"}
 NOTES = {"conv2d_input_grad": "a transposed convolution is the input gradient of a convolution",
-         "bias_activation": "with slope 1 this is y = x + b: the bias alone, no activation"}
+         "bias_activation": "a bias, and the activation of the sum"}
 CUT = "left out of the file for its size"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from .. import checks
 from ..device import namespace
 from ..kernels import fast
-from ..tape import op
+from ..tape import mode, op
 from ..tensor import Tensor, as_tensor
 from .activation import bias_activation
-from .arithmetic import _pair
+from .arithmetic import _pair, add
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -82,7 +82,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])
-    return y if bias is None else bias_activation(y, bias, 1.0)
+    if bias is None or mode.keep:                    # kept: an explanation says what it is, a sum
+        return y if bias is None else add(y, bias)
+    return bias_activation(y, bias, 1.0)
 
 
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
