@@ -222,14 +222,13 @@ class Tensor:
 
     # ------------------------------------------------------------------ why it is what it is
     def explain(self, *index):
-        """The element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. Prints
-        well; has ``.terms``, ``.total``, ``.stored``, ``.difference``. Wants ``keep()`` where the
-        op was called, if what it used is gone by now."""
+        """An element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. It prints
+        well, and has ``.terms``, ``.total``, ``.stored``. See :func:`minidl.keep`."""
         return explanations().cells.explain(self, index)
 
     def explain_grad(self, *index):
-        """The same for one element of ``.grad``, a part for each op that used this tensor. Wants
-        ``keep()`` around forward and backward."""
+        """The same for an element of ``.grad``: a part for each op that used this tensor under
+        ``keep()``."""
         return explanations().cells.explain_grad(self, index)
 
     def why(self):
@@ -241,13 +240,11 @@ class Tensor:
         return explanations().cells.where_used(self)
 
     def receptive_field(self, *index):
-        """Which elements of the leaves this element depends on, through all ops under ``keep()``.
-        """
+        """Which elements of the leaves this element depends on, through all ops."""
         return explanations().fields.receptive_field(self, index)
 
     def projective_field(self, *index):
-        """Which elements of all later tensors depend on this one, through all ops under ``keep()``.
-        """
+        """Which elements of later tensors depend on this one, through all ops under ``keep()``."""
         return explanations().fields.projective_field(self, index)
 
     # ------------------------------------------------------------------ in place
