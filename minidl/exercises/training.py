@@ -59,7 +59,7 @@ def _sgd_cases(rng):
 
 
 def _adam_cases(rng):
-    options = dict(lr=0.1, beta1=0.5, beta2=0.75)
+    options = dict(lr=0.1, beta1=0.5, beta2=0.96)       # 1 - beta1 and sqrt(1 - beta2) differ
     yield "the first step", dict(p=array(1, 2), g=array(4, -2), m=array(0, 0), v=array(0, 0),
                                  t=1, **options, eps=0.0)
     yield "a later step", dict(p=array(1, 2), g=array(4, -2), m=array(2, 2), v=array(8, 12),
@@ -142,6 +142,10 @@ ADAM = Exercise(
          _adam_slip(later=-1)),
         ("p", "the square root of v^ is missing", _adam_slip(root=False)),
         ("p", "p climbs: the step is subtracted", _adam_slip(sign=-1)),
+        ("m", "1 - beta1 is missing before g: m is a weighted mean", lambda a, e:
+         a.beta1 * a.m + a.g),
+        ("v", "1 - beta2 is missing before g^2: v is a weighted mean", lambda a, e:
+         a.beta2 * a.v + a.g**2),
         ("m", "beta1 and 1 - beta1 have changed places",
          lambda a, e: (1 - a.beta1) * a.m + a.beta1 * a.g),
         ("m", "beta2 is used where beta1 belongs",
