@@ -61,7 +61,8 @@ def _about(trace: Any, n: int, gradient: np.ndarray | None, count: str = "") -> 
         largest = float(abs(gradient).max(initial=0))
         told = (f"gradient {short(float(gradient.ravel()[0]))}" if gradient.size == 1 else
                 f"gradient up to ±{short(largest)}" if largest else "gradient 0 everywhere")
-    shape = "×".join(map(str, trace.nodes[n]["shape"])) or "a number"
+    sides = "×".join(map(str, trace.nodes[n]["shape"]))
+    shape = f"shape {sides}" if sides else "a number"
     return [_name(trace, n), shape, told + count]
 
 
