@@ -301,9 +301,12 @@ class Node:
             from .explain.source import call_site
             self.keep, self.retain_grad, self.args, self.site = True, True, args, call_site()
             self.out = out
-            for x in inputs:
-                x.consumers = x.consumers or []
-                x.consumers.append(self)
+            for x in inputs if out._requires_grad else ():
+                uses, since = x.consumers or [], x.grad.since if x.grad is not None else self.born
+                if uses and 0 < uses[0].ran < since:           # of gradients that were cleared
+                    uses = [node for node in uses if not 0 < node.ran < since]
+                x.consumers = uses
+                uses.append(self)
 
     def __repr__(self):
         return f"<node {self.op.name}, {len(self.parents)} inputs>"

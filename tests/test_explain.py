@@ -257,6 +257,18 @@ def test_what_used_a_weight_before_it_was_updated_is_forgotten():
         w.explain_grad(0, 0)
 
 
+def test_steps_under_keep_do_not_pile_up():
+    net, x = nn.Linear(3, 2), minidl.rand(4, 3)
+    optimizer = minidl.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(20):
+        with minidl.keep():
+            loss = net(x).sum()
+            optimizer.zero_grad()
+            loss.backward()
+        optimizer.step()
+    assert len(x.consumers) == 1 and not net.weight.consumers
+
+
 def test_uses_before_the_gradient_was_cleared_do_not_count():
     """A GAN's loop: the discriminator's gradients of the generator's turn were thrown away."""
     w = minidl.tensor([2.0], requires_grad=True)
