@@ -49,8 +49,14 @@ def _same_random_numbers() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_leaks():
-    """Fail a test that leaves gradients switched off: the next one would test nothing."""
+    """Fail a test that leaves gradients switched off, or a recording on: the next one would test
+    nothing."""
     yield
+    mode = minidl.tape.mode
+    if mode.watcher is not None or mode.keep != type(mode).keep:
+        mode.watcher, mode.keep = None, type(mode).keep
+        minidl.random.told.clear()
+        pytest.fail("this test left a recording, or keep(), on")
     leaked = not minidl.is_grad_enabled()
     if leaked:
         minidl.set_grad_enabled(True)

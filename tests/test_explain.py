@@ -151,6 +151,17 @@ def test_an_op_that_no_gradient_is_asked_of_explains_itself_too():
     assert y.is_leaf and y.explain(0, 0, 0, 0).total == 4.0
 
 
+def test_a_caller_that_answers_to_every_name_is_no_module():
+    class Proxy:
+        def __getattr__(self, name):
+            return None
+
+        def __call__(self, x):
+            with minidl.keep():
+                return nn.Linear(2, 1)(x).sum()
+    assert "test_explain.py" in repr(Proxy()(minidl.ones(1, 2)).why())
+
+
 def test_without_keep_what_is_alive_is_enough():
     x, w = minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2, requires_grad=True)
     assert F.conv2d(x, w).explain(0, 0, 1, 1).total == 4.0

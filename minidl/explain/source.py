@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..nn.module import Module
+
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = tuple(_PACKAGE + part + os.sep for part in ("models", "training"))
 
@@ -40,8 +42,9 @@ def _holder(frame, module):
     """A module that contains `module`, held by the object whose method this frame runs: what has
     an encoder is called by name, though only the encoder was called as a function."""
     owner = frame.f_locals.get("self")
-    for found in (owner, *getattr(owner, "__dict__", {}).values()):
-        if hasattr(found, "_kinds") and found is not module and any(
+    held = getattr(owner, "__dict__", None)
+    for found in (owner, *(held.values() if type(held) is dict else ())):
+        if isinstance(found, Module) and found is not module and any(
                 m is module for _, m in found.named_modules()):
             return found
     return None
@@ -63,7 +66,7 @@ def call_site(tensors=()) -> Site:
             names = {id(v): k for k, v in frame.f_locals.items() if id(v) in wanted} | names
         if code.co_name == "__call__":
             module = frame.f_locals.get("self")
-            if hasattr(module, "_kinds") and not (modules and modules[-1] is module):
+            if isinstance(module, Module) and not (modules and modules[-1] is module):
                 modules.append(module)
         if modules and (holder := _holder(frame, modules[-1])) is not None:
             modules.append(holder)
