@@ -75,9 +75,9 @@ class Explanation:
         rest = self.terms[len(shown):]
         rows = [(str(t), _number(t.value)) for t in shown]
         if rest:
-            rows.append((f"{len(rest)} more terms", _number(sum(t.value for t in rest))))
+            rows.append((f"{len(rest)} more term{'s' * (len(rest) > 1)}", _number(_total(rest))))
         if self.outside:
-            rows.append((f"{self.outside} terms in the padding", "0"))
+            rows.append((f"{self.outside} term{'s' * (self.outside > 1)} in the padding", "0"))
         return rows
 
     def __repr__(self) -> str:
