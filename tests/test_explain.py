@@ -162,6 +162,13 @@ def test_a_caller_that_answers_to_every_name_is_no_module():
     assert "test_explain.py" in repr(Proxy()(minidl.ones(1, 2)).why())
 
 
+def test_a_dropout_mask_is_among_the_factors():
+    with minidl.keep():
+        y = F.dropout(minidl.ones(1, 8), 0.5)
+    names = [[name for name, _, _ in y.explain(0, i).terms[0].factors] for i in range(8)]
+    assert names == [["x", "m"]] * 8
+
+
 def test_without_keep_what_is_alive_is_enough():
     x, w = minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2, requires_grad=True)
     assert F.conv2d(x, w).explain(0, 0, 1, 1).total == 4.0

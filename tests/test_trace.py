@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from pathlib import Path
 
@@ -108,6 +109,12 @@ def test_two_networks_parameters_have_names_of_their_own():
     names = {n["name"] for n in trace.nodes if n["role"] == "parameter"}
     assert names == {"Left.weight", "Left.bias", "Right.weight", "Right.bias"}
 
+    G, D = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2))
+    with minidl.record() as trace:
+        D(G(minidl.ones(1, 2))).sum().backward()
+    assert [op["module"] for op in trace.calls("_linear")] == ["G.0", "D.0"]
+    assert "D.0.weight" in {n["name"] for n in trace.nodes}
+
 
 def test_values_are_copies(small):
     net, _, step, x, t = small
@@ -158,6 +165,8 @@ def test_a_probe_puts_back_all_that_the_step_can_reach():
     def step(batch):
         optimizer.zero_grad()
         net.train()
+        target.requires_grad_(False)
+        random.random()
         loss = (net(batch["x"]) * minidl.randn(2, 3, generator=generator)).sum()
         loss.backward()
         optimizer.step()
@@ -171,6 +180,8 @@ def test_a_probe_puts_back_all_that_the_step_can_reach():
     batch = {"x": minidl.rand(2, 3)}
     step(batch)
     net.eval()
+    target.requires_grad_(True)
+    random.seed(5)
     everything = lambda: ([t.numpy().copy() for t in (*net.parameters(), *net.buffers(), *average,
                                                       *target.parameters())],
                           [p.grad.numpy().copy() for p in net.parameters()],
@@ -181,6 +192,7 @@ def test_a_probe_puts_back_all_that_the_step_can_reach():
         assert all((a == b).all() for a, b in zip(one, other))
     assert optimizer.param_groups[0]["lr"] == 0.05 and len(history["losses"]) == 1
     assert generator.counter == 1 and not net.training and not net[1].training
+    assert target.weight.requires_grad and random.random() == random.Random(5).random()
     assert "noise" in {n["role"] for n in trace.nodes}
 
 

@@ -231,6 +231,10 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
         value = float(maps.value(call)[index])
         factors = tuple(f for k, x in enumerate(call.operands) for f in _factors(
             names[k], x, _seen(call, k, index)))
+        if isinstance(kind, Elementwise):              # masks and targets that are no operands
+            factors += tuple((name, index, float(np.broadcast_to(a, call.out.shape)[index]))
+                             for name, a in call.named().items() if isinstance(a, np.ndarray)
+                             and name not in names and re.search(rf"\b{name}\b", kind.value))
         found, outside = [Term(factors[:SHOWN], value, ",")], 0
         if len(factors) > SHOWN:
             notes.append(f"and {len(factors) - SHOWN} more operands")

@@ -273,5 +273,5 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
     if not compared:
         return _result("skipped", f"a kink, or a number that is not finite, in each of {kinks} "
                        "directions tried")
-    return _result("pass", f"finite differences along {compared} lines" + (
+    return _result("pass", f"finite differences along {compared} line{'s' * (compared > 1)}" + (
         f" ({kinks} met a kink)" if kinks else ""), compared, largest)

@@ -38,6 +38,8 @@ class Recorder:
         self.counts: dict[int, list[dict]] = {}
         self.roots: dict[Any, dict] = {}       # outermost modules: tensor -> name
         self.called: dict[Any, str] = {}       # and what the program calls them
+        self.prefixes: dict[Any, str] = {}     # of names, where there are several
+        self.within: list[Any] = []            # by op: the outermost module around it
         self.noise: set[bytes] = set()
 
     # ------------------------------------------------------------------ on and off
@@ -89,6 +91,7 @@ class Recorder:
         op["needs"] = [bool(isinstance(x, Tensor) and x.requires_grad and mode.grad)
                        for x in inputs]
         op["outputs"] = [self._node(t, "value", op=op["id"]) for t in outputs]
+        self.within.append(site.modules[0] if site.modules else None)
         self.trace.ops.append(op)
         self.trace.entries.append(entry)
         self.trace.maps.setdefault(entry.name, declared(entry))
@@ -209,7 +212,7 @@ class Recorder:
             taken.append(prefix)
             if taken.count(prefix) > 1:
                 prefix += str(taken.count(prefix))
-            prefix = f"{prefix}." if len(self.roots) > 1 else ""
+            self.prefixes[module] = prefix = f"{prefix}." if len(self.roots) > 1 else ""
             names |= {p: prefix + name for name, p in module.named_parameters()}
 
     def _code(self, entry) -> int | None:
@@ -226,6 +229,8 @@ class Recorder:
         for (x, _), number in self.nodes.items():
             if x in names:
                 self.trace.nodes[number]["name"] = names[x]
+        for op, root in zip(self.trace.ops, self.within):
+            op["module"] = (self.prefixes.get(root, "") + op["module"]).rstrip(".")
 
 
 def _json(value: Any) -> Any:

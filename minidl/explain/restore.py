@@ -8,8 +8,11 @@ are found there are kept, however deep, up to DEPTH containers down.
 from __future__ import annotations
 
 import inspect
+import random as standard
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
 
 from .. import random
 from ..device import is_array
@@ -28,6 +31,10 @@ class Snapshot:
         self.seen: set[int] = set()
         self.undo: list[Callable[[], None]] = []
         self.kept: list[Any] = []
+        python = standard.getstate()
+        numpy = np.random.get_state()                  # noqa: NPY002 - the program may use it
+        self.undo += [lambda: standard.setstate(python),
+                      lambda: np.random.set_state(numpy)]                     # noqa: NPY002
         for value in (random.default_generator(), step, *args, *kwargs.values()):
             self._keep(value, DEPTH)
 
@@ -63,6 +70,7 @@ class Snapshot:
     def tensor(self, t: Tensor) -> None:
         """Keep a tensor's numbers and gradient."""
         array, numbers, grad = t.data, t.data.copy(), t.grad if t.node is None else None
+        wanted = t.requires_grad
         slope = None if grad is None else grad.data.copy()
 
         def undo() -> None:
@@ -72,7 +80,7 @@ class Snapshot:
                 t._change_cell()[0] = now()
             t.consumers = ()
             if t.node is None:
-                t.grad = grad
+                t.requires_grad, t.grad = wanted, grad
                 if grad is not None:
                     grad.data[...] = slope
         self.undo.append(undo)

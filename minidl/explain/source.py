@@ -68,6 +68,11 @@ def call_site(tensors=()) -> Site:
             module = frame.f_locals.get("self")
             if isinstance(module, Module) and not (modules and modules[-1] is module):
                 modules.append(module)
+        if modules:
+            held = getattr(frame.f_locals.get("self"), "__dict__", None)
+            for name, value in held.items() if type(held) is dict else ():
+                if value is modules[-1]:
+                    names.setdefault(id(value), name)
         if modules and (holder := _holder(frame, modules[-1])) is not None:
             modules.append(holder)
         frame = frame.f_back

@@ -145,7 +145,11 @@ class Trace:
     def explain(self, op: int | dict, *index):
         """One element of what an op of the trace computed: see ``Tensor.explain``."""
         from .cells import checked, explain_call
-        op = op if isinstance(op, dict) else self.ops[op]
+        if not isinstance(op, dict):
+            if isinstance(op, bool) or not isinstance(op, int) or not 0 <= op < len(self.ops):
+                raise ValueError(f"explain: op must be one of this trace's ops, or its id in 0.."
+                                 f"{len(self.ops) - 1}, got {op!r}")
+            op = self.ops[op]
         call = self.call(op)
         return explain_call(call, checked(call.out, index, "explain"), self.site(op))
 
@@ -179,6 +183,8 @@ class Trace:
 
     def verdict(self) -> str:
         """What :meth:`check` found, in one line."""
+        if not self.checks:
+            return "not checked yet: trace.check()"
         counts = {s: [c for c in self.checks if c["status"] == s] for s in ("pass", "fail",
                                                                             "skipped")}
         numbers = {e["op"]: n for n, e in enumerate(self.events, 1) if e["phase"] == "forward"}
