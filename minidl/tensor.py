@@ -224,28 +224,28 @@ class Tensor:
     def explain(self, *index):
         """An element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. It prints
         well, and has ``.terms``, ``.total``, ``.stored``. See :func:`minidl.keep`."""
-        return explanations().cells.explain(self, index)
+        return explain.cells.explain(self, index)
 
     def explain_grad(self, *index):
         """The same for an element of ``.grad``: a part for each op that used this tensor under
         ``keep()``."""
-        return explanations().cells.explain_grad(self, index)
+        return explain.cells.explain_grad(self, index)
 
     def why(self):
         """The op that made this tensor, its inputs and attributes, and the line that called it."""
-        return explanations().cells.why(self)
+        return explain.cells.why(self)
 
     def where_used(self):
         """The ops that used this tensor under ``keep()``, each with the line that called it."""
-        return explanations().cells.where_used(self)
+        return explain.cells.where_used(self)
 
     def receptive_field(self, *index):
         """Which elements of the leaves this element depends on, through all ops."""
-        return explanations().fields.receptive_field(self, index)
+        return explain.fields.receptive_field(self, index)
 
     def projective_field(self, *index):
         """Which elements of later tensors depend on this one, through all ops under ``keep()``."""
-        return explanations().fields.projective_field(self, index)
+        return explain.fields.projective_field(self, index)
 
     # ------------------------------------------------------------------ in place
     @property
@@ -453,13 +453,6 @@ class Tensor:
     def contiguous(self): return ops.contiguous(self)
 
 
-def explanations():
-    """The package of explanations: loaded when it is first asked for."""
-    from . import explain
-    from .explain import cells, fields  # noqa: F401
-    return explain
-
-
 class HookHandle:
     """What ``register_hook`` returns; ``remove()`` takes the hook away again."""
 
@@ -531,4 +524,4 @@ def _root(array):
     return array
 
 
-from . import ops, tape  # noqa: E402  at the end: both need the class above
+from . import explain, ops, tape  # noqa: E402  at the end: they need the class above
