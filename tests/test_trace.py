@@ -288,6 +288,27 @@ def test_what_the_tape_itself_does_wrong_is_found(small, monkeypatch):
     assert reasons and all("by its rule it is" in r for r in reasons)
 
 
+@pytest.mark.parametrize("make", [
+    lambda p: optim.SGD(p, lr=0.1, weight_decay=0.1),
+    lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
+    lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), lambda p: optim.RMSprop(p, lr=0.1),
+    lambda p: optim.Adam(p, lr=0.1, weight_decay=0.1), lambda p: optim.AdamW(p, lr=0.1),
+    lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1)])
+def test_updates_are_those_of_the_rule_and_others_are_found(make):
+    w = minidl.tensor(np.array([1.0, -2.0, 3.0]), requires_grad=True)
+    optimizer = make([w])
+    with minidl.record() as trace:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+    last = trace.events[-1]
+    trace.arrays.append(trace.arrays[last["after"]] * 1.01)
+    last["after"] = len(trace.arrays) - 1
+    assert [c["event"] for c in trace.check() if c["status"] == "fail"] == [len(trace.events) - 1]
+
+
 def test_hooks_and_clipping_are_no_failures():
     a = minidl.tensor([3.0, 4.0], requires_grad=True)
     optimizer = optim.SGD([a], lr=0.1)

@@ -81,6 +81,7 @@ def described(exercise: Any, as_json: bool = False) -> str:
 
 
 def number(value: float) -> str:
+    """A number as judgements print it."""
     return f"{value:.10g}"
 
 

@@ -16,14 +16,17 @@ def drawn(rng, *shape: int) -> np.ndarray:
 
 
 def sigmoid(x):
+    """1 / (1 + e^-x)"""
     return 1 / (1 + np.exp(-x))
 
 
 def naive_softmax(x):
+    """e^x / sum e^x of each row; overflows for large x."""
     return np.exp(x) / np.exp(x).sum(1, keepdims=True)
 
 
 def softmax(x):
+    """The same, after the row's maximum is taken off."""
     return naive_softmax(x - x.max(1, keepdims=True))
 
 

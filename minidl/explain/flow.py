@@ -2,9 +2,9 @@
 the rule?
 
 Each running sum must be what had arrived plus the contribution, an op must hand on what had arrived
-at its output, and an update must follow its rule's formula, which stands here a second time, in
-float64. A hook or clipping changes a gradient on purpose: what a hook's tensor hands on is not
-compared, and an update is compared with the gradient that the optimiser was given.
+at its output, and an update must follow its rule's formula, as ``updates`` has it. A hook or
+clipping changes a gradient on purpose: what a hook's tensor hands on is not compared, and an update
+is compared with the gradient that the optimiser was given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
+from .updates import applied
 
 CLOSE = {"float32": 2e-5, "float64": 1e-8}
 
@@ -56,26 +58,4 @@ def updated(trace, event: dict) -> np.ndarray | None:
     if any(a is None for a in arrays.values()):
         return None
     a = {k: v.astype(np.float64) for k, v in arrays.items()}
-    p, g, o, t = a["p"], a["g"], event["options"], event["step"]
-    rule, lr, decay = event["rule"], o.get("lr"), o.get("weight_decay", 0.0)
-    if rule == "AdamW":
-        p = p * (1 - lr * decay)                              # apart from the gradient
-    elif decay:
-        g = g + decay * p
-    with np.errstate(all="ignore"):
-        if rule in ("Adam", "AdamW"):
-            b1, b2 = o["betas"]
-            m, v = b1 * a["exp_avg"] + (1 - b1) * g, b2 * a["exp_avg_sq"] + (1 - b2) * g * g
-            return p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + o["eps"])
-        if rule == "RMSprop":
-            v = o["alpha"] * a["square_avg"] + (1 - o["alpha"]) * g * g
-            return p - lr * g / (np.sqrt(v) + o["eps"])
-        if rule == "Adagrad":
-            s = a["sum"] + g * g
-            return p - lr / (1 + (t - 1) * o["lr_decay"]) * g / (np.sqrt(s) + o["eps"])
-        if rule == "SGD" and not o["momentum"]:
-            return p - lr * g
-        if rule == "SGD" and a["momentum_buffer"].any():      # without one, b = g at first
-            b = o["momentum"] * a["momentum_buffer"] + (1 - o["dampening"]) * g
-            return p - lr * (g + o["momentum"] * b if o["nesterov"] else b)
-    return None
+    return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"])

@@ -16,14 +16,17 @@ OFF = "\x1b[0m"
 
 
 def red(text: str, colour: bool) -> str:
+    """Bold and red, if there is colour."""
     return f"\x1b[1;31m{text}{OFF}" if colour else text
 
 
 def bold(text: str, colour: bool) -> str:
+    """Bold, if there is colour."""
     return f"\x1b[1m{text}{OFF}" if colour else text
 
 
 def indexed(index: Sequence) -> str:
+    """[0,3,5,5]"""
     return f"[{','.join(map(str, index))}]"
 
 

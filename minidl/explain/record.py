@@ -50,6 +50,7 @@ class Recorder:
         return self.trace
 
     def refuse_to_nest(self) -> None:
+        """Raise RuntimeError if this thread is recording already."""
         if mode.watcher is not None:
             raise RuntimeError("record: a recording is running already; recordings do not nest")
 

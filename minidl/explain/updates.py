@@ -1,7 +1,8 @@
-"""The update rules of ``minidl.optim`` for one number, line by line, as ``walk`` prints them.
+"""The update rules of ``minidl.optim``, line by line: as ``walk`` prints them for one number, and
+as ``flow`` checks them for a whole parameter.
 
-They are written a second time here, for a single weight in float64: what they give is compared with
-what the optimiser's kernel stored. t counts the steps from 1, all other names are the optimisers'.
+They are written a second time here, for float64: what they give is compared with what the
+optimiser's kernel stored. t counts the steps from 1, all other names are the optimisers'.
 """
 
 from __future__ import annotations
@@ -25,31 +26,55 @@ DECAY = {"AdamW": "w = w * (1 - lr * weight_decay)"}
 STATE = {"momentum_buffer": "b", "square_avg": "v", "exp_avg": "m", "exp_avg_sq": "v", "sum": "s"}
 
 
-def worked(rule: str, w: float, g: float, state: dict[str, float], step: int,
-           options: dict) -> list[tuple[str, float]] | None:
-    """The rule with the numbers put in, as (what, result); the last result is the new weight. None
-    for a rule that is not the library's. `state` is what it was before the step."""
+def _ready(rule: str, w, g, state: dict, step: int, options: dict, first: bool):
+    """The rule's lines, none for one that is not the library's, and the names they use."""
     names = {**options, "w": w, "g": g, "t": step, "sqrt": np.sqrt}
     names |= {STATE[name]: value for name, value in state.items() if name in STATE}
     names |= dict(zip(("b1", "b2"), options.get("betas", ())))
     if rule == "SGD" and options.get("momentum"):
-        rule, first = "nesterov" if options["nesterov"] else "momentum", step == 1
-        names["dampening"] = 0.0 if first else options["dampening"]
-    lines = RULES.get(rule.replace("AdamW", "Adam"))
+        rule = "nesterov" if options["nesterov"] else "momentum"
+        names["dampening"] = 0.0 if first else options["dampening"]     # at first b = g
+    lines = RULES.get(rule.replace("AdamW", "Adam"), [])
     if lines and options.get("weight_decay"):
         lines = [DECAY.get(rule, "g = g + weight_decay * w"), *lines]
+    return lines, names
+
+
+def worked(rule: str, w: float, g: float, state: dict[str, float], step: int,
+           options: dict) -> list[tuple[str, float]] | None:
+    """The rule with the numbers put in, as (what, result); the last result is the new weight. None
+    for a rule that is not the library's. `state` is what it was before the step."""
+    lines, names = _ready(rule, w, g, state, step, options, step == 1)
     try:
-        return lines and [_line(text, names) for text in lines]
+        return [_line(text, names) for text in lines] or None
     except NameError:                       # of that name, but with options or state of its own
         return None
+
+
+def applied(rule: str, w: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray], step: int,
+            options: dict) -> np.ndarray | None:
+    """The whole parameter after the step, w, g and `state` in float64; None as above."""
+    first = not np.any(state.get("momentum_buffer", 0))
+    lines, names = _ready(rule, w, g, state, step, options, first)
+    try:
+        for text in lines:
+            name, formula = text.split(" = ")
+            names[name] = _value(formula, names)
+    except NameError:
+        return None
+    return names["w"] if lines else None
+
+
+def _value(formula: str, names: dict):
+    with np.errstate(all="ignore"):
+        return eval(formula.replace("^", "**"), {"__builtins__": {}}, names)
 
 
 def _line(text: str, names: dict) -> tuple[str, float]:
     """A rule with its numbers, and its result, which goes into `names`."""
     name, formula = text.split(" = ")
     numbers = {k: np.float64(v) for k, v in names.items() if isinstance(v, (int, float))}
-    with np.errstate(all="ignore"):
-        value = eval(formula.replace("^", "**"), {"__builtins__": {}}, names | numbers)
+    value = _value(formula, names | numbers)
     put = lambda found: (f"{numbers[found[0]]:.6g}" if numbers[found[0]] >= 0
                          else f"({numbers[found[0]]:.6g})")
     shown = re.sub("|".join(rf"\b{k}\b" for k in numbers), put, formula)
