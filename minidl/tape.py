@@ -20,6 +20,7 @@ import functools
 import inspect
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator, nullcontext
@@ -29,7 +30,7 @@ from types import FunctionType
 import numpy as np
 
 from .device import is_array, namespace
-from .tensor import Tensor, as_tensor
+from .tensor import Tensor, as_tensor, same_device
 
 _CLOCK = itertools.count(1)
 
@@ -175,10 +176,10 @@ class Op:
         """Say so if an op failed because its inputs are on different devices, or do not broadcast.
         """
         name = self.name.strip("_")
-        for x in inputs:
-            if type(x.data) is not type(inputs[0].data):
-                raise TypeError(f"{name}: {inputs[0]._brief()} and {x._brief()} are on "
-                                "different devices; move one with .to(device)") from None
+        try:
+            same_device(name, *inputs)
+        except TypeError as mixed:
+            raise mixed from None
         if str(error).startswith("operands could not be broadcast"):
             shapes = " and ".join(str(x.shape) for x in inputs)
             raise ValueError(f"{name}: shapes {shapes} do not broadcast: counted from the last, "
@@ -252,6 +253,8 @@ def _record(entry: Op, args, inputs, y, backward):
             y, *extra = y
         if isinstance(y, np.generic):              # NumPy gives scalars where shapes are ()
             y = np.asarray(y)
+        if type(y) is not np.ndarray and len(inputs) > 1:      # CuPy lets some mixtures pass
+            same_device(entry.name.strip("_"), *inputs)
     if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
         raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
                         "them) and backward a function defined in it, or None; got "
@@ -398,19 +401,20 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             for k, (parent, g) in enumerate(zip(node.parents, grads)):
                 if need[k] and g is not None:
                     if not isinstance(g, Tensor) or g.data.shape != node.shapes[k]:
-                        g = _fit(node.op.name, g, node.shapes[k])
+                        g = _fit(node.op.name, as_tensor(g, gy), node.shapes[k])
                     _add(sums, parent, g)
                     if watcher is not None:
                         watcher.contribution(node, k, gy, g, sums[parent])
             if not (retain_graph or node.keep):
                 node.free()
+        grads = g = gy = None                  # or the last ones would seem to be in use
 
         sums = {place: g if type(place) is Node else _complete(g, place.dtype, place._hooks)
                 for place, g in sums.items()}
     if wanted is not None:
         return [sums.get(w.node or w) for w in wanted]
-    for leaf, g in sums.items():
-        _deposit(leaf, g, create_graph, moment)
+    for leaf in list(sums):
+        _deposit(leaf, sums.pop(leaf), create_graph, moment)
     return None
 
 
@@ -447,9 +451,8 @@ def _add(sums: dict, key, g: Tensor) -> None:
     sums[key] = g if before is None else before + g
 
 
-def _fit(name: str, g, shape: tuple[int, ...]) -> Tensor:
+def _fit(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Undo broadcasting, whose adjoint is a sum: the gradient gets the input's shape."""
-    g = as_tensor(g)
     return g if g.data.shape == shape else _sum_to(name, g, shape)
 
 
@@ -476,7 +479,12 @@ def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) -
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place.grad
     if before is None:
-        place.grad = g.clone() if create_graph else Tensor._wrap(_copy(g.data, place))
+        if create_graph:
+            place.grad = g.clone()
+        else:
+            ours = _holders(g) in _NOBODY_ELSE and _suits(g.data, place)
+            array = g.data if ours else _copy(g.data, place)
+            place.grad = Tensor._wrap(array)
         place.grad.since = moment              # what it is added up from ran then, or later
     elif create_graph:
         place.grad = before + g
@@ -489,6 +497,32 @@ def _copy(g, place: Tensor | Node):
     copy = namespace(g).empty_like(place.data if isinstance(place, Tensor) else g)
     copy[...] = g
     return copy
+
+
+def _suits(g, place: Tensor | Node) -> bool:
+    """May the array g be a leaf's gradient as it is: in the leaf's memory order, and not a part of
+    something larger?"""
+    whole = g.base is None or g.base.nbytes == g.nbytes
+    return whole and isinstance(place, Tensor) and all(
+        [n == 1 or s == t for n, s, t in zip(g.shape, g.strides, place.data.strides)])
+
+
+def _holders(g: Tensor) -> tuple[int, ...]:
+    """How many references there are to g, to its array, and to the array whose memory that is."""
+    array, base = g.data, g.data.base
+    counts = sys.getrefcount(g), sys.getrefcount(array)
+    return counts if base is None else (*counts, sys.getrefcount(base))
+
+
+# As many as when nobody else has one. Measured, by a call like that in _deposit, for Python
+# versions count differently; where objects have no such counts, nothing is ever kept.
+def _measured(g: Tensor) -> tuple[int, ...]:
+    return _holders(g)
+
+
+_NOBODY_ELSE = (_measured(Tensor._wrap(np.empty(2))),
+                _measured(Tensor._wrap(np.empty(2).reshape(2, 1)))) if hasattr(
+                    sys, "getrefcount") else ()
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,

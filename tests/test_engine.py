@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import inspect
 import math
+import sys
 import threading
 import weakref
 
@@ -498,3 +499,90 @@ def test_wrong_backwards_of_ones_own_are_named():
     with pytest.raises(ValueError, match=r"misshapen: backward returned a gradient of shape \(5,\)"
                                          r" for an input of shape \(2,\)"):
         misshapen(leaf(1.0, 2.0)).sum().backward()
+
+
+# --------------------------------------------------------------------------- whose gradient it is
+def _leaf(*numbers):
+    return minidl.tensor(np.array(numbers, np.float32), requires_grad=True)
+
+
+def _given_by_the_user():
+    x, g = _leaf(1, 2), minidl.tensor([3.0, 4.0])
+    x.backward(g)
+    return x.grad.data, g.data
+
+
+def _an_array_given_by_the_user():
+    x, g = _leaf(1, 2), np.array([3.0, 4.0], np.float32)
+    (x + 0).backward(g)
+    return x.grad.data, g
+
+
+def _of_two_leaves():
+    a, b = _leaf(1, 2), _leaf(3, 4)
+    (a + b).backward(minidl.tensor([1.0, 1.0]))
+    return a.grad.data, b.grad.data
+
+
+def _of_a_view():
+    a, b = _leaf(1, 2), _leaf(3, 4)
+    (a + b.reshape(2)).backward(minidl.tensor([1.0, 1.0]))
+    return a.grad.data, b.grad.data
+
+
+def _kept_by_a_hook():
+    x, seen = _leaf(1, 2), []
+    x.register_hook(lambda g: seen.append(g))
+    (x * 2).sum().backward()
+    return x.grad.data, seen[0].data
+
+
+def _returned_by_a_hook():
+    x, own = _leaf(1, 2), minidl.tensor([5.0, 6.0])
+    x.register_hook(lambda g: own)
+    (x * 2).sum().backward()
+    return x.grad.data, own.data
+
+
+def _saved_in_an_op():
+    saved = np.array([1.0, 2.0], np.float32)
+
+    @minidl.op
+    def weighted(x):
+        def backward(gy):
+            return minidl.from_numpy(saved)
+        return x.data * saved, backward
+
+    x = _leaf(1, 2)
+    weighted(x).sum().backward()
+    return x.grad.data, saved
+
+
+def _of_a_retained_place():
+    x = _leaf(1, 2)
+    y = x + 0
+    y.retain_grad()
+    y.backward(minidl.tensor([1.0, 1.0]))
+    return x.grad.data, y.grad.data
+
+
+@pytest.mark.parametrize("case", [
+    _given_by_the_user, _an_array_given_by_the_user, _of_two_leaves, _of_a_view, _kept_by_a_hook,
+    _returned_by_a_hook, _saved_in_an_op, _of_a_retained_place], ids=lambda f: f.__name__[1:])
+def test_a_gradient_shares_no_memory_with_what_others_hold(case):
+    gradient, other = case()
+    assert not np.shares_memory(gradient, other)
+
+
+@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="no reference counts")
+def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch):
+    copies = []
+    copy = minidl.tape._copy
+    monkeypatch.setattr(minidl.tape, "_copy", lambda g, place: copies.append(g.shape) or copy(
+        g, place))
+    x, w, b = _leaf(1, 2), _leaf(3, 4), _leaf(5)
+    (x * w + b).sum().backward()
+    assert copies == []
+    x.grad = None
+    (x + 0).backward(g := minidl.tensor([1.0, 1.0]))      # the user's own
+    assert copies == [(2,)] and g.tolist() == [1, 1]

@@ -39,7 +39,7 @@ def test_training_steps_leave_memory_flat(steps):
             loss.backward()
             optimizer.step()
         live = Counter(type(o).__name__ for o in gc.get_objects()
-                       if isinstance(o, (Tensor, Node, np.ndarray)))
+                       if issubclass(type(o), (Tensor, Node, np.ndarray)))
         return live, resident()
 
     gc.collect()
