@@ -87,15 +87,15 @@ def eye(n: int, dtype=float32, device=None) -> Tensor:
 def rand(*size, generator: Generator | None = None, dtype=float32, device=None,
          requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    numbers = (generator or random.default_generator()).uniform(_shape(size), dtype)
-    return Tensor(numbers, requires_grad, device=device)
+    rng = generator or random.default_generator()
+    return Tensor(rng.uniform(_shape(size), dtype, device or "cpu"), requires_grad)
 
 
 def randn(*size, generator: Generator | None = None, dtype=float32, device=None,
           requires_grad: bool = False) -> Tensor:
     """Normal numbers, N(0, 1)."""
-    numbers = (generator or random.default_generator()).normal(_shape(size), dtype)
-    return Tensor(numbers, requires_grad, device=device)
+    rng = generator or random.default_generator()
+    return Tensor(rng.normal(_shape(size), dtype, device or "cpu"), requires_grad)
 
 
 def randint(low: int, high: int, size, generator: Generator | None = None, device=None) -> Tensor:

@@ -2,46 +2,112 @@
 
 On the CPU a wrong value raises at once. On a GPU reading a value would make the host wait, so a
 check leaves a flag on the device, and :func:`raise_pending` reads all flags together: ``item()``
-calls it, and training where it reads its losses.
+calls it, and training where it reads its losses. Either way the error names the training step that
+the value came up in, if a step was announced by :func:`during`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 
-_PENDING: list[tuple[object, str]] = []
+from .device import namespace, to_host
+
+MOST = 64
+"""So many flags wait at most, one a check; then those of one message become one."""
+
+
+class _Thread(threading.local):
+    """What this thread has checked and not read: (flag, message, first step, last step), oldest
+    first; and the training step it is in."""
+
+    def __init__(self) -> None:
+        self.pending: list[tuple] = []
+        self.step: int | None = None
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def during(step: int) -> Iterator[None]:
+    """Errors of the checks inside begin with ``step N:``, whenever they are read."""
+    before, _thread.step = _thread.step, step
+    try:
+        yield
+    finally:
+        _thread.step = before
 
 
 def require(condition, message: str, error: type[Exception] = ValueError) -> None:
-    """Raise ``error(message)`` unless the boolean array `condition` holds everywhere."""
-    ok = condition.all()
+    """Raise ``error(message)`` unless the boolean array `condition` holds everywhere. From a GPU
+    it comes later, and as a ValueError."""
+    ok, step = condition.all(), _thread.step
     if isinstance(ok, (bool, np.bool_)):
         if not ok:
-            raise error(message)
-    else:
-        _PENDING.append((ok, message))
+            raise error(_when(step, step) + message)
+        return
+    _thread.pending.append((ok, message, step, step))
+    if len(_thread.pending) >= MOST:
+        _thread.pending = _folded(_thread.pending)
 
 
-def raise_pending(step: int | None = None) -> None:
-    """Read the flags that checks on a GPU left behind; raise for the first that failed."""
-    flags, _PENDING[:] = list(_PENDING), []
-    for ok, message in flags:
-        if not bool(ok):
-            raise ValueError(message if step is None else f"step {step}: {message}")
+def raise_pending() -> None:
+    """Read, in one transfer, the flags that checks on a GPU left behind; raise ValueError for the
+    first that failed."""
+    pending, _thread.pending = _thread.pending, []
+    if not pending:
+        return
+    flags = [flag for flag, *_ in pending]
+    held = to_host(namespace(flags[0]).stack(flags)).tolist()
+    for ok, (_, message, first, last) in zip(held, pending):
+        if not ok:
+            raise ValueError(_when(first, last) + message)
+
+
+def _when(first: int | None, last: int | None) -> str:
+    if first is None:
+        return ""
+    return f"step {first}: " if first == last else f"one of the steps {first} to {last}: "
+
+
+def _folded(pending: list[tuple]) -> list[tuple]:
+    """One flag a message: do all of its flags hold? Nothing is read, so nothing waits."""
+    groups: dict[str, list[tuple]] = {}
+    for entry in pending:
+        groups.setdefault(entry[1], []).append(entry)
+    folded = []
+    for message, entries in groups.items():
+        flags = [flag for flag, *_ in entries]
+        ok = namespace(flags[0]).stack(flags).all()
+        folded.append((ok, message, entries[0][2], entries[-1][3]))
+    return folded
+
+
+# --------------------------------------------------------------------------- what is checked
+def integers(op: str, index) -> None:
+    """Class numbers must be integers."""
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"{op}: class numbers must be integers, got dtype {index.dtype}")
 
 
 def labels(op: str, index, classes: int) -> None:
     """Class numbers must be integers in [0, classes)."""
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"{op}: class numbers must be integers, got dtype {index.dtype}")
-    if isinstance(index, np.ndarray) and index.size:        # say which, where it costs nothing
+    integers(op, index)
+    if not index.size:
+        return
+    rule = f"{op}: class numbers must be in [0, {classes - 1}]"
+    if isinstance(index, np.ndarray):
         low, high = int(index.min()), int(index.max())
-        found = f"; found {low if low < 0 else high}"
+        found = low if low < 0 else high
+        require(np.bool_(0 <= found < classes), f"{rule}; found {found}")
     else:
-        found = ""
-    if index.size:
-        require((index >= 0) & (index < classes),
-                f"{op}: class numbers must be in [0, {classes - 1}]{found}")
+        # Read without its sign, a negative number is a huge one: one comparison sees both ends.
+        unsigned, largest = index.view(f"u{index.dtype.itemsize}"), np.iinfo(index.dtype).max
+        require(unsigned <= min(classes - 1, largest), rule)
 
 
 def probabilities(op: str, name: str, p) -> None:

@@ -28,8 +28,8 @@ def namespace(array):
 
 def is_array(value) -> bool:
     """Is `value` an array of NumPy or of CuPy (when CuPy is loaded)?"""
-    return type(value) in _NAMESPACES or isinstance(value, np.ndarray) or (
-        "cupy" in sys.modules and isinstance(value, sys.modules["cupy"].ndarray))
+    return type(value) in _NAMESPACES or isinstance(value, np.ndarray) or isinstance(
+        value, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
 def device_of(array) -> str:
@@ -37,52 +37,179 @@ def device_of(array) -> str:
     return "cpu" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
 
 
+def constant(value: float, dtype, like):
+    """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU it is made
+    once and kept, so that a training step sends no numbers over: it must not be written to."""
+    if type(like) is np.ndarray:
+        return np.asarray(value, dtype)
+    number = float(value) if isinstance(value, float) else int(value)
+    return _kept(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
+
+
+def beside(array, other):
+    """`array` on the device where the array `other` is."""
+    return array if type(array) is type(other) else move(array, device_of(other))
+
+
+@functools.lru_cache(1024)
+def _kept(text: str, kind: type, dtype: np.dtype, library, device: int):
+    """`text` and not the number is the key: -0.0 equals 0.0, and nan does not equal nan."""
+    with library.cuda.Device(device):
+        return library.asarray(kind(text), dtype)
+
+
 def to_host(array) -> np.ndarray:
     """`array` as a NumPy array: itself on the CPU, a copy from a GPU (waits for it)."""
-    return array if isinstance(array, np.ndarray) else array.get()
+    return array if isinstance(array, np.ndarray) else _as_it_lies(array, lambda a: a.get())
 
 
-@functools.cache
-def cuda_problem() -> str | None:
-    """Why CUDA cannot be used, or None when a kernel really ran. Tried once, then remembered."""
-    try:
-        import cupy
-        ran = int(cupy.arange(3).sum()) == 3       # allocates, compiles, launches, copies back
-        return None if ran else "a test kernel gave a wrong result"
-    except Exception as error:        # ImportError, CUDARuntimeError, CompileException, ...
-        reason = " ".join(str(error).split())[:200]
-        return f"{type(error).__name__}: {reason}"
-
-
-def resolve(device: str) -> str:
-    """The device meant by ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"auto"`` (CUDA if it works).
-
-    Raises ValueError for another name, RuntimeError with the reason when CUDA is asked for by name
-    and cannot be used.
-    """
-    name = str(device)
-    if name in ("cpu", "cpu:0"):
-        return "cpu"
-    if name == "auto":
-        return "cpu" if cuda_problem() else "cuda:0"
-    if name == "cuda" or (name.startswith("cuda:") and name[5:].isdigit()):
-        if cuda_problem():
-            raise RuntimeError(f'device: "{name}" cannot be used here ({cuda_problem()}); install '
-                               'the extra cuda12 or cuda13, or use device="cpu"')
-        return "cuda:0" if name == "cuda" else name
-    raise ValueError(f'device: expected "cpu", "cuda", "cuda:N" or "auto", got {device!r}')
+def empty(shape, dtype, device: str):
+    """A new array on `device`, its numbers not set."""
+    if resolve(device) == "cpu":
+        return np.empty(shape, dtype)
+    import cupy
+    return cupy.empty(shape, dtype)
 
 
 def move(array, device: str):
-    """`array` on `device`: itself if it is there already, else a copy."""
+    """`array` on `device`: itself if it is there already, else a copy with the same memory order.
+    """
     device = resolve(device)
     if device_of(array) == device:
         return array
     if device == "cpu":
         return to_host(array)
     import cupy
-    with cupy.cuda.Device(int(device[5:])):
-        return cupy.asarray(array)
+    return _as_it_lies(array, cupy.asarray if isinstance(array, np.ndarray) else cupy.ndarray.copy)
+
+
+def _as_it_lies(array, copied):
+    """``copied(array)`` in array's own memory order. A transposed view, such as channels-last
+    images, is turned to how it lies in memory first: a copy between devices would reorder it."""
+    if array.flags.c_contiguous:
+        return copied(array)
+    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    return copied(array.transpose(axes)).transpose([axes.index(i) for i in range(array.ndim)])
+
+
+# --------------------------------------------------------------------------- choosing a device
+def resolve(device: str) -> str:
+    """The device meant by ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"auto"`` (CUDA if it works).
+
+    One GPU at a time: ``"cuda:1"`` makes that GPU the current one of this thread, on which CuPy
+    puts every new array, and ``"cuda"`` is whichever is current (at first ``"cuda:0"``).
+
+    Raises ValueError for another name; RuntimeError, with the reason and what to do, when CUDA is
+    asked for by name and cannot be used, or has no GPU of that number.
+    """
+    name = str(device)
+    if name in ("cpu", "cpu:0"):
+        return "cpu"
+    if name == "auto" and cuda_problem():
+        return "cpu"
+    if name in ("auto", "cuda") or (name.startswith("cuda:") and name[5:].isdecimal()):
+        if cuda_problem():
+            raise RuntimeError(f'device: "{name}" cannot be used here: {cuda_problem()}; or use '
+                               'device="cpu"')
+        return _use(int(name[5:]) if ":" in name else None)
+    raise ValueError(f'device: expected "cpu", "cuda", "cuda:N" or "auto", got {device!r}')
+
+
+def _use(number: int | None) -> str:
+    """Make GPU `number` the current one; its name. None: the one that is."""
+    import cupy
+    current = cupy.cuda.runtime.getDevice()
+    if number is not None and number != current:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if number >= count:
+            raise RuntimeError(f'device: "cuda:{number}" is not there: this machine has {count} '
+                               f"GPU{'s' * (count > 1)}, the first of which is cuda:0")
+        cupy.cuda.Device(number).use()
+        current = number
+    return f"cuda:{current}"
+
+
+def gpu_memory() -> tuple[int, int, int]:
+    """Bytes of the current GPU: in use by this process's arrays, free, and all there are."""
+    import cupy
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return cupy.get_default_memory_pool().used_bytes(), free, total
+
+
+# --------------------------------------------------------------------------- is there a GPU?
+_INSTALL = ('python -m pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" for a driver of '
+            "CUDA 12 (minidl's extras cuda13 and cuda12)")
+
+
+@functools.cache
+def cuda_problem() -> str | None:
+    """Why CUDA cannot be used, a semicolon, what to do about it; None when a kernel really ran.
+    Tried once, then remembered."""
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return f"CuPy is not installed; {_INSTALL}"
+        return f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
+    except Exception as error:                      # half an installation; a warning made an error
+        return _of_several() or f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
+    problem = _without_device(cupy) or _without_kernels(cupy)
+    return problem and (_of_several() or problem)
+
+
+def _without_device(cupy) -> str | None:
+    """Is there a driver, and a GPU behind it? (CuPy imports well without either.)"""
+    look = "`nvidia-smi` shows the driver, and the GPUs that it finds"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() > 0:
+            return None
+    except Exception as error:
+        if "InsufficientDriver" in str(error) and (
+                version := cupy.cuda.runtime.driverGetVersion()):
+            return (f"the NVIDIA driver is too old: it is made for CUDA {_dotted(version)}, this "
+                    f"CuPy for {_dotted(cupy.cuda.runtime.runtimeGetVersion())}; update the "
+                    "driver, or put the CuPy of its CUDA version in place of this one")
+        if "InsufficientDriver" in str(error):
+            return f"there is no NVIDIA driver; install it ({look})"
+        if "NoDevice" not in str(error):
+            return f"the GPU does not answer ({_brief(error)}); {look}"
+    return f"there is a driver, but no GPU that it finds; {look}, CUDA_VISIBLE_DEVICES may hide one"
+
+
+def _without_kernels(cupy) -> str | None:
+    """Does a kernel run? It may not: its compiler, NVRTC, needs libraries and headers."""
+    try:
+        total = int(cupy.arange(3).sum())          # allocates, compiles, launches, copies back
+    except MemoryError as error:
+        return f"the GPU's memory is full ({_brief(error)}); `nvidia-smi` shows by whom"
+    except Exception as error:
+        return (f"a test kernel failed ({_brief(error)}); if CUDA's compiler or headers are "
+                f"missing: {_INSTALL}")
+    if total != 3:
+        return (f"a test kernel gave a wrong result (0 + 1 + 2 = {total}); look for a driver, a "
+                "CuPy and a GPU that fit together")
+    return None
+
+
+def _of_several() -> str | None:
+    """Two CuPy packages overwrite each other's files, and anything may fail then."""
+    from importlib.metadata import distributions
+    found = sorted({name for each in distributions()
+                    if (name := (each.metadata["Name"] or "").lower()) == "cupy"
+                    or name.startswith(("cupy-cuda", "cupy-rocm"))})
+    if len(found) < 2:
+        return None
+    return (f"several CuPy packages are installed ({', '.join(found)}); uninstall all of them, "
+            "then install one")
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _dotted(version: int) -> str:
+    """12040 is CUDA 12.4."""
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def erf(x):

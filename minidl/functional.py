@@ -7,6 +7,7 @@ is a sum divided by a count. One number for an argument of pairs means it for bo
 
 from __future__ import annotations
 
+import math
 import operator
 
 import numpy as np
@@ -331,13 +332,16 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
     window, stride, pads, _, out = _pool_geometry(
         "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     total = _pool.sum_pool2d(input, window, stride, pads, out)
-    counts = []
+    if not any(pads[0] + pads[1]):                    # every window lies inside
+        y = total * (1 / math.prod(window))
+        return squeeze(y, 0) if single else y
+    counts, xp = [], namespace(input.data)
     for n, k, s, (before, _), m in zip(size, window, stride, pads, out):
-        start = np.arange(m) * s - before
+        start = xp.arange(m) * s - before
         low, high = (-before, n + before) if count_include_pad else (0, n)
-        counts.append(np.minimum(start + k, high) - np.maximum(start, low))
-    divisor = np.multiply.outer(*counts).astype(input.dtype)
-    y = total * Tensor._wrap(namespace(input.data).asarray(1 / divisor))
+        counts.append(xp.minimum(start + k, high) - xp.maximum(start, low))
+    divisor = (counts[0][:, None] * counts[1]).astype(input.dtype)
+    y = total * Tensor._wrap(1 / divisor)
     return squeeze(y, 0) if single else y
 
 
@@ -369,9 +373,9 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         blocks = expand(reshape(input, N, C, H, 1, W, 1), N, C, H, OH // H, W, OW // W)
         return reshape(blocks, N, C, OH, OW)
     xp = namespace(input.data)
-    rows, columns = ([min(int(i / s), n - 1) for i in range(m)]
+    rows, columns = (xp.minimum((xp.arange(m) / s).astype(np.int64), n - 1)
                      for m, s, n in ((OH, SH, H), (OW, SW, W)))
-    return input[:, :, xp.asarray(rows)[:, None], xp.asarray(columns)]
+    return input[:, :, rows[:, None], columns]
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:

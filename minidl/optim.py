@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from .device import is_array, move, namespace, to_host
-from .kernels import fast
+from .kernels import fast, together
 from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
 
@@ -119,8 +120,10 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        step = self._step if mode.watcher is None else partial(mode.watcher.update, self)
-        with no_grad():
+        step, waiting = self._step, together(next(self._parameters()).data)
+        if mode.watcher is not None:                # sees each update for itself
+            step, waiting = partial(mode.watcher.update, self), nullcontext()
+        with no_grad(), waiting:
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.requires_grad and p.grad is not None:

@@ -20,6 +20,9 @@ import operator
 
 import numpy as np
 
+from .device import empty, move, to_host
+from .kernels import fast
+
 told: list = []                            # functions that are told of every draw of noise
 
 
@@ -58,35 +61,36 @@ class Generator:
         self.counter = counter + 1       # at once, before a call could let another thread draw it
         return self.seed, counter
 
-    def _philox(self) -> np.random.Philox:
-        """The cipher of the next draw."""
-        return _cipher(*self.next_draw())
+    def uniform(self, shape=(), dtype=np.float32, device: str = "cpu"):
+        """Uniform numbers in [0, 1), of float32 or float64: an array on `device`."""
+        return _tell(_drawn(uniform, shape, self.next_draw(), dtype, device))
 
-    def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
-        """Uniform numbers in [0, 1), of float32 or float64."""
-        return _tell(uniform(shape, *self.next_draw(), dtype))
-
-    def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
-        """Numbers from N(0, 1), computed in float64 and rounded to `dtype`."""
-        count = math.prod(shape)
-        words = self._philox().random_raw(count + count % 2)
-        u, v = _uniform(words, np.float64).reshape(-1, 2).T
-        radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
-        pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        return _tell(pairs.reshape(-1)[:count].reshape(shape).astype(dtype))
+    def normal(self, shape=(), dtype=np.float32, device: str = "cpu"):
+        """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`."""
+        return _tell(_drawn(normal, shape, self.next_draw(), dtype, device))
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
-        return np.random.Generator(self._philox()).permutation(n)
+        return np.random.Generator(_cipher(*self.next_draw())).permutation(n)
 
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
         """Integers in [low, high), int64."""
-        return np.random.Generator(self._philox()).integers(low, high, shape)
+        return np.random.Generator(_cipher(*self.next_draw())).integers(low, high, shape)
 
 
-def _tell(numbers: np.ndarray) -> np.ndarray:
+def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
+    """What `numbers`, a function below, draws; on a GPU by the kernel of its name, which fills an
+    array there."""
+    if device == "cpu":
+        return numbers(shape, *state, dtype)
+    y = empty(shape, dtype, device)
+    kernel = fast(numbers, y)
+    return move(numbers(shape, *state, dtype), device) if kernel is numbers else kernel(y, *state)
+
+
+def _tell(numbers):
     for listener in told:
-        listener(numbers)
+        listener(to_host(numbers))
     return numbers
 
 
@@ -97,6 +101,16 @@ def _cipher(seed: int, counter: int) -> np.random.Philox:
 def uniform(shape, seed: int, counter: int, dtype=np.float32) -> np.ndarray:
     """Draw number `counter` under `seed`: uniform numbers in [0, 1), of float32 or float64."""
     return _uniform(_cipher(seed, counter).random_raw(math.prod(shape)), dtype).reshape(shape)
+
+
+def normal(shape, seed: int, counter: int, dtype=np.float32) -> np.ndarray:
+    """Draw number `counter` under `seed`: pairs from N(0, 1), by Box and Muller."""
+    count = math.prod(shape)
+    words = _cipher(seed, counter).random_raw(count + count % 2)
+    u, v = _uniform(words, np.float64).reshape(-1, 2).T
+    radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return pairs.reshape(-1)[:count].reshape(shape).astype(dtype)
 
 
 def _uniform(words: np.ndarray, dtype) -> np.ndarray:

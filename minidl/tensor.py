@@ -276,11 +276,11 @@ class Tensor:
         if self._requires_grad and tape.mode.grad:
             raise RuntimeError(f"{op}: a leaf that requires grad is changed in place only inside "
                                "`with minidl.no_grad():`")
-        if isinstance(self.data, np.ndarray) and not self.data.flags.writeable:
+        if _overlaps_itself(self.data):
             raise RuntimeError(f"{op}: elements of an expanded view share memory; change a copy "
                                "(x.clone())")
         if new is not _LATER:
-            new = as_tensor(new, self).data
+            new = _device.beside(as_tensor(new, self).data, self.data)
             try:
                 self.data[...] = new
             except ValueError:
@@ -292,7 +292,9 @@ class Tensor:
 
     def _computed(self, op: str, function, other) -> Tensor:
         """self = function(self, other) in place, if the result has self's shape and kind."""
-        other = as_tensor(other, self).data
+        other = as_tensor(other, self)
+        same_device(op, self, other)
+        other = other.data
         try:
             new = function(self.data, other)
         except ValueError:
@@ -334,7 +336,9 @@ class Tensor:
                                "x with where, cat or stack")
         self._write("x[i] = v")
         try:
-            self.data[ops.plain_index(index)] = _plain(value)
+            value = _plain(value)
+            self.data[ops.plain_index(index, self)] = (
+                _device.beside(value, self.data) if _device.is_array(value) else value)
         except (IndexError, ValueError) as error:
             raise type(error)(f"x[i] = v: {error}; x has shape {self.shape}") from None
 
@@ -470,14 +474,16 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":   # often
-        return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=like.data.dtype))
+        return Tensor._wrap(_device.constant(value, like.data.dtype, like.data))
     if like is not None and isinstance(value, (int, float)):
         kind = like.data.dtype
         if kind.kind != "f" and isinstance(value, float):
             kind = float32
         elif kind.kind == "b" and not isinstance(value, bool):
             kind = int64
-        return Tensor._wrap(_device.namespace(like.data).asarray(value, dtype=kind))
+        return Tensor._wrap(_device.constant(value, kind, like.data))
+    if like is not None and isinstance(value, np.generic) and value.dtype.kind in "fiub":
+        return Tensor._wrap(_device.constant(value.item(), value.dtype, like.data))
     return Tensor._wrap(_new_array(value, None, None, copy=False))
 
 
@@ -506,12 +512,33 @@ def _plain(value):
 
 def _compared(operation, x: Tensor, other) -> Tensor:
     """A comparison or logical operation, element by element."""
+    if _device.is_array(_plain(other)):
+        same_device(operation.__name__, x, as_tensor(other))
     other = _plain(other)
     try:
         return _bool(operation(x.data, other))
     except ValueError:
-        raise ValueError(f"{operation.__name__}: shapes {x.shape} and {np.shape(other)} do not "
-                         "broadcast") from None
+        shape = getattr(other, "shape", ())
+        raise ValueError(f"{operation.__name__}: shapes {x.shape} and {shape} do not broadcast"
+                         ) from None
+
+
+def same_device(name: str, *tensors: Tensor) -> None:
+    """Raise TypeError, naming two of them, unless all tensors are on one device."""
+    first = tensors[0].data
+    for x in tensors[1:]:
+        if type(x.data) is not type(first) or (type(first) is not np.ndarray
+                                               and x.data.device != first.device):
+            raise TypeError(f"{name}: {tensors[0]._brief()} and {x._brief()} are on different "
+                            "devices; move one with .to(device)")
+
+
+def _overlaps_itself(array) -> bool:
+    """Do several elements share memory? NumPy keeps such views from being written, CuPy does not.
+    """
+    if isinstance(array, np.ndarray):
+        return not array.flags.writeable
+    return any(step == 0 and n > 1 for n, step in zip(array.shape, array.strides))
 
 
 def _bool(array) -> Tensor:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import fakecupy
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -45,6 +46,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _same_random_numbers() -> None:
     """Every test starts from the same seed, whatever ran before it."""
     minidl.manual_seed(0)
+
+
+@pytest.fixture
+def gpu():
+    """A GPU for this test: the strict stand-in for CuPy of fakecupy.py, with which minidl works as
+    with the real one. The fixture's value is the module."""
+    with fakecupy.installed() as cupy:
+        yield cupy
 
 
 @pytest.fixture(autouse=True)

@@ -215,7 +215,7 @@ def test_indexing_mixtures():
     t, rows = T(x), T([0, 2, 2])
     for index in ((slice(None), rows), (..., rows), (1, rows, None), (0, rows > 0), [1, 0],
                   (T(1), slice(0, 2), -1), (t > 5,), t > 5, (slice(None), [0, 1], [1, 2])):
-        assert np.array_equal(t[index].data, x[minidl.ops.plain_index(index)]), index
+        assert np.array_equal(t[index].data, x[minidl.ops.plain_index(index, t)]), index
     assert t[0][1][2].item() == x[0, 1, 2]
     assert [row.shape for row in t] == [(3, 4)] * 2
 

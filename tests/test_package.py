@@ -30,6 +30,7 @@ LAYERS = [
     ["models"],
     ["testing", "explain", "plots", "profiling"],
     ["training", "exercises"],
+    ["gpu_check"],
     ["cli"],
     ["__init__", "__main__"],
 ]
@@ -135,7 +136,7 @@ def test_metadata_stands_in_setup_cfg():
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     required = setup["options"]["install_requires"].split("\n")
     assert all(">=" in line for line in required if line), "every dependency has a lower bound"
-    assert {"test", "docs", "cuda12", "cuda13"} == set(setup["options.extras_require"])
+    assert {"test", "docs", "gpu-test", "cuda12", "cuda13"} == set(setup["options.extras_require"])
 
 
 @pytest.mark.parametrize(

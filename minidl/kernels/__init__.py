@@ -6,7 +6,8 @@ that entry. ``use_kernels("reference")`` (or ``MINIDL_KERNELS=reference``) empti
 runs then is what stands beside the formula, and that is what one steps through.
 
 For the CPU the kernels are compiled by Numba; cpu.py lists them. They are loaded when the first
-array comes that is large enough to be worth it.
+array comes that is large enough to be worth it. For a GPU they are CUDA, in kernels.cu; cuda.py
+lists them, and launch.py checks each call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -23,7 +25,7 @@ CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
 
 CUDA: dict[str, Callable] = {}
-"""Replacements for CuPy arrays: none yet."""
+"""Replacements for CuPy arrays of float32 and float64; filled when first needed."""
 
 CHOICES = ("fast", "reference")
 SMALLEST = 2048
@@ -82,20 +84,22 @@ def set_num_threads(n: int) -> None:
 def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     """The replacement for `readable` that fits these arrays, or `readable` itself.
 
-    Arrays below SMALLEST are left to `readable`; once the kernels are loaded, `smallest` may stand
-    for it where a kernel saves more than its call costs.
+    NumPy arrays below SMALLEST are left to `readable`; once the kernels are loaded, `smallest` may
+    stand for it where a kernel saves more than its call costs. On a GPU a kernel takes the place of
+    several of CuPy's, so it is taken for every size.
     """
     first = arrays[0]
-    smallest = SMALLEST if smallest is None or not CPU else smallest
-    if _choice == "reference" or (first.size < smallest
-                                  and all([a.size < smallest for a in arrays])):
+    if _choice == "reference":
         return readable
     if type(first) is np.ndarray:
+        smallest = SMALLEST if smallest is None or not CPU else smallest
+        if first.size < smallest and all([a.size < smallest for a in arrays]):
+            return readable
         if not _tried:
             load()
         replacement = CPU.get(readable.__name__)
     else:
-        replacement = CUDA.get(readable.__name__)
+        replacement = _for_cuda(readable.__name__, arrays)
     if replacement is None:
         return readable
     dtype = first.dtype
@@ -103,6 +107,23 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
         return readable
     fits = getattr(replacement, "fits", None)
     return replacement if fits is None or fits(*arrays) else readable
+
+
+def _for_cuda(name: str, arrays) -> Callable | None:
+    """CUDA's replacement of that name, if there is one and the arrays have numbers."""
+    if not CUDA:
+        from . import cuda
+        CUDA.update(cuda.TABLE)
+    return CUDA.get(name) if all([a.size for a in arrays]) else None
+
+
+def together(array) -> AbstractContextManager:
+    """Inside, the updates of parameters on a GPU (where `array` is) wait, and at the end all of a
+    kind are one launch. On the CPU, and without kernels, each runs at once."""
+    if isinstance(array, np.ndarray) or _choice == "reference":
+        return nullcontext()
+    from . import cuda
+    return cuda.together()
 
 
 def fits(condition: Callable) -> Callable:

@@ -25,8 +25,8 @@ class GAN(nn.Module):
     def noise(self, n: int, rng: Generator | None = None) -> Tensor:
         """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights."""
         weight = next(self.generator.parameters())
-        z = (rng or default_generator()).normal((n, self.latent), weight.dtype)
-        return Tensor(z, device=weight.device)
+        rng = rng or default_generator()
+        return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device))
 
     def forward(self, z: Tensor) -> Tensor:
         """The generator's images for `z`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..device import move, namespace
+from ..device import constant, move, namespace
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor
@@ -206,7 +206,7 @@ def where(condition: Tensor, input: Tensor, other: Tensor):
         raise TypeError(f"where: condition must be boolean, got {c.dtype}")
     a, b = _pair(input, other)
     def backward(gy, need):
-        zero = Tensor._wrap(namespace(c).zeros((), dtype=gy.dtype))
+        zero = Tensor._wrap(constant(0.0, gy.dtype, c))
         return (None, where(condition, gy, zero) if need[1] else None,
                 where(condition, zero, gy) if need[2] else None)
     return namespace(c).where(c, a, b), backward
@@ -230,7 +230,7 @@ def contiguous(input: Tensor) -> Tensor:
 def _convert(input: Tensor, dtype, device):
     """The numbers in another dtype or on another device."""
     array = move(input.data, device)
-    y = array.astype(dtype)
+    y = array.astype(dtype, copy=array is input.data)             # moved, it is a copy already
     before = input.dtype, input.device
     def backward(gy):
         return to(gy, *before)

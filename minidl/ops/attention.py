@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..device import namespace
 from ..tensor import Tensor, as_tensor
 from .activation import tanh
 from .arithmetic import where
@@ -69,9 +70,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     if is_causal:
         if attn_mask is not None:
             raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
-        attn_mask = np.tri(e.shape[-2], e.shape[-1], dtype=bool)
+        attn_mask = Tensor._wrap(namespace(e.data).tri(e.shape[-2], e.shape[-1], dtype=bool))
     if attn_mask is not None:
-        attn_mask = as_tensor(attn_mask).to(device=e.device)
+        attn_mask = as_tensor(attn_mask)
         e = where(attn_mask, e, -math.inf) if attn_mask.dtype == np.bool_ else e + attn_mask
     weights = softmax(e, -1)
     if dropout_p:

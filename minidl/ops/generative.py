@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import random
-from ..device import move
 from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
 from .activation import softplus
@@ -56,8 +55,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} differ")
     shape = (len(real), *(1,) * (real.ndim - 1))
-    u = (generator or random.default_generator()).uniform(shape, real.dtype)
-    u = Tensor._wrap(move(u, real.device))
+    u = (generator or random.default_generator()).uniform(shape, real.dtype, real.device)
+    u = Tensor._wrap(u)
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
     with enable_grad():
         (slope,) = grad(sum(critic(between)), between, create_graph=True)
@@ -81,8 +80,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
     """z = mu + sigma * eps, sigma = e^{logvar / 2}, eps ~ N(0, I): a sample of N(mu, sigma^2) that
     mu and sigma have gradients through. Source: D3-REPARAM."""
     if eps is None:
-        noise = (generator or random.default_generator()).normal(mu.shape, mu.dtype)
-        eps = Tensor._wrap(move(noise, mu.device))
+        noise = (generator or random.default_generator()).normal(mu.shape, mu.dtype, mu.device)
+        eps = Tensor._wrap(noise)
     return mu + (0.5 * logvar).exp() * as_tensor(eps)
 
 

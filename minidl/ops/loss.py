@@ -8,7 +8,7 @@ from .. import checks
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor, as_tensor, same_device
 from .activation import _sigmoid, _softplus, sigmoid, softplus
 from .arithmetic import _constant, _pair, log, where
 from .reduce import log_softmax, mean, softmax, sum
@@ -74,17 +74,41 @@ def _example_shape(input: Tensor) -> tuple[int, ...]:
     return input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
 
 
-def _class_numbers(name: str, input: Tensor, target, ignore_index: int):
-    """Class numbers (n,), 0 where ignored, and whether each example counts: 1.0 or 0.0."""
-    target = as_tensor(target).data
+def _targets(name: str, input: Tensor, target):
+    """The class numbers (n,), if they are integers of the shape that `input` asks for."""
+    target = as_tensor(target)
+    same_device(name, input, target)
+    target = target.data
+    checks.integers(name, target)
     if target.shape != _example_shape(input):
         raise ValueError(f"{name}: target {target.shape} of class numbers must have shape "
                          f"{_example_shape(input)} for input {input.shape} (classes on axis 1)")
-    target = target.reshape(-1)
-    counted = target != ignore_index
-    numbers = namespace(target).where(counted, target, target.dtype.type(0))
+    return target.reshape(-1)
+
+
+def _check_numbers(name: str, input: Tensor, numbers) -> None:
     checks.labels(name, numbers, input.shape[min(1, input.ndim - 1)])
-    return numbers, counted.astype(input.dtype)
+
+
+def _counted(x, t, ignore_index):
+    """Class numbers t (n,), 0 where ignored, and whether each counts: 1 or 0, of x's dtype."""
+    counted = t != ignore_index
+    return namespace(t).where(counted, t, t.dtype.type(0)), counted.astype(x.dtype)
+
+
+def _shares(count):
+    """What each example counts of the mean, and what to add to it: 0, or nan if none counts: then
+    the loss is 0/0, but no weight becomes nan by it."""
+    total = count.sum()
+    none = total == 0
+    number = count.dtype.type
+    return count / (total + none), namespace(count).where(none, number(np.nan), number(0))
+
+
+def _class_shares(x, t, ignore_index):
+    """For the mean over class numbers t (n,): these, 0 where ignored; and their shares."""
+    numbers, counted = _counted(x, t, ignore_index)
+    return numbers, *_shares(counted)
 
 
 def _cross_entropy(x, t):
@@ -132,7 +156,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
 
 
 def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
-    numbers, counted = _class_numbers(name, input, target, ignore_index)
+    numbers, counted = _counted(input.data, _targets(name, input, target), ignore_index)
+    _check_numbers(name, input, numbers)
     rows, xp = _classes_last(input), namespace(numbers)
     classes = rows.shape[1]
     w = _class_weights(name, weight, rows)
@@ -148,20 +173,10 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
 
 
-def _shares(count):
-    """What each example counts of the mean, and what to add to it: 0, or nan if none counts: then
-    the loss is 0/0, but no weight becomes nan by it."""
-    total = count.sum()
-    none = total == 0
-    number = count.dtype.type
-    nothing = namespace(count).where(none, number(np.nan), number(0))
-    return count / (total + none), _constant(nothing)
-
-
-def _with(total: Tensor, nothing: Tensor) -> Tensor:
+def _with(total: Tensor, nothing) -> Tensor:
     """total + nothing, but for an addition of 0, where that can be known without waiting."""
-    known = isinstance(nothing.data, np.ndarray) and nothing.data == 0
-    return total if known else total + nothing
+    known = isinstance(nothing, (np.ndarray, np.generic)) and nothing == 0
+    return total if known else total + _constant(nothing)
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
@@ -171,6 +186,7 @@ def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
     weight = as_tensor(weight)
     if weight.shape != (classes,):
         raise ValueError(f"{name}: weight must have shape ({classes},), got {weight.shape}")
+    same_device(name, rows, weight)
     return weight
 
 
@@ -191,16 +207,24 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     target = as_tensor(target)
     soft = target.is_floating_point() and target.shape == input.shape
     if not (soft or label_smoothing or weight is not None) and input.is_floating_point():
-        numbers, counted = _class_numbers("cross_entropy", input, target, ignore_index)
-        if reduction == "mean":
-            counted, nothing = _shares(counted)
-            return _with(sum(cross_entropy_rows(_classes_last(input), numbers, counted)), nothing)
-        loss = cross_entropy_rows(_classes_last(input), numbers, counted)
-        return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
+        return _cross_entropy_of_numbers(input, target, ignore_index, reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if soft:
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
     return _nll("cross_entropy", log_p, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
+    x, t, nothing = input.data, _targets("cross_entropy", input, target), None
+    if reduction == "mean":
+        numbers, shares, nothing = fast(_class_shares, x)(x, t, ignore_index)
+    else:
+        numbers, shares = _counted(x, t, ignore_index)
+    _check_numbers("cross_entropy", input, numbers)
+    loss = cross_entropy_rows(_classes_last(input), numbers, shares)
+    if reduction == "mean":
+        return _with(sum(loss), nothing)
+    return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
 
 
 def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):

@@ -9,7 +9,7 @@ import numpy as np
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor
+from ..tensor import Tensor, same_device
 from .arithmetic import _constant
 from .reduce import _axes, _sum, var
 from .shape import reshape
@@ -122,9 +122,12 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     shape = (1, C, *(1,) * (input.ndim - 2))
     for name, t in (("running_mean", running_mean), ("running_var", running_var),
                     ("weight", weight), ("bias", bias)):
-        if t is not None and t.shape != (C,):
+        if t is None:
+            continue
+        if t.shape != (C,):
             raise ValueError(f"batch_norm: {name} must have shape ({C},) for input {input.shape}, "
                              f"got {t.shape}")
+        same_device("batch_norm", input, t)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var")
     if not training:

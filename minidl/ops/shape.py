@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..device import is_array, namespace
+from ..device import beside, is_array, namespace
 from ..kernels import fast
 from ..tape import op
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor, as_tensor, same_device
 from .terms import Gather, Scatter
 
 
@@ -189,14 +189,20 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 # --------------------------------------------------------------------------- indexing
-def plain_index(index):
-    """An index with its tensors made arrays: copies, which the backward pass can rely on."""
+def plain_index(index, of: Tensor):
+    """An index of the tensor `of` with its tensors made arrays: copies, which the backward pass can
+    rely on. A list goes where `of` is; arrays and tensors must be there: CuPy would copy a host
+    array at every call without a word."""
     if isinstance(index, tuple):
-        return tuple(plain_index(i) for i in index)
+        return tuple(plain_index(i, of) for i in index)
     if isinstance(index, list):
-        return np.asarray(index) if index else np.zeros(0, dtype=np.int64)
-    array = index.data if isinstance(index, Tensor) else index
-    return array.copy() if is_array(array) else array
+        numbers = np.asarray(index) if index else np.zeros(0, dtype=np.int64)
+        return beside(numbers, of.data)
+    if not isinstance(index, Tensor) and not is_array(index):
+        return index
+    index = as_tensor(index)
+    same_device("x[...]", of, index)
+    return index.data.copy()
 
 
 @op(terms=Gather())
@@ -232,7 +238,7 @@ def _is_basic(index) -> bool:
 
 def getitem(input: Tensor, index) -> Tensor:
     """``x[index]``: integers, slices, None, ``...``, integer arrays and boolean masks."""
-    return _getitem(input, plain_index(index))
+    return _getitem(input, plain_index(index, input))
 
 
 def flip(input: Tensor, *dims) -> Tensor:

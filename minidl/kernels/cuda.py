@@ -1,0 +1,288 @@
+"""The kernels for CUDA, under the names of what they replace: kernels.cu, and how it is called.
+
+Few, for a launch costs the host about ten microseconds and a small network is over sooner: each
+takes the place of several of CuPy's own. A convolution is im2col and one two-dimensional matrix
+product, its input gradient the product and a gather. Everything that has no entry here is CuPy
+running the readable function. Memory order is the CPU kernels' (layout.py): images with the
+channels last, weights with the taps first.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..device import namespace
+from . import fits
+from .launch import CONSTANTS, THREADS, launch, structs
+
+COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
+LANES = THREADS // COLUMNS
+PARTS = 64                # partial sums of a sum over rows: as many on every machine
+
+
+# --------------------------------------------------------------------------- memory order
+def _channels_last(x):
+    """The numbers of images x (N,C,H,W) in the order n, h, w, c: flat, a view if they lie so."""
+    return namespace(x).ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(-1)
+
+
+def _images(flat, N, C, H, W):
+    """Numbers in the order n, h, w, c as images (N,C,H,W)."""
+    return flat.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+def _taps_first(w):
+    """Weights w (O,C,KH,KW) as a matrix (KH KW C, O), a view if they lie so."""
+    O, C, KH, KW = w.shape
+    return namespace(w).ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(KH * KW * C, O)
+
+
+@functools.lru_cache(256)
+def _window(real, C, size, out_size, kernel, stride, before, dilation):
+    """The struct Window of kernels.cu; `before` is the border above and on the left."""
+    return np.array([(*size, C, *out_size, *kernel, *stride, *before, *dilation)],
+                    structs(real)["Window"])
+
+
+def _before(padding):
+    return tuple(p[0] if isinstance(p, tuple) else p for p in padding)
+
+
+# --------------------------------------------------------------------------- convolution
+def _rows(x, kernel, out_size, stride, padding, dilation):
+    """im2col: the window under each output pixel as a row (N OH OW, KH KW C)."""
+    N, C, H, W = x.shape
+    window = _window(x.dtype, C, (H, W), out_size, kernel, stride, _before(padding), dilation)
+    rows = namespace(x).empty((N * math.prod(out_size), math.prod(kernel) * C), x.dtype)
+    launch("im2col", rows.size, x.dtype, _channels_last(x), rows, window, rows.size)
+    return rows
+
+
+def _out_size(x, kernel, stride, padding, dilation):
+    sides = [p if isinstance(p, tuple) else (p, p) for p in padding]
+    return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1
+                 for n, k, s, p, d in zip(x.shape[2:], kernel, stride, sides, dilation))
+
+
+def _conv2d(x, w, stride, padding, dilation):
+    O, _, *kernel = w.shape
+    out_size = _out_size(x, kernel, stride, padding, dilation)
+    rows = _rows(x, tuple(kernel), out_size, stride, padding, dilation)
+    return _images(rows @ _taps_first(w), len(x), O, *out_size)
+
+
+def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+    N, O, *out_size = g.shape
+    _, C, *kernel = w.shape
+    rows = _channels_last(g).reshape(-1, O) @ _taps_first(w).T
+    window = _window(g.dtype, C, tuple(size), tuple(out_size), tuple(kernel), stride,
+                     _before(padding), dilation)
+    gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
+    launch("col2im", gx.size, g.dtype, rows, gx, window, gx.size)
+    return _images(gx, N, C, *size)
+
+
+def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
+    (KH, KW), C, (O, *out_size) = kernel, x.shape[1], g.shape[1:]
+    rows = _rows(x, kernel, tuple(out_size), stride, padding, dilation)
+    taps = rows.T @ _channels_last(g).reshape(-1, O)
+    return taps.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
+
+
+# --------------------------------------------------------------------------- pooling
+def _max_pool2d(x, window, stride, pads, dilation, out_size):
+    N, C, *size = x.shape
+    xp, count = namespace(x), N * C * math.prod(out_size)
+    y, taps = xp.empty(count, x.dtype), xp.empty(count, np.int32)
+    window = _window(x.dtype, C, tuple(size), out_size, window, stride, _before(pads), dilation)
+    launch("max_pool", count, x.dtype, _channels_last(x), y, taps, window, count)
+    return _images(y, N, C, *out_size), _images(taps, N, C, *out_size)
+
+
+def _scatter_taps(g, tap, window, stride, pads, dilation, size):
+    N, C, *out_size = g.shape
+    gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
+    window = _window(g.dtype, C, size, tuple(out_size), window, stride, _before(pads), dilation)
+    launch("max_pool_grad", gx.size, g.dtype, _channels_last(g), _channels_last(tap), gx, window,
+           gx.size)
+    return _images(gx, N, C, *size)
+
+
+# --------------------------------------------------------------------------- bias and activation
+def _by_rows(x):
+    """x (N,C) or (N,C,H,W), flat, the channels innermost."""
+    return namespace(x).ascontiguousarray(x).reshape(-1) if x.ndim == 2 else _channels_last(x)
+
+
+def _like_rows(flat, shape):
+    return flat.reshape(shape) if len(shape) == 2 else _images(flat, *shape)
+
+
+def _one_a_channel(shape, x) -> bool:
+    """Does an array of `shape` broadcast along the channels of x (N,C) or (N,C,H,W)?"""
+    tail = (x.shape[1],) if x.ndim == 2 else (x.shape[1], 1, 1)
+    return shape in (tail, (1, *tail))
+
+
+@fits(lambda x, b: x.ndim in (2, 4) and _one_a_channel(b.shape, x))
+def _bias_activation(x, b, slope):
+    flat, b = _by_rows(x), namespace(b).ascontiguousarray(b).reshape(-1)
+    y = namespace(x).empty_like(flat)
+    launch("bias_activation", y.size, x.dtype, flat, b, y, b.size, slope, y.size)
+    return _like_rows(y, x.shape)
+
+
+@fits(lambda gy, y: gy.ndim in (2, 4))
+def _bias_activation_grad(gy, y, shape, slope):
+    if slope == 1:
+        return gy, None                                  # the engine adds it up
+    if not _one_a_channel(shape, gy):
+        xp = namespace(gy)
+        return xp.where(y > 0, gy, gy * gy.dtype.type(slope) if slope else gy.dtype.type(0)), None
+    xp, g, C = namespace(gy), _by_rows(gy), gy.shape[1]
+    rows = g.size // C
+    parts = min(PARTS, -(-rows // LANES))
+    gx, sums, total = xp.empty_like(g), xp.empty(parts * C, np.float64), xp.empty(C, gy.dtype)
+    blocks = parts * -(-C // COLUMNS)
+    launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, _by_rows(y), gx, sums, rows, C,
+           parts, slope)
+    launch("part_sums", C, gy.dtype, sums, total, C, parts)
+    return _like_rows(gx, gy.shape), total.reshape(shape)
+
+
+# --------------------------------------------------------------------------- cross entropy
+def _class_shares(x, t, ignore_index):
+    xp, count = namespace(x), t.size
+    numbers, shares = xp.empty(count, np.int64), xp.empty(count, x.dtype)
+    nothing = xp.empty((), x.dtype)
+    launch("class_shares", THREADS, x.dtype, xp.ascontiguousarray(t, dtype=np.int64), numbers,
+           shares, nothing, ignore_index, count)
+    return numbers, shares, nothing
+
+
+def _cross_entropy(x, t):
+    xp = namespace(x)
+    x, t = xp.ascontiguousarray(x), xp.ascontiguousarray(t, dtype=np.int64)
+    loss, log_p = xp.empty(len(x), x.dtype), xp.empty_like(x)
+    launch("cross_entropy", len(x), x.dtype, x, t, loss, log_p, *x.shape)
+    return loss, log_p
+
+
+def _cross_entropy_grad(gy, log_p, t):
+    xp = namespace(gy)
+    gy, t = xp.ascontiguousarray(gy), xp.ascontiguousarray(t, dtype=np.int64)
+    gx = xp.empty_like(log_p)
+    launch("cross_entropy_grad", gx.size, gx.dtype, gy, log_p, t, gx, gx.shape[1], gx.size)
+    return gx
+
+
+# --------------------------------------------------------------------------- noise
+def uniform(y, seed, counter):
+    launch("uniform_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
+    return y
+
+
+def normal(y, seed, counter):
+    launch("normal_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
+    return y
+
+
+def _dropout_mask(x, p, seed, counter):
+    channels_last = x.ndim == 4 and not x.flags.c_contiguous
+    C, pixels = (x.shape[1], x.shape[2] * x.shape[3]) if channels_last else (1, x.size)
+    mask = namespace(x).empty(x.size, x.dtype)
+    launch("dropout_mask", x.size, x.dtype, mask, seed, counter, p, 0 if p == 1 else 1 / (1 - p),
+           C, pixels, x.size)
+    return _images(mask, *x.shape) if channels_last else mask.reshape(x.shape)
+
+
+# --------------------------------------------------------------------------- optimisers
+class _Waiting(threading.local):
+    """Updates that are launched together: by rule, dtype and numbers, what it takes of each
+    parameter. None outside :func:`together`."""
+
+    updates: dict | None = None
+
+
+_waiting = _Waiting()
+
+
+@contextmanager
+def together():
+    """Inside, the optimisers' updates wait; at its end all of a kind are one launch."""
+    _waiting.updates = {}
+    try:
+        yield
+    finally:
+        updates, _waiting.updates = _waiting.updates, None
+        for (kernel, real, numbers), each in updates.items():
+            for start in range(0, len(each), TENSORS):
+                _update(kernel, real, numbers, each[start:start + TENSORS])
+
+
+def _update(kernel, real, numbers, each):
+    """One launch for the (p, g, m, v, a, b) in `each`, at most TENSORS of them."""
+    all_ = np.zeros(1, structs(real)["Parameters"])
+    one, blocks = all_[0], 0
+    for k, (*arrays, a, b) in enumerate(each):
+        for name, array in zip("pgmv", arrays):
+            one[name][k] = 0 if array is None else array.data.ptr
+        one["a"][k], one["b"][k], one["size"][k] = a, b, arrays[0].size
+        blocks += -(-arrays[0].size // PIECE)
+        one["first"][k + 1] = blocks
+    launch(kernel, blocks * THREADS, real, all_, *numbers)
+
+
+def _later(kernel, numbers, p, g, m=None, v=None, a=0.0, b=0.0):
+    """Update p with the others of this step, or at once."""
+    entry, each = (kernel, p.dtype, numbers), (p, g, m, v, a, b)
+    if _waiting.updates is None:
+        _update(*entry, [each])
+    else:
+        _waiting.updates.setdefault(entry, []).append(each)
+
+
+def _alike(p, *others) -> bool:
+    """Do all stand in memory without gaps, in the same order?"""
+    dense = p.transpose(sorted(range(p.ndim), key=lambda i: -p.strides[i]))
+    return dense.flags.c_contiguous and all([a.shape == p.shape and all(
+        [n == 1 or s == t for n, s, t in zip(p.shape, p.strides, a.strides)]) for a in others])
+
+
+@fits(_alike)
+def _sgd(p, g, lr):
+    _later("sgd", (lr,), p, g)
+
+
+@fits(_alike)
+def _sgd_momentum(p, g, b, lr, momentum, share, nesterov):
+    _later("sgd_momentum", (lr, momentum, float(nesterov)), p, g, m=b, a=share)
+
+
+@fits(_alike)
+def _rmsprop(p, g, v, lr, alpha, eps):
+    _later("rmsprop", (lr, alpha, 1 - alpha, eps), p, g, v=v)
+
+
+@fits(_alike)
+def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
+    _later("adam", (beta1, 1 - beta1, beta2, 1 - beta2, eps), p, g, m, v,
+           a=lr / (1 - beta1**t), b=math.sqrt(1 - beta2**t))
+
+
+@fits(_alike)
+def _adagrad(p, g, s, lr, eps):
+    _later("adagrad", (eps,), p, g, v=s, a=lr)
+
+
+TABLE = {function.__name__: function for function in (
+    _conv2d, _conv2d_input_grad, _conv2d_weight_grad, _max_pool2d, _scatter_taps,
+    _bias_activation, _bias_activation_grad, _class_shares, _cross_entropy, _cross_entropy_grad,
+    uniform, normal, _dropout_mask,
+    _sgd, _sgd_momentum, _rmsprop, _adam, _adagrad,
+)}
