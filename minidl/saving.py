@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .device import to_host
+from .device import is_array, to_host
 from .tensor import Tensor
 
 
@@ -32,7 +32,7 @@ def save(state_dict: Mapping[str, Tensor], path: str | Path) -> None:
     safetensors, OSError where nothing can be written.
     """
     if not isinstance(state_dict, Mapping) or not all(
-            isinstance(value, (Tensor, np.ndarray)) for value in state_dict.values()):
+            isinstance(value, Tensor) or is_array(value) for value in state_dict.values()):
         raise TypeError("save: expected tensors by name, as model.state_dict() gives them, got "
                         f"{type(state_dict).__name__}")
     arrays = {name: to_host(value.data if isinstance(value, Tensor) else value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fakecupy
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,6 +110,46 @@ def test_plain_arrays_and_tensors():
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": True, "scale": "tanh"},
+        {"pad": 2, "shrink": 2, "drop_last": True},
+        {"shuffle": True, "pad": 2, "scale": "tanh", "shrink": 4},
+        {"shuffle": True, "augment": augment.Compose([augment.shift(2), augment.flip()])},
+        {"augment": augment.crop(20), "pad": 2, "shrink": 3},
+    ],
+)
+def test_batches_made_on_a_gpu_are_the_same_bit_for_bit(options, gpu):
+    dataset = small(11)
+    on_cpu = data.DataLoader(dataset, 4, seed=3, **options)
+    on_gpu = data.DataLoader(dataset, 4, seed=3, device="cuda", **options)
+    for _ in range(2):
+        with fakecupy.counting() as count, fakecupy.forbid_sync():
+            found = list(on_gpu)
+        for a, b in zip(found, on_cpu, strict=True):
+            for x, y in zip(a, b, strict=True):
+                assert x.device == "cuda:0" and y.device == "cpu" and x.dtype == y.dtype
+                np.testing.assert_array_equal(x.numpy(), y.numpy())
+    # The second epoch: the order; or, changed on the host, images and labels of each batch.
+    assert count.uploads == (2 * len(on_gpu) if "augment" in options else 1)
+
+
+def test_a_dataset_is_uploaded_once(gpu):
+    dataset = small()
+    with fakecupy.counting() as count:
+        first, second = (data.DataLoader(dataset, 5, device="cuda") for _ in range(2))
+        assert count.uploads == 0  # not before the first batch
+        list(first), list(second)
+    assert count.uploads == 2 + 2  # images and labels, and the order for each
+    assert [array.dtype for array in dataset.on("cuda:0")] == [np.uint8, np.int64]
+    assert dataset.on("cpu") is dataset.arrays
+    x, y = np.arange(4, dtype=np.int32), np.arange(4.0)
+    (a, b), *_ = data.DataLoader((x, y), 4, device="cuda")
+    assert (a.dtype, b.dtype) == (np.int64, np.float64) and a.tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
@@ -119,6 +160,7 @@ def test_plain_arrays_and_tensors():
         ({"pad": -1}, "pad is -1"),
         ({"shrink": 0}, "shrink is 0"),
         ({"scale": "standard"}, "scale is 'standard'"),
+        ({"device": "tpu"}, 'device: expected "cpu", "cuda", "cuda:N" or "auto", got \'tpu\''),
         ({"batch_size": 11, "drop_last": True}, "10 examples make no batch of 11"),
     ],
 )

@@ -19,22 +19,24 @@ from minidl.models.gan import ConvGAN
 from minidl.training import Run, Trainer, checkpoint
 
 
-def tiny_trainer(folder=None, resume: bool = False, seed: int = 3, **options) -> Trainer:
+def tiny_trainer(folder=None, resume: bool = False, seed: int = 3, device: str = "cpu",
+                 **options) -> Trainer:
     """A classifier with dropout and augmentation, 12 steps of 4 images of 6x6 an epoch."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 100, (48, 1, 6, 6)).astype(np.uint8)
     labels = np.arange(48) % 3
     images[np.arange(48), 0, 1 + labels] += 150                 # a bright row tells the class
     loader = data.DataLoader(data.ArrayDataset(images, labels), 4, shuffle=True,
-                             augment=data.augment.shift(1), seed=seed)
+                             augment=data.augment.shift(1), seed=seed,
+                             device=device)
     minidl.manual_seed(99 if resume else seed)        # a resumed run must not depend on this one
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5),
-                          nn.Linear(32, 3))
+                          nn.Linear(32, 3)).to(device)
     procedure = training.ClassifierSteps(model, optim.Adam(model.parameters(), lr=1e-2))
     run = None
     if folder is not None:
         run = Run.open(folder) if resume else Run.create({"model": "tiny"}, folder)
-    trainer = Trainer(procedure, loader, loader, run=run, show=Quiet(), **options)
+    trainer = Trainer(procedure, loader, loader, run=run, device=device, show=Quiet(), **options)
     if resume:
         trainer.resume()
     return trainer
@@ -253,6 +255,19 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     saved = checkpoint.load(trainer.run.checkpoint)
     assert all(np.isfinite(array).all() for array in saved["model"].values())
     assert (saved["epoch"], saved["step"]) == (1, 0)
+
+
+def test_too_little_memory_tells_the_sizes_and_keeps_the_last_checkpoint(tmp_path):
+    trainer = tiny_trainer(tmp_path / "run")
+    stop_at(trainer, 14, lambda: np.empty((10**7, 10**7)))
+    with pytest.raises(training.OutOfMemory, match=(
+            r"out of memory on cpu at epoch 2, after step 1, with batches of 4: Unable to allocate "
+            r".* with shape \(10000000, 10000000\) .*; the last good checkpoint is .*safetensors$"
+            )) as stopped:
+        trainer.fit(3)
+    assert stopped.value.batch_size == 4
+    resumed = tiny_trainer(tmp_path / "run", resume=True)
+    assert (resumed.epoch, resumed.step) == (1, 0)
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):

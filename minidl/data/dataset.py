@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl.device import move
+
 
 class TensorDataset:
     """Any number of arrays (or tensors) with the same first axis, as `torch.utils.data` has it.
@@ -24,6 +26,7 @@ class TensorDataset:
             raise ValueError(f"{self._name}: needs arrays with a first axis, got shapes {shapes}")
         if len({shape[0] for shape in shapes}) > 1:
             raise ValueError(f"{self._name}: arrays differ in length, their shapes are {shapes}")
+        self._copies: dict[str, tuple] = {}
 
     @property
     def _name(self) -> str:
@@ -46,6 +49,15 @@ class TensorDataset:
     def __repr__(self) -> str:
         inside = ", ".join(f"{array.dtype} {array.shape}" for array in self.arrays)
         return f"{self._name}({inside})"
+
+    def on(self, device: str) -> tuple:
+        """The arrays on `device`, a name as ``minidl.device.resolve`` gives it. Copied at the first
+        call, and kept: a later change of `arrays` does not reach the copies."""
+        if device == "cpu":
+            return self.arrays
+        if device not in self._copies:
+            self._copies[device] = tuple(move(array, device) for array in self.arrays)
+        return self._copies[device]
 
     def subset(self, indices: Any) -> TensorDataset:
         """The examples at `indices`: a slice (shares memory), numbers or a mask (copies)."""

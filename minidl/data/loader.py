@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
+from minidl.device import move, namespace, resolve
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -28,6 +29,9 @@ class DataLoader:
     scale        uint8 images as float32: "unit" x / 255 in [0, 1], "tanh" x / 127.5 - 1 in [-1, 1]
     pad          pixels of 0 on all four sides: 2 makes 32×32 of MNIST's 28×28
     shrink       the mean over blocks of shrink × shrink: pad=2, shrink=2 make 16×16
+    device       where the batches are made: "cpu", "cuda", …, the same numbers on each. A GPU keeps
+                 the whole dataset, as it is (uint8), from the first batch on, and gathers there.
+                 Not so with `augment`, a function of NumPy arrays: then each batch is uploaded
 
     Only uint8 arrays (N, C, H, W) are scaled, padded and shrunk. Other integers become int64,
     floats keep their dtype. Each `for` runs one epoch and moves on to the next; `set_epoch(e)`
@@ -46,6 +50,7 @@ class DataLoader:
         scale: str = "unit",
         pad: int = 0,
         shrink: int = 1,
+        device: str = "cpu",
     ) -> None:
         if isinstance(dataset, (tuple, list)):
             dataset = TensorDataset(*dataset)
@@ -62,7 +67,7 @@ class DataLoader:
             raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
         self.drop_last, self.augment, self.scale = drop_last, augment, scale
-        self.pad, self.shrink = pad, shrink
+        self.pad, self.shrink, self.device = pad, shrink, resolve(device)
         self.epoch = self.step = 0
         if len(self) == 0:
             raise ValueError(
@@ -101,36 +106,44 @@ class DataLoader:
         return self._batches(epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, ...]]:
-        from minidl.tensor import Tensor  # here: reading data needs no engine
+        from minidl.tensor import as_tensor  # here: reading data needs no engine
 
-        order = self.order(epoch)
+        order, arrays = self.order(epoch), self.dataset.arrays
+        if self.augment is None:
+            order, arrays = move(order, self.device), self.dataset.on(self.device)
         for step in range(start, len(self)):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = [np.take(array, chosen, axis=0) for array in self.dataset.arrays]
+            batch = [namespace(array).take(array, chosen, axis=0) for array in arrays]
             if self.augment is not None:
                 rng = np.random.Generator(self._philox(epoch, step, _AUGMENT))
                 batch[0] = self.augment(batch[0], rng)
-            yield tuple(Tensor(self._convert(array)) for array in batch)
+                batch = [move(array, self.device) for array in batch]
+            yield tuple(as_tensor(self._convert(array)) for array in batch)
 
     def _philox(self, epoch: int, step: int, stream: int) -> np.random.Philox:
         key = np.array([self.seed, epoch], dtype=np.uint64)
         return np.random.Philox(key=key, counter=[0, 0, step, stream])
 
-    def _convert(self, array: np.ndarray) -> np.ndarray:
+    def _convert(self, array: Any) -> Any:
+        """The tensor's array of a freshly gathered one, computed where that one is."""
         if array.dtype != np.uint8 or array.ndim != 4:
-            return array.astype(np.int64) if array.dtype.kind in "iu" else array
+            return array.astype(np.int64, copy=False) if array.dtype.kind in "iu" else array
         if self.pad:
-            n, c, h, w = array.shape
-            padded = np.zeros((n, c, h + 2 * self.pad, w + 2 * self.pad), dtype=np.uint8)
-            padded[:, :, self.pad : self.pad + h, self.pad : self.pad + w] = array
-            array = padded
+            array = self._padded(array)
         if self.shrink > 1:
             array = self._shrunk(array)
+        divide = namespace(array).divide
         if self.scale == "unit":
-            return np.divide(array, np.float32(255), dtype=np.float32)
-        return np.divide(array, np.float32(127.5), dtype=np.float32) - np.float32(1)
+            return divide(array, np.float32(255), dtype=np.float32)
+        return divide(array, np.float32(127.5), dtype=np.float32) - np.float32(1)
 
-    def _shrunk(self, array: np.ndarray) -> np.ndarray:
+    def _padded(self, array: Any) -> Any:
+        n, c, h, w = array.shape
+        padded = namespace(array).zeros((n, c, h + 2 * self.pad, w + 2 * self.pad), dtype=np.uint8)
+        padded[:, :, self.pad : self.pad + h, self.pad : self.pad + w] = array
+        return padded
+
+    def _shrunk(self, array: Any) -> Any:
         h, w = array.shape[2:]
         k = self.shrink
         if h % k or w % k:

@@ -11,9 +11,11 @@ from .classifier import ClassifierSteps
 from .gan import GANSteps
 from .job import load_model
 from .loop import NotFinite, Trainer, restore_model
+from .memory import OutOfMemory
 from .progress import Progress, progress
 from .run import Run
 from .vae import VAESteps
 
-__all__ = ["ClassifierSteps", "GANSteps", "NotFinite", "Progress", "Run", "Trainer", "VAESteps",
-           "checkpoint", "classifier", "gan", "load_model", "progress", "restore_model", "vae"]
+__all__ = ["ClassifierSteps", "GANSteps", "NotFinite", "OutOfMemory", "Progress", "Run", "Trainer",
+           "VAESteps", "checkpoint", "classifier", "gan", "load_model", "progress", "restore_model",
+           "vae"]

@@ -95,13 +95,14 @@ class Job:
 
     def test_loader(self, n: int | None = None) -> data.DataLoader:
         """The test set (its first `n` images), in order."""
-        return self._loader(self.splits.test.subset(slice(n)), 250)
+        test = self.splits.test
+        return self._loader(test if n is None else test.subset(slice(n)), 250)
 
     def _loader(self, dataset: Any, batch_size: int, **more: Any) -> data.DataLoader:
         recipe = self.recipe
         return data.DataLoader(dataset, batch_size, seed=self.config["seed"],
                                scale=PROCEDURES[recipe.kind].scale, pad=recipe.pad,
-                               shrink=recipe.shrink, **more)
+                               shrink=recipe.shrink, device=self.device, **more)
 
 
 def trained(run: Run, device: str = "cpu") -> Job:

@@ -18,17 +18,19 @@ import math
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from .. import checks, kernels, random
-from ..device import to_host
+from ..device import resolve, to_host
 from ..ops import stack
 from ..profiling import part
 from ..tensor import Tensor
 from . import checkpoint
+from .memory import explained
 from .progress import Progress, progress, values_text
 from .run import Run
 
@@ -54,7 +56,7 @@ class Trainer:
                  save_every: float = 30.0, show: Progress | None = None,
                  schedule: Callable[[float], float] | None = None) -> None:
         self.procedure, self.loader, self.test, self.run = procedure, loader, test, run
-        self.after_epoch, self.device, self.save_every = after_epoch, device, save_every
+        self.after_epoch, self.device, self.save_every = after_epoch, resolve(device), save_every
         self.show, self.schedule = show or progress(), schedule
         self.epoch = self.step = 0          # whole epochs done; steps done in the next one
         # Losses are read, and logged, every few steps: reading one makes a GPU wait.
@@ -71,10 +73,12 @@ class Trainer:
     def fit(self, epochs: int) -> list[dict[str, float]]:
         """Train until `epochs` epochs are done in all; the epochs' records.
 
-        Raises :class:`NotFinite` when a loss is no number (the last good checkpoint stays), and
-        KeyboardInterrupt, after a checkpoint, when Ctrl-C asks to stop.
+        Raises :class:`NotFinite` when a loss is no number and :class:`OutOfMemory` when a step
+        needs more memory than there is (the last good checkpoint stays), and KeyboardInterrupt,
+        after a checkpoint, when Ctrl-C asks to stop.
         """
-        with self.show, _interruptible() as self.stop, self._compilation_shown():
+        with (self.show, _interruptible() as self.stop, self._compilation_shown(),
+              self._memory_explained()):
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
@@ -85,6 +89,17 @@ class Trainer:
             while self.epoch < epochs:
                 self._one_epoch(epochs)
         return self.history
+
+    @contextlib.contextmanager
+    def _memory_explained(self) -> Iterator[None]:
+        """Tell what was tried, and with how much memory, when there was too little."""
+        try:
+            yield
+        except MemoryError as error:
+            where = f"epoch {self.epoch + 1}, after step {self.step}"
+            told = explained(error, self.device, where, self.loader.batch_size, self._last_good())
+            traceback.clear_frames(error.__traceback__)      # they hold the step's arrays
+            raise told from error
 
     @contextlib.contextmanager
     def _compilation_shown(self) -> Iterator[None]:
@@ -109,7 +124,8 @@ class Trainer:
             images, labels = images.to(self.device), labels.to(self.device)
             if self.schedule:
                 self._set_rates(self.schedule(self._steps_done() / (epochs * len(self.loader))))
-            losses = self.procedure.step(images, labels)
+            with checks.during(self.step + 1):
+                losses = self.procedure.step(images, labels)
             self.step += 1
             self.unread.append((len(images), losses))
             if self.stop or self.step % self.read_every == 0:
@@ -164,7 +180,7 @@ class Trainer:
         names = list(steps[0][1])
         table = to_host(stack([value for _, losses in steps for value in losses.values()]).data)
         first = self.step - len(steps) + 1
-        checks.raise_pending(self.step)
+        checks.raise_pending()
         for i, row in enumerate(table.reshape(len(steps), len(names)).tolist()):
             latest = dict(zip(names, row))
             self._require_finite(latest, first + i)
@@ -202,9 +218,10 @@ class Trainer:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
         if self.run is None or checkpoint.problem():
             return
-        weights = self.procedure.model.state_dict()
-        for name, value in weights.items():
-            if not np.isfinite(to_host(value.data)).all():
+        weights = {name: to_host(value.data)
+                   for name, value in self.procedure.model.state_dict().items()}
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
                 raise NotFinite(f"training stopped: {name} is not finite after epoch "
                                 f"{self.epoch + 1}, step {self.step}{self._last_good()}")
         checkpoint.save(self.run.checkpoint, {
