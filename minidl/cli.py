@@ -1,5 +1,5 @@
-"""The command line: ``minidl models | train | evaluate | sample | exercise | step``, or
-``python -m minidl ...``."""
+"""The command line: ``minidl models | train | evaluate | sample | exercise | step | gpu-check``,
+or ``python -m minidl ...``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, kernels, kernels_in_use, plots, use_kernels
-from .device import resolve
+from .device import cuda_problem, resolve
 from .kernels import CHOICES
 from .models import MODELS
 from .profiling import profile
-from .training import NotFinite, Run, Trainer, checkpoint, report
+from .training import NotFinite, OutOfMemory, Run, Trainer, checkpoint, report
 from .training.config import config_for, recipe_called
 from .training.job import Job, trained
 from .training.progress import values_text
@@ -62,7 +62,7 @@ def train(args: argparse.Namespace) -> int:
     print(f"{job.recipe.name}: {job.recipe.title} ({job.recipe.source})\n"
           f"{splits.name}: {len(splits.train):,} images to train on, {len(splits.test):,} to test "
           f"on; batches of {config['batch_size']}, lr {config['lr']:g}, seed {config['seed']}, "
-          f"on {device}\nrun folder: {run.folder}")
+          f"on {device}{_no_gpu(args)}\nrun folder: {run.folder}")
     if args.resume:
         if trainer.epoch >= config["epochs"]:
             print(f"it has its {config['epochs']} epochs already; --epochs N goes further")
@@ -200,6 +200,16 @@ def step(args: argparse.Namespace) -> int:
     return 1 if any(c["status"] == "fail" for c in trace.checks) else 0
 
 
+def gpu_check(args: argparse.Namespace) -> int:
+    """Check everything about a GPU: numbers, training, times (status 1: something failed)."""
+    from .gpu_check import check
+    try:
+        passed = check(args.only, args.quick, args.out, apart=not args.one_process)
+    except RuntimeError as error:                        # no GPU, and why
+        raise ValueError(error) from error
+    return 0 if passed else 1
+
+
 # --------------------------------------------------------------------------- what they share
 def _prepare(args: argparse.Namespace) -> str:
     """Choose the kernels; the device that `--device` means."""
@@ -212,6 +222,12 @@ def _prepare(args: argparse.Namespace) -> str:
     if device == "cpu" and kernels_in_use() == "fast" and kernels.problem():
         print(f"note: {kernels.problem()}")
     return device
+
+
+def _no_gpu(args: argparse.Namespace) -> str:
+    """Why `--device auto` means the CPU here."""
+    problem = cuda_problem() if args.device == "auto" else None
+    return f" (no GPU: {problem.partition(';')[0]})" if problem else ""
 
 
 def _draw(run: Run, job: Job) -> None:
@@ -244,8 +260,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(function: Any, *examples: str) -> argparse.ArgumentParser:
         text = function.__doc__
-        made = _with_example(commands.add_parser, *examples, name=function.__name__, help=text,
-                             description=text)
+        made = _with_example(commands.add_parser, *examples, help=text, description=text,
+                             name=function.__name__.replace("_", "-"))
         made.set_defaults(function=function)
         return made
 
@@ -308,6 +324,16 @@ def _parser() -> argparse.ArgumentParser:
                    "every gradient compared with finite differences (status 1: something is wrong)")
     p.add_argument("--save", metavar="FILE", help="write the trace to this file")
     p.add_argument("--plain", action="store_true", help="no colours, pictures or waiting for a key")
+
+    p = command(gpu_check, "gpu-check", "gpu-check --quick --only ops,kernels")
+    p.add_argument("--quick", action="store_true", help="small sizes, to see that it works: the "
+                   "times say nothing")
+    p.add_argument("--only", type=lambda text: text.split(","), metavar="PART,...",
+                   help="these parts alone")
+    p.add_argument("--out", default="gpu-check.json", metavar="FILE", help="JSON to write (default "
+                   "gpu-check.json)")
+    p.add_argument("--one-process", action="store_true", help="not each part in a process of its "
+                   "own, for a debugger")
     return parser
 
 
@@ -318,7 +344,8 @@ def _with_example(make: Any, *examples: str, name: str | None = None, **options:
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto (a GPU if one works), cpu or cuda")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (a GPU if one "
+                        "works; the default), cpu, cuda, or cuda:1 for the second GPU")
     parser.add_argument("--kernels", choices=CHOICES,
                         help="reference: the readable arithmetic, to step through")
 
@@ -332,7 +359,10 @@ def main(argv: list[str] | None = None) -> int:
         return args.function(args) or 0
     except NotFinite as error:
         print(f"minidl: {error}; a smaller --lr may help", file=sys.stderr)
-    except (ValueError, OSError, ImportError) as error:
+    except OutOfMemory as error:
+        print(f"minidl: {error}; try --batch-size {max(1, error.batch_size // 2)}",
+              file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         if sys.flags.dev_mode:                           # python -X dev -m minidl: where it was
             raise
         print(f"minidl: {error}", file=sys.stderr)

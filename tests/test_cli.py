@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import cli, data
+from minidl import cli, data, training
 from minidl.models import MODELS
 
 ROOT = Path(minidl.__file__).parent.parent
@@ -243,6 +243,41 @@ def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, 
         assert cli.main(arguments) == 2
         err = capsys.readouterr().err
         assert f"config.json: {message}" in err and err.count("\n") == 1
+
+
+@pytest.fixture
+def without_cupy(monkeypatch):
+    """As on a machine where CuPy is not installed."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    minidl.device.cuda_problem.cache_clear()
+    yield
+    minidl.device.cuda_problem.cache_clear()
+
+
+def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digits, tmp_path,
+                                                         capsys):
+    for command in (["train", "cnn"], ["evaluate", "x"]):
+        assert cli.main([*command, "--device", "cuda"]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith('minidl: device: "cuda" cannot be used here: CuPy is not installed; '
+                              "python -m pip install ") and err.count("\n") == 1
+    train = ["train", "cnn", "--data", str(few_digits), "--epochs", "1"]
+    assert cli.main([*train, "--out", str(tmp_path / "auto")]) == 0
+    assert "seed 0, on cpu (no GPU: CuPy is not installed)\n" in capsys.readouterr().out
+    assert cli.main([*train, "--device", "cpu", "--out", str(tmp_path / "cpu")]) == 0
+    assert "seed 0, on cpu\n" in capsys.readouterr().out
+
+
+def test_too_little_memory_is_one_clear_line(few_digits, tmp_path, capsys, monkeypatch):
+    def step(self, images, labels):
+        np.empty((10**7, 10**7))
+
+    monkeypatch.setattr(training.ClassifierSteps, "step", step)
+    assert cli.main(["train", "cnn", "--data", str(few_digits), "--batch-size", "16", "--device",
+                     "cpu", "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "out of memory on cpu at epoch 1, after step 0, with batches of 16: Unable to" in err
+    assert err.endswith("checkpoint.safetensors; try --batch-size 8\n") and err.count("\n") == 1
 
 
 def test_a_learning_rate_that_explodes_stops(few_digits, tmp_path, capsys):
