@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "minidl"
 
 PARTS = [
-    (("tensor.py", "tape.py", "device.py"), 550),
+    (("tensor.py", "tape.py", "accumulate.py", "device.py"), 550),
     (("ops",), 1400),
     (("formulas.py",), 500),
     (("nn", "optim.py", "models"), 1050),

@@ -18,8 +18,8 @@ losses, optimisers.
 GFLOP/s count useful operations, 2 a multiply-add, in the layers' products alone; "of peak" is their
 share of the fastest matrix product in the run so far. Memory is the peak of the process that ran
 that network alone, and how far it grew after the imports. (Kernels that are compiled in the same
-run count as memory. Run twice.) Without `--quick` or `--only` a run takes minutes. The script is
-long for an example: it has the networks a second time, in PyTorch, and stands alone.
+run count as memory. Run twice.) Without `--quick` or `--only` a run takes minutes. What stands for
+PyTorch are the networks and steps of minidl/gpu_check/peer.py.
 """
 
 from __future__ import annotations
@@ -286,72 +286,15 @@ class MiniDL(Contestant):
                 "weight gradient": lambda: conv.conv2d_weight_grad(x, g, (K, K), *where)}[side]
 
 
-def torch_network(name: str, **options):
-    """The documents' networks in PyTorch, with minidl's names of the weights."""
-    import torch.nn.functional as F
-    from torch import nn
-
-    def same(size, k, s):                        # Keras's "same": zeros on each side, more after
-        total = max((-(-size // s) - 1) * s + k - size, 0)
-        return total // 2, total % 2
-
-    class Conv(nn.Conv2d):
-        def __init__(self, size, i, o, k, s=1):
-            before, self.more = same(size, k, s)
-            super().__init__(i, o, k, s, padding=before)
-        def forward(self, x):
-            return super().forward(F.pad(x, (0, self.more, 0, self.more)) if self.more else x)
-
-    class Transposed(nn.ConvTranspose2d):
-        def __init__(self, size, i, o, k, s=1, bias=True):
-            before, self.more = same(size * s, k, s)
-            super().__init__(i, o, k, s, padding=before, bias=bias)
-        def forward(self, x):
-            y = super().forward(x)
-            return y[:, :, :-self.more, :-self.more] if self.more else y
-
-    def norm(layer, n):
-        return layer(n, eps=1e-3, momentum=0.01)
-
-    if name == "cnn":
-        return nn.Sequential(
-            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(),
-            nn.MaxPool2d(2), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(),
-            nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 10))
-    if name == "cnn-rgb":
-        return nn.Sequential(
-            nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(),
-            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 36, 128), nn.ReLU(), nn.Linear(128, 10))
-    if name == "scaled":
-        return scaled(nn, **options)
-    model = nn.Module()
-    if name == "gan":
-        model.generator = nn.Sequential(
-            nn.Linear(100, 49 * 512, bias=False), norm(nn.BatchNorm1d, 49 * 512), nn.LeakyReLU(0.3),
-            nn.Unflatten(1, (512, 7, 7)), Transposed(7, 512, 256, 5, bias=False),
-            norm(nn.BatchNorm2d, 256), nn.LeakyReLU(0.3), Transposed(7, 256, 128, 5, 2, bias=False),
-            norm(nn.BatchNorm2d, 128), nn.LeakyReLU(0.3), Transposed(14, 128, 1, 5, 2, bias=False),
-            nn.Tanh())
-        model.discriminator = nn.Sequential(
-            Conv(28, 1, 64, 5, 2), nn.LeakyReLU(0.3), nn.Dropout(0.3), Conv(14, 64, 128, 5, 2),
-            nn.LeakyReLU(0.3), nn.Dropout(0.3), nn.Flatten(), nn.Linear(128 * 49, 1))
-        return model
-    latent = options["latent"]
-    model.encoder = nn.Sequential(Conv(28, 1, 32, 3), nn.ReLU(), Conv(28, 32, 64, 3), nn.ReLU(),
-                                  nn.Flatten())
-    model.mu, model.logvar = nn.Linear(50176, latent), nn.Linear(50176, latent)
-    model.decoder = nn.Sequential(
-        nn.Linear(latent, 3136), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
-        Transposed(7, 64, 64, 3, 2), nn.ReLU(), Transposed(14, 64, 32, 3, 2), nn.ReLU(),
-        Transposed(28, 32, 1, 3))
-    return model
-
-
 class Torch(Contestant):
+    """The networks and steps of minidl.gpu_check.peer."""
+
     def __init__(self, variant: str, threads: int):
         import torch
         torch.set_num_threads(threads)
         torch.manual_seed(0)
+        from minidl.gpu_check import peer
+        self.peer = peer
         self.torch, self.F, self.nn = torch, torch.nn.functional, torch.nn
         self.optim = torch.optim
         self.format = (torch.channels_last if "channels-last" in variant
@@ -365,7 +308,9 @@ class Torch(Contestant):
     weight = tensor
 
     def build(self, name: str, options: dict):
-        return torch_network(name, **options).to(memory_format=self.format)
+        model = (scaled(self.nn, **options) if name == "scaled"
+                 else self.peer.NETWORKS[name](**options))
+        return model.to(memory_format=self.format)
 
     def network(self, name: str, mode: str, batch: int, options: dict):
         image = IMAGES.get(name) or (3, options["side"], options["side"])
@@ -376,58 +321,9 @@ class Torch(Contestant):
                 with self.torch.inference_mode():
                     return model(self.tensor(next(feed)[0]))
             return infer, None
-        if name == "gan":
-            step = self.gan_step(model)
-        else:
-            optimizer = self.optim.Adam(model.parameters(), 1e-3, eps=1e-8 if name == "scaled"
-                                        else 1e-7, **self.fused)
-            loss = self.negative_elbo if name == "vae" else self.cross_entropy
-            def step(x, t):
-                value, *more = loss(model, x, t, name == "cnn-rgb")
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                return value.detach(), more
+        eps = {"eps": 1e-8} if name == "scaled" else {}
+        step = self.peer.training(name, model, **eps, **self.fused)
         return (lambda: step(*map(self.tensor, next(feed)))), None
-
-    def cross_entropy(self, model, x, t, one_hot: bool):
-        """The loss, and the accuracy, which minidl's training counts as well."""
-        y = model(x)
-        loss = self.F.cross_entropy(y, self.F.one_hot(t, 10).float() if one_hot else t)
-        return loss, (y.detach().argmax(1) == t).float().mean()
-
-    def negative_elbo(self, model, x, t=None, one_hot=False, eps=None):
-        h = model.encoder(x)
-        mu, logvar = model.mu(h), model.logvar(h)
-        eps = self.torch.randn_like(mu) if eps is None else eps
-        y = model.decoder(mu + self.torch.exp(logvar / 2) * eps)
-        fit = self.F.binary_cross_entropy_with_logits(y, x, reduction="sum") / len(x)
-        kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum() / len(x)
-        return fit + kl, fit.detach(), kl.detach()
-
-    def gan_step(self, model):
-        """A turn of the discriminator, on real and on fake images, then one of the generator."""
-        G, D, bce = model.generator, model.discriminator, self.F.binary_cross_entropy_with_logits
-        opt_G, opt_D = (self.optim.RMSprop(player.parameters(), 2e-4, alpha=0.5, eps=1e-7)
-                        for player in (G, D))
-        def descend(loss, optimizer):
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        def step(x, t=None, z=self.torch.randn):
-            with self.torch.no_grad():
-                made = G(z(len(x), 100))
-            real, fake = D(x), D(made)
-            one, zero = self.torch.ones_like(real), self.torch.zeros_like(fake)
-            d_loss = bce(real, one) + bce(fake, zero)
-            descend(d_loss, opt_D)
-            D.requires_grad_(False)              # as in minidl: no gradients of frozen weights
-            g_loss = bce(D(G(z(len(x), 100))), one)
-            descend(g_loss, opt_G)
-            D.requires_grad_(True)
-            return (d_loss.detach(), g_loss.detach(), real.detach().sigmoid().mean(),
-                    fake.detach().sigmoid().mean())
-        return step
 
     def conv_side(self, side, x, w, g, H, K, S):
         if side == "forward":

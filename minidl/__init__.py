@@ -15,7 +15,7 @@ from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kerne
 from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
-from . import functional, nn, optim
+from . import cuda, functional, nn, optim
 from .profiling import profile
 from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
@@ -88,14 +88,16 @@ def rand(*size, generator: Generator | None = None, dtype=float32, device=None,
          requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1)."""
     rng = generator or random.default_generator()
-    return Tensor(rng.uniform(_shape(size), dtype, device or "cpu"), requires_grad)
+    device = "cpu" if device is None else device
+    return Tensor(rng.uniform(_shape(size), dtype, device), requires_grad)
 
 
 def randn(*size, generator: Generator | None = None, dtype=float32, device=None,
           requires_grad: bool = False) -> Tensor:
     """Normal numbers, N(0, 1)."""
     rng = generator or random.default_generator()
-    return Tensor(rng.normal(_shape(size), dtype, device or "cpu"), requires_grad)
+    device = "cpu" if device is None else device
+    return Tensor(rng.normal(_shape(size), dtype, device), requires_grad)
 
 
 def randint(low: int, high: int, size, generator: Generator | None = None, device=None) -> Tensor:

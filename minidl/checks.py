@@ -65,7 +65,9 @@ def raise_pending() -> None:
     held = to_host(namespace(flags[0]).stack(flags)).tolist()
     for ok, (_, message, first, last) in zip(held, pending):
         if not ok:
-            raise ValueError(_when(first, last) + message)
+            raise ValueError(_when(first, last) + message + (
+                "" if first is not None else " (found on the GPU some operations ago: this read is "
+                "the first since)"))
 
 
 def _when(first: int | None, last: int | None) -> str:
@@ -88,18 +90,18 @@ def _folded(pending: list[tuple]) -> list[tuple]:
 
 
 # --------------------------------------------------------------------------- what is checked
-def integers(op: str, index) -> None:
-    """Class numbers must be integers."""
+def integers(op: str, index, what: str = "class numbers") -> None:
+    """Class numbers (or `what` else) must be integers."""
     if index.dtype.kind not in "iu":
-        raise TypeError(f"{op}: class numbers must be integers, got dtype {index.dtype}")
+        raise TypeError(f"{op}: {what} must be integers, got dtype {index.dtype}")
 
 
-def labels(op: str, index, classes: int) -> None:
-    """Class numbers must be integers in [0, classes)."""
-    integers(op, index)
+def labels(op: str, index, classes: int, what: str = "class numbers") -> None:
+    """Class numbers (or `what` else) must be integers in [0, classes)."""
+    integers(op, index, what)
     if not index.size:
         return
-    rule = f"{op}: class numbers must be in [0, {classes - 1}]"
+    rule = f"{op}: {what} must be in [0, {classes - 1}]"
     if isinstance(index, np.ndarray):
         low, high = int(index.min()), int(index.max())
         found = low if low < 0 else high

@@ -133,9 +133,11 @@ def evaluate(args: argparse.Namespace) -> None:
     print(f"{job.recipe.name}, {len(loader.dataset):,} test images: {values_text(result)}")
     if args.judge:
         judge = trained(Run.open(args.judge), device)
-        found = report.judged(report.samples(job, args.number, seed=1), judge)
+        found = report.judged(report.samples(job, args.number, seed=1), judge,
+                              report.asked(job, args.number))
+        as_asked = f", {found['as_asked']:.1%} as asked" if "as_asked" in found else ""
         print(f"{args.number:,} samples, judged by {judge.recipe.name}: mean confidence "
-              f"{found['confidence']:.3f}")
+              f"{found['confidence']:.3f}{as_asked}")
         for label, share in found["shares"].items():
             print(f"  {label:>3} {100 * share:5.1f} % {'#' * round(100 * share)}")
         result["judged"] = {"judge": str(args.judge), "samples": args.number, **found}
@@ -329,7 +331,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--quick", action="store_true", help="small sizes, to see that it works: the "
                    "times say nothing")
     p.add_argument("--only", type=lambda text: text.split(","), metavar="PART,...",
-                   help="these parts alone")
+                   help="these parts alone, of versions, ops, kernels, training, calls, steps, "
+                   "steps-tf32, graphs, accuracy")
     p.add_argument("--out", default="gpu-check.json", metavar="FILE", help="JSON to write (default "
                    "gpu-check.json)")
     p.add_argument("--one-process", action="store_true", help="not each part in a process of its "
@@ -360,12 +363,12 @@ def main(argv: list[str] | None = None) -> int:
     except NotFinite as error:
         print(f"minidl: {error}; a smaller --lr may help", file=sys.stderr)
     except OutOfMemory as error:
-        print(f"minidl: {error}; try --batch-size {max(1, error.batch_size // 2)}",
-              file=sys.stderr)
+        less = f"; try --batch-size {error.batch_size // 2}" if error.batch_size > 1 else ""
+        print(f"minidl: {error}{less}", file=sys.stderr)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         if sys.flags.dev_mode:                           # python -X dev -m minidl: where it was
             raise
-        print(f"minidl: {error}", file=sys.stderr)
+        print(f"minidl: {error or 'out of memory'}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
     return 2

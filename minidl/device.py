@@ -6,6 +6,7 @@ only when somebody asks for "cuda" or "auto".
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import sys
@@ -46,9 +47,15 @@ def constant(value: float, dtype, like):
     return _kept(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
 
 
+def same_place(array, other) -> bool:
+    """Are two arrays on the same device?"""
+    return type(array) is type(other) and (isinstance(array, np.ndarray)
+                                           or array.device == other.device)
+
+
 def beside(array, other):
     """`array` on the device where the array `other` is."""
-    return array if type(array) is type(other) else move(array, device_of(other))
+    return array if same_place(array, other) else move(array, device_of(other))
 
 
 @functools.lru_cache(1024)
@@ -109,10 +116,15 @@ def resolve(device: str) -> str:
         return "cpu"
     if name in ("auto", "cuda") or (name.startswith("cuda:") and name[5:].isdecimal()):
         if cuda_problem():
-            raise RuntimeError(f'device: "{name}" cannot be used here: {cuda_problem()}; or use '
-                               'device="cpu"')
+            raise RuntimeError(f'device: "{name}" cannot be used here: {cuda_problem()}; or take '
+                               'the device "cpu"')
         return _use(int(name[5:]) if ":" in name else None)
     raise ValueError(f'device: expected "cpu", "cuda", "cuda:N" or "auto", got {device!r}')
+
+
+def cuda_name(device: int | str | None) -> str:
+    """The name of a GPU given as PyTorch's ``cuda()`` takes it: a number, a name, or None."""
+    return "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device
 
 
 def _use(number: int | None) -> str:
@@ -141,20 +153,39 @@ _INSTALL = ('python -m pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" f
             "CUDA 12 (minidl's extras cuda13 and cuda12)")
 
 
-@functools.cache
+_FULL = "the GPU's memory is full"
+
+
 def cuda_problem() -> str | None:
     """Why CUDA cannot be used, a semicolon, what to do about it; None when a kernel really ran.
-    Tried once, then remembered."""
+    Tried once, then remembered; but for a full memory, which may be free the next time."""
+    problem = _problem()
+    if problem is not None and problem.startswith(_FULL):
+        _problem.cache_clear()
+    return problem
+
+
+@functools.cache
+def _problem() -> str | None:
     try:
         import cupy
     except ModuleNotFoundError as error:
         if error.name == "cupy":
-            return f"CuPy is not installed; {_INSTALL}"
+            return f"CuPy is not installed{_and_no_driver()}; {_INSTALL}"
         return f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
     except Exception as error:                      # half an installation; a warning made an error
         return _of_several() or f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
     problem = _without_device(cupy) or _without_kernels(cupy)
     return problem and (_of_several() or problem)
+
+
+def _and_no_driver() -> str:
+    """Said before anybody downloads a gigabyte for a GPU that is not there."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return ", nor is an NVIDIA driver, which comes first (`nvidia-smi` would show it)"
+    return ""
 
 
 def _without_device(cupy) -> str | None:
@@ -181,7 +212,7 @@ def _without_kernels(cupy) -> str | None:
     try:
         total = int(cupy.arange(3).sum())          # allocates, compiles, launches, copies back
     except MemoryError as error:
-        return f"the GPU's memory is full ({_brief(error)}); `nvidia-smi` shows by whom"
+        return f"{_FULL} ({_brief(error)}); `nvidia-smi` shows by whom"
     except Exception as error:
         return (f"a test kernel failed ({_brief(error)}); if CUDA's compiler or headers are "
                 f"missing: {_INSTALL}")

@@ -15,7 +15,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from .device import is_array, move, namespace, to_host
+from .device import is_array, move, namespace, same_place, to_host
 from .kernels import fast, together
 from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
@@ -120,7 +120,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        step, waiting = self._step, together(next(self._parameters()).data)
+        step, waiting = self._step, together(next((p.data for p in self._parameters()), None))
         if mode.watcher is not None:                # sees each update for itself
             step, waiting = partial(mode.watcher.update, self), nullcontext()
         with no_grad(), waiting:
@@ -134,11 +134,11 @@ class Optimizer:
         array, g, state = p.data, p.grad.data, self.state.get(p)
         if state is None:
             state = self.state[p] = {"step": 0, **self._start(array, group)}
-        kind, library = array.dtype, type(array)
+        kind = array.dtype
         for key, value in state.items():             # the model may have moved: model.to(...)
             if key != "step" and is_array(value) and (value.dtype != kind
-                                                      or type(value) is not library):
-                state[key] = move(value.astype(kind), p.device)
+                                                      or not same_place(value, array)):
+                state[key] = move(value, p.device).astype(kind, copy=False)
         state["step"] += 1
         if group.get("weight_decay") and not self._decoupled:
             g = g + group["weight_decay"] * array    # the gradient of weight_decay / 2 * |p|^2

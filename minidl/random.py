@@ -20,7 +20,7 @@ import operator
 
 import numpy as np
 
-from .device import empty, move, to_host
+from .device import empty, move, resolve, to_host
 from .kernels import fast
 
 told: list = []                            # functions that are told of every draw of noise
@@ -81,7 +81,7 @@ class Generator:
 def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
     """What `numbers`, a function below, draws; on a GPU by the kernel of its name, which fills an
     array there."""
-    if device == "cpu":
+    if device == "cpu" or resolve(device) == "cpu":
         return numbers(shape, *state, dtype)
     y = empty(shape, dtype, device)
     kernel = fast(numbers, y)

@@ -20,7 +20,6 @@ import functools
 import inspect
 import itertools
 import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator, nullcontext
@@ -29,7 +28,8 @@ from types import FunctionType
 
 import numpy as np
 
-from .device import is_array, namespace
+from . import accumulate
+from .device import is_array
 from .tensor import Tensor, as_tensor, same_device
 
 _CLOCK = itertools.count(1)
@@ -232,7 +232,7 @@ def op(source: str | Callable | None = None, *, terms=None):
                     y, backward = forward(*args, **options)
                 else:
                     y, backward = timed(entry, inputs, forward, args, options)
-            except (TypeError, ValueError) as error:
+            except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
             return _record(entry, args, inputs, y, backward)
@@ -380,14 +380,14 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             if gy is None:
                 continue
             if node.hooks or gy.data.dtype != node.dtype:
-                gy = _complete(gy, node.dtype, node.hooks)
+                gy = accumulate.complete(gy, node.dtype, node.hooks)
             if node in places:
                 sums[node] = gy
             if run is None:
                 need = tuple([p is not None for p in node.parents])
                 node.ran = moment
                 if node.retain_grad:
-                    _deposit(node, gy, create_graph, moment)
+                    accumulate.deposit(node, gy, create_graph, moment)
             elif node in run:
                 need = tuple([p in places or p in run for p in node.parents])
             else:
@@ -401,7 +401,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             for k, (parent, g) in enumerate(zip(node.parents, grads)):
                 if need[k] and g is not None:
                     if not isinstance(g, Tensor) or g.data.shape != node.shapes[k]:
-                        g = _fit(node.op.name, as_tensor(g, gy), node.shapes[k])
+                        g = accumulate.fit(node.op.name, as_tensor(g, gy), node.shapes[k])
                     _add(sums, parent, g)
                     if watcher is not None:
                         watcher.contribution(node, k, gy, g, sums[parent])
@@ -409,12 +409,13 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 node.free()
         grads = g = gy = None                  # or the last ones would seem to be in use
 
-        sums = {place: g if type(place) is Node else _complete(g, place.dtype, place._hooks)
+        sums = {place: g if type(place) is Node
+                else accumulate.complete(g, place.dtype, place._hooks)
                 for place, g in sums.items()}
     if wanted is not None:
         return [sums.get(w.node or w) for w in wanted]
     for leaf in list(sums):
-        _deposit(leaf, sums.pop(leaf), create_graph, moment)
+        accumulate.deposit(leaf, sums.pop(leaf), create_graph, moment)
     return None
 
 
@@ -449,80 +450,6 @@ def _add(sums: dict, key, g: Tensor) -> None:
     """The multivariate chain rule: gradients of a value's several uses add up."""
     before = sums.get(key)
     sums[key] = g if before is None else before + g
-
-
-def _fit(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Undo broadcasting, whose adjoint is a sum: the gradient gets the input's shape."""
-    return g if g.data.shape == shape else _sum_to(name, g, shape)
-
-
-def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    lead = g.ndim - len(shape)
-    spread = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
-        raise ValueError(f"{name}: backward returned a gradient of shape {g.shape} for an input of "
-                         f"shape {shape}")
-    return g.sum(tuple(range(lead)) + tuple(spread)).reshape(shape)
-
-
-def _complete(g: Tensor, dtype, hooks) -> Tensor:
-    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks."""
-    if g.data.dtype != dtype:
-        g = g.to(dtype)
-    for hook in list(hooks.values()) if hooks else ():
-        changed = hook(g)
-        g = g if changed is None else as_tensor(changed, g)
-    return g
-
-
-def _deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) -> None:
-    """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
-    before = place.grad
-    if before is None:
-        if create_graph:
-            place.grad = g.clone()
-        else:
-            ours = _holders(g) in _NOBODY_ELSE and _suits(g.data, place)
-            array = g.data if ours else _copy(g.data, place)
-            place.grad = Tensor._wrap(array)
-        place.grad.since = moment              # what it is added up from ran then, or later
-    elif create_graph:
-        place.grad = before + g
-    else:
-        before.data[...] += g.data
-
-
-def _copy(g, place: Tensor | Node):
-    """A copy of g, for a leaf in the leaf's own memory order: optimisers walk both together."""
-    copy = namespace(g).empty_like(place.data if isinstance(place, Tensor) else g)
-    copy[...] = g
-    return copy
-
-
-def _suits(g, place: Tensor | Node) -> bool:
-    """May the array g be a leaf's gradient as it is: in the leaf's memory order, and not a part of
-    something larger?"""
-    whole = g.base is None or g.base.nbytes == g.nbytes
-    return whole and isinstance(place, Tensor) and all(
-        [n == 1 or s == t for n, s, t in zip(g.shape, g.strides, place.data.strides)])
-
-
-def _holders(g: Tensor) -> tuple[int, ...]:
-    """How many references there are to g, to its array, and to the array whose memory that is."""
-    array, base = g.data, g.data.base
-    counts = sys.getrefcount(g), sys.getrefcount(array)
-    return counts if base is None else (*counts, sys.getrefcount(base))
-
-
-# As many as when nobody else has one. Measured, by a call like that in _deposit, for Python
-# versions count differently; where objects have no such counts, nothing is ever kept.
-def _measured(g: Tensor) -> tuple[int, ...]:
-    return _holders(g)
-
-
-_NOBODY_ELSE = (_measured(Tensor._wrap(np.empty(2))),
-                _measured(Tensor._wrap(np.empty(2).reshape(2, 1)))) if hasattr(
-                    sys, "getrefcount") else ()
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,
@@ -563,6 +490,7 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
                                f"shape {y.shape}: pass gradient=, or reduce with .sum() or .mean()")
         gradient = 1.0
     gradient = as_tensor(gradient, y)
+    same_device(name, y, gradient)
     if gradient.shape != y.shape:
         if gradient.data.size != 1 or y.data.size != 1:
             raise ValueError(f"{name}: gradient has shape {gradient.shape}, output {y.shape}")

@@ -64,6 +64,7 @@ class Tensor:
     dtype = property(lambda self: self.data.dtype, doc="The dtype, as NumPy names it.")
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     device = property(lambda self: _device.device_of(self.data), doc='"cpu" or "cuda:0".')
+    is_cuda = property(lambda self: self.device != "cpu", doc="Is it on a GPU?")
     is_leaf = property(lambda self: self.node is None, doc="Was it made by no op of a graph?")
     grad_fn = property(lambda self: self.node, doc="The node on the tape that made it.")
 
@@ -108,11 +109,14 @@ class Tensor:
         return self.data.item()
 
     def tolist(self):
-        """Nested Python lists."""
+        """Nested Python lists. Raises as :meth:`item` does."""
+        checks.raise_pending()
         return self.data.tolist()
 
     def numpy(self) -> np.ndarray:
-        """The array (from a GPU a copy); read-only if the tensor requires grad."""
+        """The array (from a GPU a copy); read-only if the tensor requires grad. Raises as
+        :meth:`item` does."""
+        checks.raise_pending()
         array = _device.to_host(self.data)
         if self._requires_grad and array is self.data:
             array = array.view()
@@ -182,6 +186,8 @@ class Tensor:
             raise TypeError(f"grad: must be a Tensor or None, got {type(value).__name__}")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ValueError(f"grad: {value._brief()} does not fit {self._brief()}")
+        if value is not None:
+            same_device("grad", self, value)
         if self.node is None:
             self._grad = value
         else:
@@ -452,7 +458,7 @@ class Tensor:
     def int(self): return self.to(int32)
     def bool(self): return self.to(bool_)
     def cpu(self): return self.to("cpu")
-    def cuda(self): return self.to("cuda")
+    def cuda(self, device=None): return self.to(_device.cuda_name(device))
     def clone(self): return ops.clone(self)
     def contiguous(self): return ops.contiguous(self)
 
@@ -527,10 +533,10 @@ def same_device(name: str, *tensors: Tensor) -> None:
     """Raise TypeError, naming two of them, unless all tensors are on one device."""
     first = tensors[0].data
     for x in tensors[1:]:
-        if type(x.data) is not type(first) or (type(first) is not np.ndarray
-                                               and x.data.device != first.device):
+        if not _device.same_place(x.data, first):
             raise TypeError(f"{name}: {tensors[0]._brief()} and {x._brief()} are on different "
-                            "devices; move one with .to(device)")
+                            f"devices; move one with .to(device), or make it there: "
+                            "minidl.tensor(array, device=...)")
 
 
 def _overlaps_itself(array) -> bool:

@@ -50,7 +50,7 @@ def _same_random_numbers() -> None:
 
 @pytest.fixture
 def gpu():
-    """A GPU for this test: the strict stand-in for CuPy of fakecupy.py, with which minidl works as
+    """A GPU for this test: the strict stand-in for CuPy of fakecupy, with which minidl works as
     with the real one. The fixture's value is the module."""
     with fakecupy.installed() as cupy:
         yield cupy

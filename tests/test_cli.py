@@ -183,8 +183,8 @@ def test_help_names_the_program_as_it_was_started():
 
 @pytest.mark.parametrize("arguments, message", [
     (["train"], "train: name a model (cnn, "),
-    (["train", "resnet"], "model: there is no 'resnet'; there are cnn, "),
-    (["models", "resnet"], "model: there is no 'resnet'"),
+    (["train", "lstm"], "model: there is no 'lstm'; there are cnn, "),
+    (["models", "lstm"], "model: there is no 'lstm'"),
     (["train", "cnn", "--epochs", "0"], "epochs: 0 is too small"),
     (["train", "cnn", "--batch-size", "-1"], "batch-size: -1 is too small"),
     (["train", "cnn", "--lr", "nan"], "lr: nan is no learning rate"),
@@ -249,9 +249,9 @@ def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, 
 def without_cupy(monkeypatch):
     """As on a machine where CuPy is not installed."""
     monkeypatch.setitem(sys.modules, "cupy", None)
-    minidl.device.cuda_problem.cache_clear()
+    minidl.device._problem.cache_clear()
     yield
-    minidl.device.cuda_problem.cache_clear()
+    minidl.device._problem.cache_clear()
 
 
 def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digits, tmp_path,

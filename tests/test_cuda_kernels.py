@@ -1,7 +1,7 @@
 """Each CUDA kernel equals the readable function it replaces; the launcher refuses wrong calls.
 
 The kernels of kernels.cu run here on the CPU (cuda_on_cpu.py), on the arrays of a stand-in for CuPy
-(fakecupy.py), through the same launching code as on a GPU; every array lies between guard bytes.
+(fakecupy), through the same launching code as on a GPU; every array lies between guard bytes.
 """
 
 from __future__ import annotations
@@ -160,6 +160,29 @@ def test_class_shares(rows, ignored, dtype):
     assert np.array_equal(to_host(shares) == 0, t == 3) or (t == 3).all()
 
 
+@both_types
+@pytest.mark.parametrize("size", [1.0, 1000.0, -1000.0, 5000.0])
+def test_cross_entropy_of_a_confident_row_keeps_its_digits(size, dtype):
+    """The loss is log(1 + e^-10), however large the logits are."""
+    x = on_gpu(np.array([[size, size - 10]], dtype))
+    found, log_p = cuda._cross_entropy(x, on_gpu(np.array([0])))
+    assert to_host(found)[0] == pytest.approx(math.log1p(math.exp(-10)), rel=1e-3)
+    assert to_host(log_p)[0, 1] == pytest.approx(-10, rel=1e-4)
+
+
+def test_many_classes_and_many_pixels_are_left_to_cupy():
+    """One thread would walk the row, one block count the pixels."""
+    wide = minidl.Tensor(on_gpu(np.zeros((2, cuda.WIDEST + 1), np.float32)))
+    with fakecupy.counting() as count:
+        minidl.functional.cross_entropy(wide, minidl.Tensor(on_gpu(np.array([0, 1]))))
+    assert count.calls["cross_entropy"] == 0 and count.calls["class_shares"] == 1
+    pixels = np.zeros((1, 2, 1, cuda.LONGEST + 1), np.float32)
+    with fakecupy.counting() as count:
+        minidl.functional.cross_entropy(minidl.Tensor(on_gpu(pixels)), minidl.Tensor(
+            on_gpu(np.zeros((1, 1, cuda.LONGEST + 1), np.int64))))
+    assert count.calls["cross_entropy"] == 1 and count.calls["class_shares"] == 0
+
+
 def test_a_class_that_is_none_makes_the_loss_nan_and_reads_nothing_outside():
     x, t = on_gpu(np.zeros((4, 3), np.float32)), on_gpu(np.array([0, 3, -1, 2**40]))
     found, _ = cuda._cross_entropy(x, t)
@@ -288,6 +311,19 @@ def test_a_parameter_in_another_memory_order_than_its_gradient_is_updated_readab
     assert p.numpy().tolist() == [[-1, 0, 1], [2, 3, 4]]
 
 
+def test_nested_steps_keep_the_outer_ones_updates():
+    a, b = (nn.Parameter(on_gpu(np.ones(3, np.float32))) for _ in range(2))
+    a.grad, b.grad = minidl.Tensor(a.data), minidl.Tensor(b.data)
+    with kernels.together(a.data):
+        cuda._sgd(a.data, a.grad.data, 0.5)
+        optim.SGD([b], 0.25).step()
+    assert a.numpy().tolist() == [0.5] * 3 and b.numpy().tolist() == [0.75] * 3
+
+
+def test_an_optimiser_of_no_parameters_does_nothing():
+    optim.SGD([{"params": []}], 0.1).step()
+
+
 def test_updates_are_made_also_when_a_later_one_fails():
     class Failing(optim.SGD):
         def _update(self, p, g, state, group):
@@ -363,8 +399,19 @@ def test_wrong_calls_are_refused(wrong, error, message):
 def test_no_more_threads_than_indices_can_count():
     x = on_gpu(np.ones(6, np.float32))
     for threads in (0, 2**31):
-        with pytest.raises(ValueError, match=f"sgd: {threads} threads"):
+        with pytest.raises(ValueError, match=f"sgd: {threads:,} numbers, .* use a smaller batch"):
             launch.launch("sgd", threads, np.dtype(np.float32), x, 1.0)
+
+
+def test_no_array_has_more_numbers_than_indices_can_count():
+    """col2im has a thread a pixel, and reads rows with many more numbers than that."""
+    class Large:
+        dtype, size, shape = np.dtype(np.float32), 2**31, (2**31,)
+
+    x = on_gpu(np.ones(6, np.float32))
+    window = np.zeros(1, launch.structs(np.dtype(np.float32))["Window"])
+    with pytest.raises(ValueError, match="col2im: rows has 2,147,483,648 numbers.* smaller batch"):
+        launch.launch("col2im", 6, np.dtype(np.float32), Large(), x, window, 6)
 
 
 def test_a_struct_of_another_layout_is_refused():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import device
 from minidl.device import move, to_host
 
 z = minidl.zeros
@@ -60,7 +61,7 @@ def stand_in(devices=1, driver=13000, total=3) -> types.ModuleType:
 no_driver = CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
 no_device = CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
 REASONS = {
-    "no CuPy": (None, "CuPy is not installed; python -m pip install"),
+    "no CuPy": (None, "CuPy is not installed"),
     "no driver": (stand_in(no_driver, driver=0), "there is no NVIDIA driver; install it"),
     "an old driver": (stand_in(no_driver, driver=12040), "the NVIDIA driver is too old: it is made "
                       "for CUDA 12.4, this CuPy for 13.2; update the driver"),
@@ -83,10 +84,10 @@ def detection(monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", module)
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: [
             types.SimpleNamespace(metadata={"Name": name}) for name in ("numpy", *several)])
-        minidl.device.cuda_problem.cache_clear()
-    minidl.device.cuda_problem.cache_clear()
+        minidl.device._problem.cache_clear()
+    minidl.device._problem.cache_clear()
     yield with_cupy
-    minidl.device.cuda_problem.cache_clear()
+    minidl.device._problem.cache_clear()
 
 
 @pytest.mark.parametrize("case", REASONS)
@@ -181,3 +182,103 @@ def test_names_of_the_device(gpu):
     assert z(2).to("auto").device == "cuda:0" and z(2, device="cuda").device == "cuda:0"
     with pytest.raises(RuntimeError, match='"cuda:3" is not there: this machine has 1 GPU,'):
         z(2).to("cuda:3")
+
+
+# --------------------------------------------------------------------------- PyTorch's names
+def test_cuda_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(minidl.cuda, "cuda_problem", lambda: "there is none; get one")
+    assert not minidl.cuda.is_available() and minidl.cuda.device_count() == 0
+    monkeypatch.setattr(device, "cuda_problem", lambda: "there is none; get one")
+    for ask in (minidl.cuda.synchronize, minidl.cuda.current_device):
+        with pytest.raises(RuntimeError, match="there is none; get one; or take the device"):
+            ask()
+
+
+def test_cuda_with_a_gpu(gpu):
+    assert minidl.cuda.is_available() and minidl.cuda.device_count() == 1
+    assert minidl.cuda.current_device() == 0
+    minidl.cuda.synchronize()
+    x, layer = minidl.tensor([1.0]), minidl.nn.Linear(2, 3)
+    assert not x.is_cuda
+    for place in (None, 0, "cuda", "cuda:0"):
+        assert x.cuda(place).is_cuda and layer.cuda(place).weight.device == "cuda:0"
+    with pytest.raises(RuntimeError, match='"cuda:3" is not there'):
+        x.cuda(3)
+
+
+def test_without_cupy_and_driver_the_driver_comes_first(monkeypatch):
+    def no_library(name):
+        raise OSError(name)
+    monkeypatch.setattr(device.ctypes, "CDLL", no_library)
+    assert "nor is an NVIDIA driver" in device._and_no_driver()
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())
+    assert device._and_no_driver() == ""
+
+
+@pytest.mark.parametrize("mix", [
+    lambda x, layer: layer(x),
+    lambda x, layer: x @ layer.weight.T,
+    lambda x, layer: minidl.functional.binary_cross_entropy_with_logits(x, x.to("cuda")),
+    lambda x, layer: minidl.nn.Conv2d(1, 8, 3).cuda()(x.reshape(64, 1, 28, 28)),
+], ids=["linear", "matmul", "bce", "conv"])
+def test_mixtures_of_the_size_of_a_batch_are_named(gpu, mix):
+    """Large enough that compiled kernels would take the host's part."""
+    x, layer = minidl.ones(64, 784), minidl.nn.Linear(784, 128).cuda()
+    with pytest.raises(TypeError, match="tensor of shape .* on cpu.* are on different devices|"
+                                        "on cuda:0 and tensor .* are on different devices"):
+        mix(x, layer)
+
+
+def test_gradients_of_another_device_are_refused(gpu):
+    x = minidl.tensor([1.0, 2.0], device="cuda", requires_grad=True)
+    with pytest.raises(TypeError, match="grad: .* different devices"):
+        x.grad = minidl.ones(2)
+    with pytest.raises(TypeError, match="backward: .* different devices"):
+        (x * x).backward(minidl.ones(2))
+
+
+def test_every_way_of_reading_tells_what_checks_found(gpu):
+    x = minidl.tensor([[1.0, 2.0]], device="cuda")
+    for read in (lambda t: t.item(), lambda t: t.numpy(), lambda t: t.tolist(),
+                 lambda t: np.asarray(t), float):
+        loss = minidl.functional.cross_entropy(x, minidl.tensor([2], device="cuda"))
+        with pytest.raises(ValueError, match="class numbers must be in .* some operations ago"):
+            read(loss)
+
+
+# --------------------------------------------------------------------------- two GPUs
+def test_optimisers_follow_from_one_gpu_to_another():
+    with fakecupy.installed(gpus=2):
+        layer = minidl.nn.Linear(3, 2).to("cuda:0")
+        optimizer = minidl.optim.Adam(layer.parameters(), 0.1)
+        for place in ("cuda:0", "cuda:1"):
+            layer.to(place)
+            optimizer.zero_grad()
+            layer(minidl.ones(4, 3, device=place)).sum().backward()
+            optimizer.step()
+            for p in layer.parameters():
+                arrays = [p.data, p.grad.data, *(v for v in optimizer.state[p].values()
+                                                 if hasattr(v, "device"))]
+                assert {device.device_of(a) for a in arrays} == {place} and len(arrays) == 4
+
+
+def test_a_kernel_refuses_arrays_of_a_gpu_that_is_not_the_current_one():
+    with fakecupy.installed(gpus=2):
+        layer = minidl.nn.Linear(3, 2).to("cuda:0")
+        optimizer = minidl.optim.SGD(layer.parameters(), 0.1)
+        x, b = minidl.ones(4, 3, device="cuda:0"), minidl.ones(3, device="cuda:0")
+        layer(x).sum().backward()
+        minidl.device.resolve("cuda:1")
+        with pytest.raises(RuntimeError, match="_sgd: an argument is on cuda:0, which is not the current"):
+            optimizer.step()
+        with pytest.raises(RuntimeError, match="_bias_activation: an argument is on cuda:0"):
+            minidl.functional.bias_activation(x, b, 0.0)
+
+
+def test_mixtures_of_two_gpus_are_named():
+    with fakecupy.installed(gpus=2):
+        x, y = minidl.ones(3, device="cuda:0"), minidl.ones(3, device="cuda:1")
+        with pytest.raises(TypeError, match="add: .* on cuda:0 and .* on cuda:1 are on different"):
+            x + y
+        with pytest.raises(TypeError, match="on cuda:1 and tensor .* on cuda:0 are on different"):
+            x.to("cuda:1").requires_grad_().grad = x

@@ -566,8 +566,39 @@ def _of_a_retained_place():
     return x.grad.data, y.grad.data
 
 
+def _of_borrowed_memory():
+    memory = bytearray(8)
+
+    @minidl.op
+    def borrowed(x):
+        def backward(gy):
+            return minidl.from_numpy(np.frombuffer(memory, np.float32))
+        return x.data * 1, backward
+
+    x = _leaf(1, 2)
+    borrowed(x).sum().backward()
+    return x.grad.data, np.frombuffer(memory, np.float32)
+
+
+def _of_an_array_that_must_not_be_written():
+    constant = np.array([1.0, 2.0], np.float32)
+    constant.setflags(write=False)
+
+    @minidl.op
+    def fixed(x):
+        def backward(gy):
+            return minidl.from_numpy(constant[:])
+        return x.data * 1, backward
+
+    x = _leaf(1, 2)
+    fixed(x).sum().backward()
+    x.grad.zero_()
+    return x.grad.data, constant
+
+
 @pytest.mark.parametrize("case", [
-    _given_by_the_user, _an_array_given_by_the_user, _of_two_leaves, _of_a_view, _kept_by_a_hook,
+    _of_borrowed_memory, _of_an_array_that_must_not_be_written, _given_by_the_user,
+    _an_array_given_by_the_user, _of_two_leaves, _of_a_view, _kept_by_a_hook,
     _returned_by_a_hook, _saved_in_an_op, _of_a_retained_place], ids=lambda f: f.__name__[1:])
 def test_a_gradient_shares_no_memory_with_what_others_hold(case):
     gradient, other = case()
@@ -577,8 +608,8 @@ def test_a_gradient_shares_no_memory_with_what_others_hold(case):
 @pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="no reference counts")
 def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch):
     copies = []
-    copy = minidl.tape._copy
-    monkeypatch.setattr(minidl.tape, "_copy", lambda g, place: copies.append(g.shape) or copy(
+    copy = minidl.accumulate._copy
+    monkeypatch.setattr(minidl.accumulate, "_copy", lambda g, place: copies.append(g.shape) or copy(
         g, place))
     x, w, b = _leaf(1, 2), _leaf(3, 4), _leaf(5)
     (x * w + b).sum().backward()

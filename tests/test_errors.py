@@ -126,7 +126,10 @@ WRONG = {
     "reduction": (lambda: F.mse_loss(z(2), z(2), "average"), ValueError,
                   'mse_loss: reduction must be "mean", "sum" or "none", got \'average\''),
     "rows of a table": (lambda: F.embedding(T([0, 3]), z(3, 4)), ValueError,
-                        "embedding: class numbers must be in [0, 2]; found 3"),
+                        "embedding: row numbers must be in [0, 2]; found 3"),
+    "ignored class": (lambda: F.cross_entropy(z(2, 3), T([0, 1]), ignore_index=None), TypeError,
+                      "cross_entropy: ignore_index must be an integer, got None"),
+    "no device": (lambda: minidl.rand(2, device=0), ValueError, 'device: expected "cpu"'),
     "one-hot": (lambda: F.one_hot(T([0, 3]), 3), ValueError, "one_hot: class numbers must be in"),
     # layers
     "features": (lambda: F.linear(z(2, 3), z(4, 5)), ValueError,

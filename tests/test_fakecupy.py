@@ -3,7 +3,9 @@ on programs without errors gives NumPy's numbers."""
 
 from __future__ import annotations
 
+import copy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import fakecupy
@@ -34,7 +36,7 @@ def test_minidl_finds_the_fake_gpu_and_loses_it_again():
         import cupy as imported
         import cupyx.scipy.special
         assert imported is cupy is sys.modules["cupy"]
-        assert cupyx.scipy.special.erf is fakecupy._erf
+        assert cupyx.scipy.special.erf is fakecupy.functions.erf
         assert device.cuda_problem() is None
         assert minidl.tensor([1.0]).to("cuda").device == "cuda:0"
         assert device.resolve("auto") == "cuda:0"
@@ -127,7 +129,7 @@ def test_a_violation_is_no_error_that_a_program_catches():
 
 
 def test_an_unknown_name_says_where_to_look(gpu):
-    with pytest.raises(AttributeError, match="tests/fakecupy.py.*'no_such_name'.*real CuPy"):
+    with pytest.raises(AttributeError, match="tests/fakecupy.*'no_such_name'.*real CuPy"):
         print(gpu.cuda.no_such_name)
 
 
@@ -273,6 +275,117 @@ def test_memory_order_is_cupys(gpu, g):
     assert gpu.asarray(np.zeros((2, 3, 4)).transpose(1, 0, 2)).flags.c_contiguous
 
 
+# --------------------------------------------------------------------------- two GPUs
+@pytest.fixture
+def two():
+    with fakecupy.installed(gpus=2) as cupy:
+        yield cupy
+
+
+def test_an_array_remembers_its_gpu(two):
+    a = two.asarray(h)
+    assert two.cuda.runtime.getDeviceCount() == 2 and a.device.id == 0
+    with two.cuda.Device(1) as device:
+        assert two.cuda.runtime.getDevice() == two.cuda.get_device_id() == device.id == 1
+        b = two.asarray(h)
+        assert (b.device.id, b[1:].device.id, (b + 1).device.id) == (1, 1, 1)
+        assert two.cuda.Device() == device
+    assert two.cuda.runtime.getDevice() == 0 and b.data.device_id == 1
+    two.cuda.Device(1).use()
+    assert two.zeros(3).device.id == 1
+
+
+def test_the_current_gpu_is_the_threads(two):
+    two.cuda.Device(1).use()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(two.cuda.runtime.getDevice).result() == 0
+    assert two.cuda.runtime.getDevice() == 1
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_a_gpu_that_is_not_there(two, number):
+    with pytest.raises(fakecupy.CUDARuntimeError, match="invalid device ordinal"):
+        two.cuda.Device(number).use()
+    assert two.cuda.runtime.getDevice() == 0
+
+
+ELSEWHERE = {
+    "an operation": lambda xp, g, here: here + g,
+    "with a number": lambda xp, g, here: g * 2,
+    "in place": lambda xp, g, here: here.__iadd__(g),
+    "out=": lambda xp, g, here: xp.exp(here, out=g),
+    "a reduction": lambda xp, g, here: g.sum(),
+    "a product": lambda xp, g, here: here @ g,
+    "another dtype": lambda xp, g, here: g.astype("f8"),
+    "a reshape that copies": lambda xp, g, here: g.reshape(2, 3).T.reshape(6),
+    "a fill": lambda xp, g, here: g.fill(1),
+    "an assignment": lambda xp, g, here: g.__setitem__(0, 1),
+    "an assignment of it": lambda xp, g, here: here.__setitem__(slice(None), g),
+    "indices": lambda xp, g, here: here[xp.asarray([0])] + g[xp.asarray([0])],
+    "indices of another GPU": lambda xp, g, here: here[g > 2],
+    "concatenate": lambda xp, g, here: xp.concatenate([here, g]),
+    "where": lambda xp, g, here: xp.where(here > 2, here, g),
+    "copyto": lambda xp, g, here: xp.copyto(here, g),
+    "from the host into it": lambda xp, g, here: g.set(h),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_work_on_an_array_of_another_gpu_is_a_violation(two, name):
+    with two.cuda.Device(1):
+        there = two.asarray(h)
+    with pytest.raises(Violation, match="an array of GPU 1 where GPU 0 is the current one"):
+        ELSEWHERE[name](two, there, two.asarray(h))
+
+
+def test_what_may_be_done_with_an_array_of_another_gpu(two):
+    with two.cuda.Device(1):
+        there = two.asarray(h)
+    view = there.reshape(2, 3).T
+    assert view.device.id == 1 and view.shape == (3, 2) and there.nbytes == 24
+    assert there.tolist() == h.tolist() and float(there[2]) == 2
+    np.testing.assert_array_equal(view.get(), h.reshape(2, 3).T)
+    for moved in (there.copy(), two.asarray(there), view.copy(), two.zeros_like(there)):
+        assert moved.device.id == 0
+    assert view.copy().tolist() == h.reshape(2, 3).T.tolist()
+    assert view.copy(order="K").strides == view.strides
+    with pytest.raises(NotImplementedError, match="non-contiguous"):
+        there[::2].copy(order="K")
+    assert copy.deepcopy(there).device.id == 1
+    assert two.asarray(there, dtype="f8").dtype == "f8"
+
+
+def test_each_gpu_has_its_own_memory(two):
+    pool, total = two.get_default_memory_pool(), two.cuda.runtime.memGetInfo()[1]
+    before = pool.used_bytes()
+    with two.cuda.Device(1), fakecupy.memory_limit(4096):
+        kept = two.zeros(1024, "f4")
+        assert pool.used_bytes() >= 4096 and two.cuda.runtime.memGetInfo()[0] == 0
+        with pytest.raises(OutOfMemoryError):
+            two.zeros(1, "f4")
+    assert pool.used_bytes() == before and two.zeros(4096).size == 4096
+    assert two.cuda.runtime.memGetInfo()[1] == total
+    with two.cuda.Device(1):
+        used = pool.used_bytes()
+        del kept
+        assert used - pool.used_bytes() == 4096
+
+
+def test_a_kernel_launched_with_an_array_of_another_gpu(two):
+    cuda_on_cpu = pytest.importorskip("cuda_on_cpu")
+    if cuda_on_cpu.problem():
+        pytest.skip(cuda_on_cpu.problem())
+    source = 'extern "C" __global__ void one(REAL* x) { x[0] = 1; }'
+    kernel = two.RawModule(code=source, options=("-DREAL=float",)).get_function("one")
+    x = two.asarray(h)
+    with two.cuda.Device(1):
+        with pytest.raises(Violation, match="GPU 0 where GPU 1"):
+            kernel((1,), (1,), (x,))
+        y = two.asarray(h)
+        kernel((1,), (1,), (y,))
+    assert x.tolist() == h.tolist() and y.tolist() == [1, *h[1:]]
+
+
 # --------------------------------------------------------------------------- legal programs
 def test_results_are_arrays_on_the_device_of_numpys_dtypes(gpu, g):
     n = np.arange(6, dtype=np.float32) + 1
@@ -351,7 +464,7 @@ def test_every_name_and_parameter_is_cupys():
     real = fakecupy.real_cupy()
     assert fakecupy.differences(fakecupy.cupy, real) == []
     compared = [name for name in vars(fakecupy.ndarray)
-                if name[0] != "_" and fakecupy._parameters(getattr(real.ndarray, name))]
+                if name[0] != "_" and fakecupy.signatures.parameters(getattr(real.ndarray, name))]
     assert len(compared) > 30                          # their docstrings were understood
     assert {"sum", "astype", "reshape", "get"} <= set(compared)
 

@@ -231,6 +231,28 @@ def test_training_that_goes_another_way_is_seen(gpu, monkeypatch):
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == [False]
 
 
+@pytest.mark.parametrize("steps", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_training_that_differs_by_rounding_passes(monkeypatch, steps):
+    """Twice on the CPU, the second time from weights that are changed by at most one rounding: a
+    correct GPU's losses are no nearer than these."""
+    right, rng, made = learning.procedure, np.random.default_rng(1), []
+    def procedure(name, device, lr=None):
+        made.append(right(name, device, lr))
+        if len(made) == 2:
+            for p in made[1].model.parameters():
+                way = rng.integers(-1, 2, p.shape)           # down, not at all, up
+                target = np.where(way == 0, p.data, np.where(way > 0, np.inf, -np.inf))
+                p.data[...] = np.nextafter(p.data, target.astype(np.float32))
+        return made[-1]
+    monkeypatch.setattr(learning, "procedure", procedure)
+    monkeypatch.setattr(learning, "DEVICE", "cpu")
+    part = report.Part("training")
+    learning._compare_losses(part, replace(gpu_check.FULL, steps=steps))
+    checks = {e["of"]: e for e in part.entries if e["limit"] is not None}
+    assert set(checks) == {"first 10 losses", "later losses"} and len(made) == 2
+    assert all(e["ok"] and e["value"] > 0 for e in checks.values()), checks        # 0: no change
+
+
 @pytest.mark.parametrize("spoil", [lambda y: y * np.nan, lambda y: y.astype(float).reshape(-1)])
 def test_nan_and_another_shape_are_failures(gpu, tmp_path, monkeypatch, spoil):
     """Of a gradient too: the second of the numbers that are compared."""
@@ -360,6 +382,27 @@ def test_the_table_is_aligned():
         "longer name            " + "x" * 45 + "..."]
 
 
+def test_equal_notes_are_printed_once_with_a_count():
+    part = report.Part("ops")
+    for name in "abc":
+        part.unasked(name, "answer", "there is no cuBLAS")
+    part.unasked("d", "answer", "another reason")
+    for name in "efg":
+        with part.attempt(name, "float32"):
+            raise RuntimeError("the driver is gone")
+    part.check("h", "float32", 0.5, 0.1)
+    part.check("i", "float32", 0.5, 0.1)
+    text = report.as_text({"passed": False, "parts": [
+        {"part": "ops", "title": "every op", "status": "failed", "why": "", "seconds": 1.0,
+         "entries": part.entries}]})
+    assert text.count("there is no cuBLAS") == text.count("    RuntimeError: the driver is") == 1
+    for line in ("    a, answer (and 2 more): there is no cuBLAS", "    d, answer: another reason",
+                 "ops: e, float32 (and 2 more): FAILED: RuntimeError",
+                 "    RuntimeError: the driver is gone", "ops: h, float32: FAILED: 0.5 > 0.1",
+                 "ops: i, float32: FAILED: 0.5 > 0.1"):
+        assert line in text.splitlines()
+
+
 def test_contestants_take_turns():
     order = []
     def contestant(name):
@@ -382,6 +425,32 @@ def test_answers_about_noise():
                          (lambda: 9 * rng.standard_normal(4096), "no: other numbers, of standard")):
         arrays = iter([made() for _ in range(3)])
         assert graphs._fresh(lambda: None, Array()).startswith(answer)
+
+
+def recordable(**more):
+    """A CuPy that has what recording needs, and `more`."""
+    stream = SimpleNamespace(begin_capture=None, end_capture=None)
+    return SimpleNamespace(**more, cuda=SimpleNamespace(Stream=stream, get_current_stream=None))
+
+
+@pytest.mark.parametrize("made, error, value, note", [
+    (recordable(), None, report.UNASKED, "this CuPy has no cupy.cuda.device.get_cublas_handle"),
+    (SimpleNamespace(), None, report.UNASKED, "this CuPy has no cupy.cuda.Stream.begin_capture"),
+    (recordable(), OSError("no libcublas.so"), report.UNASKED, "no libcublas.so"),
+    (recordable(), AttributeError("no 'nmae'"), "no", "AttributeError: no 'nmae'"),
+    (recordable(), RuntimeError("refused"), "no", "RuntimeError: refused")])
+def test_a_question_that_cannot_be_asked_is_told_from_a_wrong_one(monkeypatch, made, error, value,
+                                                                  note):
+    if error:
+        made.cuda.device = SimpleNamespace(get_cublas_handle=None)
+    def ask(cupy):
+        raise error
+    monkeypatch.setattr(graphs, "_product_by_ctypes", ask)
+    monkeypatch.setitem(sys.modules, "cupy", made)
+    part = report.Part("graphs")
+    graphs.questions(part, gpu_check.QUICK)
+    (entry,) = (e for e in part.entries if "ctypes" in e["name"])
+    assert entry["value"] == value and note in entry["note"]
 
 
 def test_a_graph_that_cannot_be_recorded_is_ended_and_says_the_first_error():
@@ -446,22 +515,45 @@ def test_the_accuracy_part_trains_and_judges(gpu, monkeypatch):
     """On few images; as much is learnt from them as its limit here says."""
     few = learning.config_for
     monkeypatch.setattr(learning, "config_for", lambda name, **o: few(name, quick=True, **o))
-    monkeypatch.setattr(learning, "LEARNT", 0.5)
+    monkeypatch.setattr(learning, "LEARNT", (0.5,))
     part = report.Part("accuracy")
     learning.accuracy(part, replace(gpu_check.QUICK, epochs=1))
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == [True]
     assert found({"entries": part.entries})["epoch 1", "s"] > 0
 
 
-@pytest.mark.parametrize("name", ["cnn", "gan", "vae"])
+@pytest.mark.parametrize("reached, ok", [((0.971, 0.9891), [True, True]),
+                                         ((0.969, 0.9905), [False, True]),
+                                         ((0.984, 0.9885), [True, False])])
+def test_accuracy_after_each_epoch_has_its_limit(monkeypatch, reached, ok):
+    """The last must come within 0.2 points of the CPU's."""
+    class Trainer:
+        def __init__(self, *args, after_epoch, **options):
+            self.after_epoch = after_epoch
+        def fit(self, epochs):
+            self.after_epoch(0)
+            for number, accuracy in enumerate(reached[:epochs], 1):
+                self.after_epoch(number)
+                yield {"epoch": number, "loss": 0.1, "test_accuracy": accuracy}
+    monkeypatch.setattr(learning, "Trainer", Trainer)
+    monkeypatch.setattr(learning, "Job", lambda config, device: SimpleNamespace(
+        procedure=None, train_loader=list, test_loader=list, recipe=minidl.models.MODELS["cnn"]))
+    part = report.Part("accuracy")
+    learning.accuracy(part, gpu_check.FULL)
+    assert [e["ok"] for e in part.entries if e["limit"] is not None] == ok
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn-rgb", "gan", "vae"])
 def test_the_networks_in_pytorch_are_minidls(name):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from minidl.gpu_check import peer
-    model = {"cnn": peer.cnn, "gan": peer.gan, "vae": peer.VAE}[name]()
+    model = peer.NETWORKS[name]()
     ours = minidl.models.MODELS[name].build(**learning.OPTIONS.get(name, {}))
     assert {k: tuple(p.shape) for k, p in model.named_parameters()} == {
         k: p.shape for k, p in ours.named_parameters()}
-    step, _ = peer.step(name, learning.mnist_batches(name, 2, 1), "cpu")
+    rng = np.random.default_rng(0)
+    batch = rng.random((2, *minidl.models.MODELS[name].image), np.float32), rng.integers(0, 10, 2)
+    step, _ = peer.step(name, [batch], "cpu")
     losses = step()
     assert all(np.isfinite(float(loss)) for loss in losses if not isinstance(loss, list))
 

@@ -29,6 +29,7 @@ from ..saving import write_atomically
 from .report import Part, as_text, read_entries, summary
 
 DEVICE = "cuda"
+LATENT = 20                  # of the VAE
 SECONDS = 470                # what all parts together may take
 
 

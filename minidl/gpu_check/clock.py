@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from .. import from_numpy, no_grad
+from ..device import _brief as sentence
 from ..device import move, to_host
 from ..kernels import launch
 from . import DEVICE, Sizes
 from .learning import mnist_batches, procedure
-from .report import Part, sentence
+from .report import Part
 
 Call = Callable[[], Any]
 

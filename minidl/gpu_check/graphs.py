@@ -9,29 +9,35 @@ fresh each time that the graph is replayed. Whatever the answer, it is no failur
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from .. import random
+from ..device import _brief as sentence
 from . import DEVICE, Sizes
-from .report import Part, sentence
+from .report import Part
 
 SIDE = 64                                # of the matrices
+RECORDING = ("cuda.Stream.begin_capture", "cuda.Stream.end_capture", "cuda.get_current_stream")
 
 
 def questions(part: Part, sizes: Sizes) -> None:
     """Part "graphs": each question with its answer, and the error's text where it is "no"."""
     import cupy
-    for name, ask in (("a ufunc replays", _ufunc),
-                      ("cuBLAS by CuPy", _product_by_cupy),
-                      ("cuBLAS by ctypes, same numbers", _product_by_ctypes),
-                      ("our noise is fresh each time", _own_noise),
-                      ("Generator.standard_normal is fresh", _cupys_noise)):
+    for name, ask, *needed in (
+            ("a ufunc replays", _ufunc),
+            ("cuBLAS by CuPy", _product_by_cupy),
+            ("cuBLAS by ctypes, same numbers", _product_by_ctypes, "cuda.device.get_cublas_handle"),
+            ("our noise is fresh each time", _own_noise),
+            ("Generator.standard_normal is fresh", _cupys_noise, "random.default_rng",
+             "random.Generator.standard_normal")):
         try:
+            _must_have(cupy, *RECORDING, *needed)
             part.found(name, "answer", ask(cupy))
-        except (NoGraphs, AttributeError, OSError) as error:         # nothing to ask it with
+        except (NoGraphs, OSError) as error:                         # nothing to ask it with
             part.unasked(name, "answer", sentence(error))
         except Exception as error:
             part.found(name, "answer", "no", sentence(error))
@@ -39,6 +45,16 @@ def questions(part: Part, sizes: Sizes) -> None:
 
 class NoGraphs(RuntimeError):
     """Nothing at all can be recorded here."""
+
+
+def _must_have(cupy, *names: str) -> None:
+    """Look for what a question needs before it is asked: a wrong name in the question itself shall
+    not pass for a CuPy without graphs."""
+    for name in names:
+        try:
+            operator.attrgetter(name)(cupy)
+        except AttributeError:
+            raise NoGraphs(f"this CuPy has no cupy.{name}") from None
 
 
 def captured(cupy, work: Callable[[], None]) -> Callable[[], None]:

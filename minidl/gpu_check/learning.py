@@ -17,16 +17,22 @@ from ..training import Trainer
 from ..training.config import config_for
 from ..training.job import PROCEDURES, Job
 from ..training.progress import Progress
-from . import DEVICE, Sizes
+from . import DEVICE, LATENT, Sizes
 from .report import Part
 
-LATENT = 20                              # of the VAE
 OPTIONS: dict[str, dict[str, Any]] = {"vae": {"latent": LATENT}}
-EARLY = 50                               # steps in which rounding has not grown yet
-# Largest relative differences: of an early loss, of the mean of the later ones, and of the length
-# of a gradient, which jumps where rounding decides on which side of its kink a relu is.
-EARLY_LIMIT, LATE_LIMIT, GRADIENT_LIMIT = 1e-3, 0.02, 1e-2
-LEARNT = 0.97                            # what `train cnn` reaches in its first epoch already
+# Steps in which rounding has not grown yet. Of two runs on the CPU whose first weights differ by
+# one rounding the losses are 1e-7 apart up to the tenth, 3e-4 by the twentieth, 1e-2 by the
+# fiftieth.
+EARLY = 10
+# Largest relative differences: of an early loss, of the mean of the later ones (2e-3 in those
+# runs), and of the length of a gradient, which jumps where rounding decides on which side of its
+# kink a relu is.
+EARLY_LIMIT, LATE_LIMIT, GRADIENT_LIMIT = 1e-4, 0.02, 1e-2
+# Least accuracy after each of the two epochs of `train cnn`. On the CPU the second ends at 99.06 to
+# 99.15 %, and a GPU's shall be the same within 0.2 points; the first, with its steps still large,
+# ends above 97 % in any case.
+LEARNT = 0.97, 0.989
 
 
 def procedure(name: str, device: str, lr: float | None = None) -> Any:
@@ -139,4 +145,4 @@ def accuracy(part: Part, sizes: Sizes) -> None:
         name, number = f"epoch {epoch['epoch']}", int(epoch["epoch"])
         part.found(name, "s", moments[number] - moments[number - 1], "with the evaluation")
         part.found(name, "training loss", epoch["loss"])
-        part.check(name, "test errors", 1 - epoch["test_accuracy"], 1 - LEARNT)
+        part.check(name, "test errors", 1 - epoch["test_accuracy"], 1 - LEARNT[number - 1])

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..device import _brief as sentence
+from ..device import _dotted
 from . import Sizes
-from .report import Part, sentence
+from .report import Part
 
 
 def versions(part: Part, sizes: Sizes) -> None:
@@ -57,8 +59,3 @@ def _installed(package: str) -> str:
 
 def _properties(cupy) -> dict[str, Any]:
     return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
-
-
-def _dotted(version: int) -> str:
-    """13020 is CUDA 13.2."""
-    return f"{version // 1000}.{version % 1000 // 10}"

@@ -1,15 +1,17 @@
 """The documents' networks and training steps in PyTorch, as a careful user would write them: fused
 Adam, gradients set to None, cuDNN choosing its fastest algorithm, data on the device. Their weights
-are as many as minidl's, and each step makes the same numbers. Imports PyTorch."""
+are as many as minidl's, and each step makes the same numbers. examples/benchmark.py times them on
+the CPU. Imports PyTorch."""
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .clock import endless
-from .learning import LATENT
+from . import LATENT
 
 
 def prepare(tf32: bool) -> str:
@@ -37,22 +39,25 @@ def product(a, b):
 
 def step(name: str, batches, device: str):
     """A training step of the network `name`, and what waits for the device."""
-    model = (gan() if name == "gan" else VAE() if name == "vae" else cnn()).to(device)
-    feed = endless([tuple(torch.from_numpy(array).to(device) for array in batch)
-                    for batch in batches])
-    if name == "gan":
-        train = gan_step(model)
-    else:
-        loss = negative_elbo if name == "vae" else cross_entropy
-        train = descending(model, loss, device)
+    train = training(name, NETWORKS[name]().to(device), fused=device == "cuda")
+    feed = itertools.cycle([tuple(torch.from_numpy(array).to(device) for array in batch)
+                            for batch in batches])
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     return (lambda: train(*next(feed))), wait
 
 
 # --------------------------------------------------------------------------- steps
-def descending(model, loss, device: str):
+def training(name: str, model, **adam):
+    """``train(images, labels)``, a step of the network `name`; `adam`: Adam's arguments, where it
+    is Adam's."""
+    if name == "gan":
+        return gan_step(model)
+    return descending(model, LOSSES.get(name, cross_entropy), **{"eps": 1e-7, **adam})
+
+
+def descending(model, loss, **adam):
     """A step of Adam on ``loss(model, images, labels)``, which returns it and what is reported."""
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3, eps=1e-7, fused=device == "cuda")
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, **adam)
     def train(images, labels):
         value, *more = loss(model, images, labels)
         optimizer.zero_grad(set_to_none=True)
@@ -66,6 +71,13 @@ def cross_entropy(model, images, labels):
     """The loss and the accuracy."""
     scores = model(images)
     return (F.cross_entropy(scores, labels),
+            (scores.detach().argmax(1) == labels).float().mean())
+
+
+def one_hot_cross_entropy(model, images, labels):
+    """The same of labels as rows with a single 1."""
+    scores = model(images)
+    return (F.cross_entropy(scores, F.one_hot(labels, scores.shape[1]).float()),
             (scores.detach().argmax(1) == labels).float().mean())
 
 
@@ -102,6 +114,9 @@ def gan_step(model):
         return (d_loss.detach(), g_loss.detach(), real.detach().sigmoid().mean(),
                 fake.detach().sigmoid().mean())
     return train
+
+
+LOSSES = {"vae": negative_elbo, "cnn-rgb": one_hot_cross_entropy}        # of others cross_entropy
 
 
 # --------------------------------------------------------------------------- networks
@@ -142,6 +157,13 @@ def cnn():
         nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
+def cnn_rgb():
+    """D4-CNN: models/cnn.py."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 36, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
 def gan():
     """D1-GAN for digits of 28x28: models/gan.py."""
     def norm(layer, n):
@@ -162,12 +184,15 @@ def gan():
 class VAE(nn.Module):
     """D1-VAE: models/vae.py."""
 
-    def __init__(self):
+    def __init__(self, latent: int = LATENT):
         super().__init__()
         self.encoder = nn.Sequential(Conv(28, 1, 32, 3), nn.ReLU(), Conv(28, 32, 64, 3), nn.ReLU(),
                                      nn.Flatten())
-        self.mu, self.logvar = nn.Linear(50176, LATENT), nn.Linear(50176, LATENT)
+        self.mu, self.logvar = nn.Linear(50176, latent), nn.Linear(50176, latent)
         self.decoder = nn.Sequential(
-            nn.Linear(LATENT, 3136), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
+            nn.Linear(latent, 3136), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
             Transposed(7, 64, 64, 3, 2), nn.ReLU(), Transposed(14, 64, 32, 3, 2), nn.ReLU(),
             Transposed(28, 32, 1, 3))
+
+
+NETWORKS = {"cnn": cnn, "cnn-rgb": cnn_rgb, "gan": gan, "vae": VAE}

@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,6 @@ def last_lines(error: BaseException, count: int = 8) -> str:
     return "\n".join("".join(traceback.format_exception(error)).strip().splitlines()[-count:])
 
 
-def sentence(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
 def read_entries(file: Path) -> list[Entry]:
     """The entries that a process wrote; half a line, left by its end, is passed over."""
     entries = []
@@ -119,6 +114,21 @@ def summary(part: dict[str, Any]) -> str:
     return ", ".join([*said, f"{part['seconds']:.0f} s"])
 
 
+def failure(entry: Entry) -> str:
+    """A failed check's value, and the end of its note."""
+    return cell(entry) + "".join(f"\n    {line}" for line in entry["note"].splitlines()[-3:])
+
+
+def once(entries: list[Entry], text: Callable[[Entry], str]) -> list[str]:
+    """Each entry's name with its text; entries with the same note and text in one, with a count."""
+    alike: dict[Any, list[Entry]] = {}
+    for i, entry in enumerate(entries):                      # without a note each is for itself
+        alike.setdefault((entry["note"] or i, text(entry)), []).append(entry)
+    return [f"{first['name']}, {first['of']}"
+            + (f" (and {len(more)} more)" if more else "") + f": {said}"
+            for (_, said), (first, *more) in alike.items()]
+
+
 def as_text(result: dict[str, Any]) -> str:
     """The whole result: a table for each part, then what failed, each with its note."""
     blocks, failures = [], []
@@ -128,12 +138,12 @@ def as_text(result: dict[str, Any]) -> str:
         if part["entries"]:
             blocks[-1] += "\n" + table(part["entries"])
         blocks[-1] += f"\n{summary(part)}"
-        blocks[-1] += "".join(f"\n    {e['name']}, {e['of']}: {e['note'].splitlines()[0]}"
-                              for e in part["entries"] if e["ok"] is None and e["note"]
-                              and e["value"] in (UNASKED, "no"))
-        failures += [f"{part['part']}: {e['name']}, {e['of']}: {cell(e)}" + "".join(
-            f"\n    {line}" for line in e["note"].splitlines()[-3:])
-            for e in part["entries"] if e["ok"] is False]
+        unanswered = [e for e in part["entries"] if e["ok"] is None and e["note"]
+                      and e["value"] in (UNASKED, "no")]
+        blocks[-1] += "".join(f"\n    {said}" for said in once(
+            unanswered, lambda e: e["note"].splitlines()[0]))
+        failures += [f"{part['part']}: {said}" for said in once(
+            [e for e in part["entries"] if e["ok"] is False], failure)]
         if part["status"] == "failed" and part["why"]:
             failures.append(f"{part['part']}: {part['why']}")
     blocks.append("everything passed" if result["passed"] else "FAILED\n" + "\n".join(failures))

@@ -114,13 +114,18 @@ def _for_cuda(name: str, arrays) -> Callable | None:
     if not CUDA:
         from . import cuda
         CUDA.update(cuda.TABLE)
-    return CUDA.get(name) if all([a.size for a in arrays]) else None
+    replacement = CUDA.get(name)
+    if replacement is not None:
+        from .launch import must_be_current      # CuPy would copy from GPU to GPU without a word
+        must_be_current(f"{name}: an argument", arrays[0])
+    return replacement if all([a.size for a in arrays]) else None
 
 
 def together(array) -> AbstractContextManager:
     """Inside, the updates of parameters on a GPU (where `array` is) wait, and at the end all of a
-    kind are one launch. On the CPU, and without kernels, each runs at once."""
-    if isinstance(array, np.ndarray) or _choice == "reference":
+    kind are one launch; those that were asked for before an error are made, as on the CPU. There
+    (and for None, and without kernels) each runs at once."""
+    if array is None or isinstance(array, np.ndarray) or _choice == "reference":
         return nullcontext()
     from . import cuda
     return cuda.together()

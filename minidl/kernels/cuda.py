@@ -18,11 +18,13 @@ import numpy as np
 
 from ..device import namespace
 from . import fits
-from .launch import CONSTANTS, THREADS, launch, structs
+from .launch import CONSTANTS, THREADS, launch, pointer, structs
 
 COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
 LANES = THREADS // COLUMNS
 PARTS = 64                # partial sums of a sum over rows: as many on every machine
+WIDEST = 256              # classes of a row of cross entropy, which one thread walks alone
+LONGEST = 2**17           # class numbers whose shares one block counts
 
 
 # --------------------------------------------------------------------------- memory order
@@ -156,6 +158,7 @@ def _bias_activation_grad(gy, y, shape, slope):
 
 
 # --------------------------------------------------------------------------- cross entropy
+@fits(lambda x: x.size <= LONGEST * x.shape[min(1, x.ndim - 1)])
 def _class_shares(x, t, ignore_index):
     xp, count = namespace(x), t.size
     numbers, shares = xp.empty(count, np.int64), xp.empty(count, x.dtype)
@@ -165,6 +168,7 @@ def _class_shares(x, t, ignore_index):
     return numbers, shares, nothing
 
 
+@fits(lambda x: x.shape[1] <= WIDEST)
 def _cross_entropy(x, t):
     xp = namespace(x)
     x, t = xp.ascontiguousarray(x), xp.ascontiguousarray(t, dtype=np.int64)
@@ -214,13 +218,14 @@ _waiting = _Waiting()
 
 @contextmanager
 def together():
-    """Inside, the optimisers' updates wait; at its end all of a kind are one launch."""
-    _waiting.updates = {}
+    """Inside, the optimisers' updates wait; at its end all of a kind are one launch. So they are
+    after an error: what was asked for before it is done, as without waiting."""
+    outer, _waiting.updates = _waiting.updates, {}
     try:
         yield
     finally:
-        updates, _waiting.updates = _waiting.updates, None
-        for (kernel, real, numbers), each in updates.items():
+        updates, _waiting.updates = _waiting.updates, outer
+        for (kernel, real, numbers, _), each in updates.items():
             for start in range(0, len(each), TENSORS):
                 _update(kernel, real, numbers, each[start:start + TENSORS])
 
@@ -231,7 +236,7 @@ def _update(kernel, real, numbers, each):
     one, blocks = all_[0], 0
     for k, (*arrays, a, b) in enumerate(each):
         for name, array in zip("pgmv", arrays):
-            one[name][k] = 0 if array is None else array.data.ptr
+            one[name][k] = 0 if array is None else pointer(kernel, name, array)
         one["a"][k], one["b"][k], one["size"][k] = a, b, arrays[0].size
         blocks += -(-arrays[0].size // PIECE)
         one["first"][k + 1] = blocks
@@ -240,11 +245,11 @@ def _update(kernel, real, numbers, each):
 
 def _later(kernel, numbers, p, g, m=None, v=None, a=0.0, b=0.0):
     """Update p with the others of this step, or at once."""
-    entry, each = (kernel, p.dtype, numbers), (p, g, m, v, a, b)
+    each = p, g, m, v, a, b
     if _waiting.updates is None:
-        _update(*entry, [each])
+        _update(kernel, p.dtype, numbers, [each])
     else:
-        _waiting.updates.setdefault(entry, []).append(each)
+        _waiting.updates.setdefault((kernel, p.dtype, numbers, p.device.id), []).append(each)
 
 
 def _alike(p, *others) -> bool:

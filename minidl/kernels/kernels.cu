@@ -182,7 +182,7 @@ extern "C" __global__ void class_shares(const long long* t, long long* numbers, 
     if (threadIdx.x == 0) nothing[0] = n == 0 ? REAL(nan("")) : REAL(0);
 }
 
-// log_p[r, c] = x[r, c] - m - log sum_c e^(x[r, c] - m), m the largest of the row, and
+// log_p[r, c] = (x[r, c] - m) - log sum_c e^(x[r, c] - m), m the largest of the row, and
 // loss[r] = -log_p[r, t[r]]. A thread takes a row. For a class that is none the loss is nan: the
 // check of the labels, which left its flag before, says what is wrong.
 extern "C" __global__ void cross_entropy(const REAL* x, const long long* t, REAL* loss, REAL* log_p,
@@ -192,8 +192,8 @@ extern "C" __global__ void cross_entropy(const REAL* x, const long long* t, REAL
     REAL top = x[r * C], sum = 0;
     for (int c = 1; c < C; c++) top = x[r * C + c] > top ? x[r * C + c] : top;
     for (int c = 0; c < C; c++) sum += exp(x[r * C + c] - top);
-    REAL shift = top + log(sum);
-    for (int c = 0; c < C; c++) log_p[r * C + c] = x[r * C + c] - shift;
+    REAL rest = log(sum);         // top + rest would lose the small rest of a confident row
+    for (int c = 0; c < C; c++) log_p[r * C + c] = (x[r * C + c] - top) - rest;
     loss[r] = 0 <= t[r] && t[r] < C ? -log_p[r * C + t[r]] : REAL(nan(""));
 }
 
@@ -267,7 +267,8 @@ extern "C" __global__ void dropout_mask(REAL* mask, word seed, word counter, flo
     int e = (n * C + c) * pixels + pixel;
     word words[4];
     philox(e / 4 + 1, seed, counter, words);
-    mask[index] = uniform_of(words[e % 4], float()) < p ? REAL(0) : kept;
+    word bits = e % 2 ? (e % 4 == 3 ? words[3] : words[1]) : (e % 4 == 2 ? words[2] : words[0]);
+    mask[index] = uniform_of(bits, float()) < p ? REAL(0) : kept;
 }
 
 

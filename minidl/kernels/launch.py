@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..device import namespace
-
 SOURCE = resources.files(__package__).joinpath("kernels.cu").read_text(encoding="utf-8")
 CONSTANTS = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)", SOURCE)}
 THREADS = CONSTANTS["THREADS"]     # of a block
-LARGEST = 2**31 - THREADS          # indices are 32-bit: no kernel counts further
+LARGEST = 2**31 - 4096             # indices are 32-bit, and some look a piece further: no kernel
+                                   # gets more numbers, or threads
 
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _TYPES = {"int": np.int32, "long long": np.int64, "word": np.uint64, "float": np.float32,
@@ -102,17 +101,16 @@ def launch(name: str, threads: int, real: np.dtype, *arguments) -> None:
     if len(arguments) != len(parameters):
         raise TypeError(f"{name}: {len(parameters)} arguments are needed, got {len(arguments)}")
     if not 0 < threads <= LARGEST:
-        raise ValueError(f"{name}: {threads} threads; 1 to {LARGEST} are possible")
-    cupy, given = None, []
+        raise ValueError(f"{name}: {threads:,} numbers, 1 to {LARGEST:,} are possible on a GPU; "
+                         "use a smaller batch")
+    import cupy
+    given = []
     for parameter, value in zip(parameters, arguments):
         if parameter.pointer:
             _check_array(name, parameter, value)
-            cupy = namespace(value)
         else:
             value = _number(name, parameter, value)
         given.append(value)
-    if cupy is None:                         # a struct holds the pointers
-        import cupy
     _kernel(cupy, name, real)((-(-threads // THREADS),), (THREADS,), tuple(given))
 
 
@@ -123,9 +121,28 @@ def _check_array(kernel: str, parameter: Parameter, array) -> None:
     if array.dtype != parameter.kind:
         raise TypeError(f"{kernel}: {parameter.name} must be of {parameter.kind}, got "
                         f"{array.dtype}")
+    if array.size > LARGEST:
+        raise ValueError(f"{kernel}: {parameter.name} has {array.size:,} numbers, at most "
+                         f"{LARGEST:,} are possible on a GPU; use a smaller batch")
+    must_be_current(f"{kernel}: {parameter.name}", array)
     if not array.flags.c_contiguous:
         raise ValueError(f"{kernel}: {parameter.name} must be C-contiguous; its shape is "
                          f"{array.shape}, its strides {array.strides}")
+
+
+def pointer(kernel: str, name: str, array) -> int:
+    """The address of an array's memory, for a struct. The caller holds the array until the launch.
+    """
+    must_be_current(f"{kernel}: {name}", array)
+    return array.data.ptr
+
+
+def must_be_current(what: str, array) -> None:
+    """Raise RuntimeError unless the array is on the current GPU, where kernels run."""
+    import cupy
+    if array.device.id != cupy.cuda.runtime.getDevice():
+        raise RuntimeError(f"{what} is on cuda:{array.device.id}, which is not the current GPU; "
+                           "one process uses one at a time: see minidl.device.resolve")
 
 
 def _number(kernel: str, parameter: Parameter, value):

@@ -258,9 +258,9 @@ class Module:
         """Parameters and buffers on the CPU."""
         return self.to("cpu")
 
-    def cuda(self) -> Module:
-        """Parameters and buffers on the GPU."""
-        return self.to("cuda")
+    def cuda(self, device: int | str | None = None) -> Module:
+        """Parameters and buffers on the GPU: the current one, or that of this number or name."""
+        return self.to(_device.cuda_name(device))
 
     def train(self, mode: bool = True) -> Module:
         """Training behaviour (dropout, batch statistics) for this module and all below it."""

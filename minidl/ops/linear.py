@@ -90,7 +90,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
     """Row `input` of `weight` for each integer: (...) and (V, D) -> (..., D)."""
     input = as_tensor(input)
-    checks.labels("embedding", input.data, weight.shape[0])
+    checks.labels("embedding", input.data, weight.shape[0], "row numbers")
     return weight[input]
 
 

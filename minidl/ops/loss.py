@@ -74,8 +74,10 @@ def _example_shape(input: Tensor) -> tuple[int, ...]:
     return input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
 
 
-def _targets(name: str, input: Tensor, target):
+def _targets(name: str, input: Tensor, target, ignore_index):
     """The class numbers (n,), if they are integers of the shape that `input` asks for."""
+    if not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{name}: ignore_index must be an integer, got {ignore_index!r}")
     target = as_tensor(target)
     same_device(name, input, target)
     target = target.data
@@ -156,7 +158,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
 
 
 def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.0) -> Tensor:
-    numbers, counted = _counted(input.data, _targets(name, input, target), ignore_index)
+    numbers, counted = _counted(input.data, _targets(name, input, target, ignore_index),
+                                ignore_index)
     _check_numbers(name, input, numbers)
     rows, xp = _classes_last(input), namespace(numbers)
     classes = rows.shape[1]
@@ -215,7 +218,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
 
 
 def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
-    x, t, nothing = input.data, _targets("cross_entropy", input, target), None
+    x, t, nothing = input.data, _targets("cross_entropy", input, target, ignore_index), None
     if reduction == "mean":
         numbers, shares, nothing = fast(_class_shares, x)(x, t, ignore_index)
     else:
