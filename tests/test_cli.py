@@ -230,7 +230,7 @@ def test_errors_about_a_run(cnn_run, tmp_path, capsys):
 
 @pytest.mark.parametrize("change, message", [
     ({"lr": None}, "lr: None is of the wrong type"),
-    ({"model": "resnet"}, "model: there is no 'resnet'"),
+    ({"model": "lstm"}, "model: there is no 'lstm'"),
     ({"options": {"latent": 2}}, "options: cnn got an unexpected keyword argument 'latent'"),
     ({"batch_size": 0}, "batch-size: 0 is too small"),
     (None, "options: it is missing"),
@@ -259,11 +259,11 @@ def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digit
     for command in (["train", "cnn"], ["evaluate", "x"]):
         assert cli.main([*command, "--device", "cuda"]) == 2
         err = capsys.readouterr().err
-        assert err.startswith('minidl: device: "cuda" cannot be used here: CuPy is not installed; '
-                              "python -m pip install ") and err.count("\n") == 1
+        assert err.startswith('minidl: device: "cuda" cannot be used here: CuPy is not installed')
+        assert "python -m pip install " in err and err.count("\n") == 1
     train = ["train", "cnn", "--data", str(few_digits), "--epochs", "1"]
     assert cli.main([*train, "--out", str(tmp_path / "auto")]) == 0
-    assert "seed 0, on cpu (no GPU: CuPy is not installed)\n" in capsys.readouterr().out
+    assert "seed 0, on cpu (no GPU: CuPy is not installed" in capsys.readouterr().out
     assert cli.main([*train, "--device", "cpu", "--out", str(tmp_path / "cpu")]) == 0
     assert "seed 0, on cpu\n" in capsys.readouterr().out
 

@@ -269,7 +269,7 @@ def test_a_kernel_refuses_arrays_of_a_gpu_that_is_not_the_current_one():
         x, b = minidl.ones(4, 3, device="cuda:0"), minidl.ones(3, device="cuda:0")
         layer(x).sum().backward()
         minidl.device.resolve("cuda:1")
-        with pytest.raises(RuntimeError, match="_sgd: an argument is on cuda:0, which is not the current"):
+        with pytest.raises(RuntimeError, match="_sgd: an argument is on cuda:0, which is not the"):
             optimizer.step()
         with pytest.raises(RuntimeError, match="_bias_activation: an argument is on cuda:0"):
             minidl.functional.bias_activation(x, b, 0.0)

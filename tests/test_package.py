@@ -136,7 +136,8 @@ def test_metadata_stands_in_setup_cfg():
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     required = setup["options"]["install_requires"].split("\n")
     assert all(">=" in line for line in required if line), "every dependency has a lower bound"
-    assert {"test", "docs", "gpu-test", "cuda12", "cuda13"} == set(setup["options.extras_require"])
+    extras = {"test", "docs", "tune", "music", "gpu-test", "cuda12", "cuda13"}
+    assert extras == set(setup["options.extras_require"])
 
 
 @pytest.mark.parametrize(
