@@ -147,6 +147,17 @@ def precision_recall_curve(true: Any, scores: Any) -> tuple[np.ndarray, np.ndarr
     )
 
 
+def average_precision(true: Any, scores: Any) -> float:
+    """The area under the precision-recall curve in steps, sum of (R[k] - R[k-1]) P[k] as the
+    threshold falls: the mean, over the ones, of the precision where the score of each is reached.
+
+    Trapezia would promise too much here: precision is no straight line between two thresholds.
+    Raises ValueError when one of the two classes does not occur. Source: D2-METRICS.
+    """
+    p, r, _ = precision_recall_curve(true, scores)
+    return float(-np.sum(np.diff(r) * p[:-1]))
+
+
 # --- what they share -------------------------------------------------------------------------
 
 

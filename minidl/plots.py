@@ -154,23 +154,27 @@ def _bottom(history: Sequence[dict]) -> float:
 
 
 @_picture(9, 3.6)
-def gan_curves(figure, steps: Sequence[dict]) -> None:
+def gan_curves(figure, steps: Sequence[dict], scores: bool = False) -> None:
     """The two players' losses, and D's mean output on real and on fake: pale single batches,
     strong their moving average.
 
-    `steps`: dicts with "epoch" (with its fraction), "d_loss", "g_loss", "d_real", "d_fake".
+    `steps`: dicts with "epoch" (with its fraction), "d_loss", "g_loss", "d_real", "d_fake". With
+    `scores` D's output is any number, as in WGAN and LSGAN, and no probability.
     """
     left, right = figure.subplots(1, 2)
     _noisy(left, steps, "d_loss", BLUE, "discriminator D")
     _noisy(left, steps, "g_loss", ORANGE, "generator G")
     _noisy(right, steps, "d_real", BLUE, "on real: D(x)")
     _noisy(right, steps, "d_fake", ORANGE, "on fakes: D(G(z))")
-    left.axhline(2 * math.log(2), color=GREY, linestyle=":", linewidth=1.2,
-                 label="D undecided: 2 ln 2")
-    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="undecided")
-    left.set(title="Losses", ylabel="nats")
-    left.set_ylim(bottom=0)
-    right.set(title="What D takes for real", ylabel="D's output, mean of a batch", ylim=(0, 1))
+    left.set(title="Losses", ylabel="loss of a batch" if scores else "nats")
+    right.set(title="D's scores" if scores else "What D takes for real",
+              ylabel="D's output, mean of a batch")
+    if not scores:
+        left.axhline(2 * math.log(2), color=GREY, linestyle=":", linewidth=1.2,
+                     label="D undecided: 2 ln 2")
+        right.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2, label="undecided")
+        left.set_ylim(bottom=0)
+        right.set_ylim(0, 1)
     for axes in (left, right):
         _epochs(axes)
         axes.legend(fontsize=8.5)

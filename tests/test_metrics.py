@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import EXAMPLES
 from minidl import Tensor, formulas, metrics
 
 # Three classes, eight examples; the matrix below is counted by hand.
@@ -83,6 +87,7 @@ def test_curves_by_hand():
     np.testing.assert_allclose(precision, [1 / 2, 2 / 3, 1 / 2, 1, 1])
     assert recall.tolist() == [1, 1, 0.5, 0.5, 0] and thresholds.tolist() == [0.1, 0.35, 0.4, 0.8]
     assert metrics.auc([1, 0], [0, 1]) == metrics.auc([0, 1], [1, 0]) == 0.5
+    assert metrics.average_precision(true, scores) == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
 
 
 def test_tensors_are_taken_too():
@@ -131,6 +136,13 @@ def test_area_is_the_probability_of_the_right_order(case):
     assert metrics.roc_auc(true, np.arctan(scores / 1e6)) == pytest.approx(chance, abs=1e-9)
 
 
+@given(scored())
+def test_average_precision_is_the_mean_of_precisions(case):
+    true, scores = case
+    at_ones = [true[scores >= score].mean() for score in scores[true == 1]]
+    assert metrics.average_precision(true, scores) == pytest.approx(np.mean(at_ones))
+
+
 @given(pairs, st.permutations(range(5)))
 def test_matrix_properties(rows, order):
     true, called = columns(rows)
@@ -154,6 +166,10 @@ def sklearn_metrics():
         return pytest.importorskip("sklearn.metrics")
 
 
+def same(ours, theirs, name):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("zero", [0.0, 1.0, np.nan])
 @given(rows=pairs, labels=st.none() | st.lists(st.integers(0, 6), min_size=1, unique=True))
@@ -165,8 +181,26 @@ def test_averages_equal_sklearn(sklearn_metrics, average, zero, rows, labels):
         theirs = getattr(sklearn_metrics, f"{name}_score")(
             true, called, average=average, labels=labels, zero_division=zero
         )
-        ours = getattr(metrics, name)(true, called, average, labels, zero)
-        np.testing.assert_allclose(ours, theirs, atol=1e-12, err_msg=name)
+        same(getattr(metrics, name)(true, called, average, labels, zero), theirs, name)
+
+
+@pytest.mark.parametrize("zero", [0.0, 1.0])
+@given(rows=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30))
+def test_two_classes_equal_sklearn(sklearn_metrics, zero, rows):
+    true, called = columns(rows)
+    for name in ("precision", "recall", "f1"):
+        theirs = getattr(sklearn_metrics, f"{name}_score")(true, called, zero_division=zero)
+        same(getattr(metrics, name)(true, called, "binary", None, zero), theirs, name)
+
+
+@given(rows=pairs, labels=st.none() | st.permutations(range(7)))
+def test_accuracy_and_matrix_equal_sklearn(sklearn_metrics, rows, labels):
+    true, called = columns([*rows, (0, 1)])  # of a single class scikit-learn warns
+    same(metrics.accuracy(true, called), sklearn_metrics.accuracy_score(true, called), "accuracy")
+    np.testing.assert_array_equal(
+        metrics.confusion_matrix(true, called, labels),
+        sklearn_metrics.confusion_matrix(true, called, labels=labels),
+    )
 
 
 @given(case=scored())
@@ -175,8 +209,29 @@ def test_curves_equal_sklearn(sklearn_metrics, case):
         for ours, theirs in zip(
             getattr(metrics, name)(*case), getattr(sklearn_metrics, name)(*case), strict=True
         ):
-            np.testing.assert_allclose(ours, theirs)
-    assert metrics.roc_auc(*case) == pytest.approx(sklearn_metrics.roc_auc_score(*case))
+            same(ours, theirs, name)
+    fpr, tpr, _ = sklearn_metrics.roc_curve(*case)
+    same(metrics.auc(fpr, tpr), sklearn_metrics.auc(fpr, tpr), "auc")
+    same(metrics.roc_auc(*case), sklearn_metrics.roc_auc_score(*case), "roc_auc")
+    theirs = sklearn_metrics.average_precision_score(*case)
+    same(metrics.average_precision(*case), theirs, "average_precision")
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_many_examples_equal_sklearn(sklearn_metrics, average):
+    """As many as a test set has, with classes of very different sizes."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(0.3 * np.ones(10), 5000) + rng.dirichlet(np.arange(1, 11)) * 0.5
+    true = np.array([rng.choice(10, p=row / row.sum()) for row in p])
+    called = p.argmax(1)
+    for name in ("precision", "recall", "f1"):
+        theirs = getattr(sklearn_metrics, f"{name}_score")(true, called, average=average)
+        same(getattr(metrics, name)(true, called, average), theirs, name)
+    for c in range(10):
+        theirs = sklearn_metrics.roc_auc_score(true == c, p[:, c])
+        same(metrics.roc_auc(true == c, p[:, c]), theirs, f"roc_auc of {c}")
+        theirs = sklearn_metrics.average_precision_score(true == c, p[:, c])
+        same(metrics.average_precision(true == c, p[:, c]), theirs, f"average_precision of {c}")
 
 
 # --- errors ----------------------------------------------------------------------------------
@@ -197,6 +252,7 @@ def test_curves_equal_sklearn(sklearn_metrics, case):
         (lambda: metrics.roc_curve([0, 1, 2], [0.1, 0.2, 0.3]), "must hold 0 and 1"),
         (lambda: metrics.roc_curve([0, 1], [0.1, np.nan]), "scores must be finite"),
         (lambda: metrics.precision_recall_curve([0, 1], [0.1]), r"got \(2,\) and \(1,\)"),
+        (lambda: metrics.average_precision([0, 0], [0.1, 0.2]), "must hold 0 and 1"),
         (lambda: metrics.auc([0], [1]), "at least 2 points"),
         (lambda: metrics.auc([0, 2, 1], [1, 1, 1]), "rise or fall"),
     ],
@@ -209,3 +265,20 @@ def test_errors(call, message):
 def test_classes_must_be_integers():
     with pytest.raises(TypeError, match="precision: predicted must be integers, got float64"):
         metrics.precision([0, 1], [0.2, 0.9])
+
+
+# --- the gallery's page ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_plot_metrics_runs():
+    command = [sys.executable, "-W", "ignore", EXAMPLES / "plot_metrics.py"]
+    done = subprocess.run(command, env={**os.environ, "MPLBACKEND": "Agg"}, text=True,
+                          capture_output=True, check=True)
+    table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert float(table["accuracy"][0]) > 0.8
+    assert table["micro"] == 3 * table["accuracy"]        # one label an example: all the same
+    assert len(set(table["macro"] + table["weighted"])) > 2
+    for c in range(10):
+        p, r, f1 = map(float, table[str(c)])
+        assert f1 == pytest.approx(2 * p * r / (p + r), abs=2e-3)

@@ -21,6 +21,13 @@ COUNTS = {
     "cnn-dropout": {"classifier": CNN},
     "cnn-padded": {"classifier": 320 + 18_496 + (64 * 7 * 7 * 128 + 128) + 1_290},
     "cnn-rgb": {"classifier": 896 + 18_496 + (64 * 6 * 6 * 128 + 128) + 1_290},
+    "resnet": {"classifier": (16 * 9 + 32) + 6 * (16 * 16 * 9 + 32) + (16 * 32 * 9 + 64)
+               + 6 * (32 * 32 * 9 + 64) + 330},
+    # patches; class token and 50 positions; two blocks of two norms, attention and two dense
+    # layers; norm and dense.
+    "attention": {"classifier": (16 * 64 + 64) + 64 + 50 * 64 + 2 * (
+        2 * 128 + (3 * 64 * 64 + 3 * 64) + (64 * 64 + 64) + (64 * 128 + 128) + (128 * 64 + 64))
+        + 128 + 650},
     "gan": {
         "generator": 100 * 25_088 + 2 * 25_088 + 512 * 256 * 25 + 512 + 256 * 128 * 25 + 256
         + 128 * 25,
@@ -40,12 +47,20 @@ COUNTS = {
         + 25_088 + (256 * 128 * 9 + 256) + 6 * (128 * 128 * 9 + 256) + 128 * 9,
         "discriminator": (128 * 9 + 256) + 3 * (128 * 128 * 9 + 256) + 25_088 * 512 + 1_024
         + 512 * 256 + 257},
+    **dict.fromkeys(("lsgan", "wgan", "wgan-gp"), {
+        "generator": 64 * 2_352 + 96 + 48 * 24 * 16 + 48 + (24 * 16 + 1),
+        "discriminator": (24 * 16 + 24) + (24 * 48 * 16 + 48) + (7 * 7 * 48 + 1)}),
+    "cgan": {
+        "generator": 74 * 2_352 + 96 + 48 * 24 * 16 + 48 + (24 * 16 + 1),
+        "discriminator": (24 * 16 + 24) + (24 * 48 * 16 + 48) + 10 * (7 * 7 * 48 + 1)},
     "vae": {"vae": 320 + 18_496 + 2 * (64 * 28 * 28 * 100 + 100) + (100 * 3_136 + 3_136)
             + (64 * 64 * 9 + 64) + (64 * 32 * 9 + 32) + 289},
 }
 SOURCES = {"cnn": "D1-CNN", "cnn-dropout": "D2-CNN", "cnn-padded": "D0-CNN", "cnn-rgb": "D4-CNN",
+           "resnet": "D3-RESNET", "attention": "D3-ATTNET",
            "gan": "D1-GAN", "gan-16": "D1-GAN", "dcgan": "D0-GAN", "gan-upsample": "D2-GAN",
-           "gan-dense": "D4-GAN", "vae": "D1-VAE"}
+           "gan-dense": "D4-GAN", "lsgan": "D3-LSGAN", "wgan": "D3-WGAN", "wgan-gp": "D3-WGAN",
+           "cgan": "D3-CGAN", "vae": "D1-VAE"}
 GANS = [name for name, recipe in MODELS.items() if recipe.kind == "gan"]
 CLASSIFIERS = [name for name, recipe in MODELS.items() if recipe.kind == "classifier"]
 
@@ -56,7 +71,8 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_as_many_as_counted_by_hand(name):
-    """D0-CNN, D1-CNN, D2-CNN, D4-CNN, D0-GAN, D1-GAN, D2-GAN, D4-GAN, D1-VAE."""
+    """D0-CNN, D1-CNN, D2-CNN, D4-CNN, D3-RESNET, D3-ATTNET, D0-GAN, D1-GAN, D2-GAN, D4-GAN,
+    D1-VAE."""
     recipe = MODELS[name]
     parts = {part: count(module) for part, module, _ in recipe.parts()}
     assert parts == COUNTS[name]
@@ -128,16 +144,20 @@ def test_cnn_rgb_is_trained_on_one_hot_rows(monkeypatch):
 
 @pytest.mark.parametrize("name", GANS)
 def test_gan_players_meet(name):
-    """D0-GAN, D1-GAN, D2-GAN, D4-GAN: the generator makes what the discriminator takes (E0.2,
-    E1.2, E2.1, E4.1), in tanh's range, and gets a gradient through it."""
+    """D0-GAN, D1-GAN, D2-GAN, D4-GAN, D3-WGAN, D3-LSGAN, D3-CGAN: the generator makes what the
+    discriminator takes (E0.2, E1.2, E2.1, E4.1), in tanh's range, and gets a gradient through it.
+    """
     recipe = MODELS[name]
     model = recipe.build() if name == "dcgan" else recipe.build(width=8)
     z = model.noise(3)
     assert z.shape == (3, model.latent) and z.dtype == minidl.float32
-    images = model(z)
+    labels = minidl.tensor([7, 0, 7])
+    images = model(z, labels)
     assert images.shape == (3, *recipe.image)
     assert abs(images.numpy()).max() <= 1
     logits = model.discriminator(images)
+    if model.classes:
+        logits = model.of_class(logits, labels)
     assert logits.shape == (3, 1)
     F.gan_generator_loss(logits).backward()
     assert all(np.abs(p.grad.numpy()).max() > 0 for p in model.parameters())
@@ -226,7 +246,7 @@ def test_vae_refuses_an_unknown_likelihood():
         VAE(likelihood="poisson")
 
 
-@pytest.mark.parametrize("name", ["cnn", "cnn-padded", "vae"])
+@pytest.mark.parametrize("name", ["cnn", "cnn-padded", "resnet", "attention", "vae"])
 def test_a_few_steps_lower_the_loss(name):
     recipe = MODELS[name]
     model = recipe.build(**({"latent": 4} if name == "vae" else {}))
@@ -265,6 +285,8 @@ def test_recipes_are_the_documents():
     assert options("cnn-dropout", "betas", "eps") == [1e-3, 64, (0.9, 0.999), 1e-7]
     assert options("cnn-padded", "eps") == [1e-3, 64, 1e-8]
     assert options("cnn-rgb") == [1e-3, 128]
+    assert options("resnet", "betas", "eps") == [4e-3, 128, (0.9, 0.999), 1e-8]
+    assert options("attention", "betas", "eps") == [3e-3, 128, (0.9, 0.999), 1e-8]
     assert options("gan", "alpha", "eps") == [2e-4, 64, 0.5, 1e-7]
     assert options("gan-16", "alpha", "eps") == [2e-4, 16, 0.5, 1e-7]
     # Two as repaired: with the printed Adam(2e-4), Adam() they make no digits (E0.3, E4.1).

@@ -5,10 +5,12 @@ and docs/errata.md list them.
 
 A recipe is a network with what the document trains it by: optimiser, learning rate, epochs and
 batch size. Where a document leaves one open, or counts single steps as epochs, the number here is
-this project's. A classifier is judged on the test set after each epoch; D4's listing calls that its
-validation data. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in
-Keras: so their results can be compared with PyTorch's. The GANs begin as their documents' library
-does, Keras's (Glorot) for all but `dcgan`.
+this project's; D3 has no listings, so the sizes of `resnet`, `attention` and `SmallGAN`, and how
+they are trained, are this project's too.
+A classifier is judged on the test set after each epoch; D4's listing calls that its validation
+data. Weights begin as PyTorch's do, in `cnn...` and `vae` too, whose listings are in Keras: so
+their results can be compared with PyTorch's. The GANs begin as their documents' library does,
+Keras's (Glorot) for all but `dcgan` and D3's.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from functools import partial
 from ..nn import Module
 from ..optim import Adam, Optimizer, RMSprop
 from ..tensor import Tensor
+from .attention import PatchAttention, SequenceModel, TransformerBlock
 from .cnn import CNN, ColourCNN, PaddedCNN
-from .gan import DCGAN, GAN, ConvGAN, DenseGAN, UpsampleGAN
+from .gan import DCGAN, GAN, ConvGAN, DenseGAN, SmallGAN, UpsampleGAN
+from .residual import ResNet
 from .vae import VAE
 
 
@@ -50,12 +54,13 @@ class Recipe:
     shrink: int = 1
     one_hot: bool = False                        # targets as rows of 0 and one 1
     schedule: Callable[[float], float] | None = None     # see training.Trainer; None: always lr
+    steps: str | None = None                     # a GAN's procedure, if not "gan": see training.job
 
     def parts(self, **options) -> list[tuple[str, Module, tuple[int, ...]]]:
         """Name, network and shape of one input, of each network that the model is made of."""
         model = self.build(**options)
         if self.kind == "gan":
-            return [("generator", model.generator, (model.latent,)),
+            return [("generator", model.generator, (model.latent + model.classes,)),
                     ("discriminator", model.discriminator, self.image)]
         return [(self.kind, model, self.image)]
 
@@ -64,6 +69,11 @@ def one_cycle(t: float) -> float:
     """Up to the whole learning rate in the first quarter of the run, then down to 0 along a cosine.
     Smith, Topin (2019)."""
     return 0.1 + 3.6 * t if t < 0.25 else (1 + math.cos(math.pi * (t - 0.25) / 0.75)) / 2
+
+
+def falling(t: float) -> float:
+    """From the whole learning rate down to 0 along a line: a GAN's players come to rest."""
+    return 1 - t
 
 
 keras_adam = partial(Adam, eps=1e-7)                       # Keras's epsilon; PyTorch's is 1e-8
@@ -83,6 +93,12 @@ MODELS = {recipe.name: recipe for recipe in (
     Recipe("cnn-rgb", "classifier", "Two convolutions and two dense layers for colour images",
            "D4-CNN: document D4, section 4.1", (3, 32, 32), ColourCNN, keras_adam,
            lr=1e-3, epochs=10, batch_size=128, one_hot=True),
+    Recipe("resnet", "classifier", "Residual blocks, y = x + F(x): 15 layers for digits",
+           "D3-RESNET: document D3, section 3.2.2", DIGIT, ResNet, Adam,
+           lr=4e-3, epochs=4, batch_size=128, schedule=one_cycle),
+    Recipe("attention", "classifier", "Multi-head attention between patches of 4x4 pixels",
+           "D3-ATTNET: document D3, section 3.4", DIGIT, PatchAttention, Adam,
+           lr=3e-3, epochs=4, batch_size=128, schedule=one_cycle),
     Recipe("gan", "gan", "Digits of 28x28 by transposed convolutions from 7x7",
            "D1-GAN: document D1, section 4.2", DIGIT, ConvGAN, keras_rmsprop,
            lr=2e-4, epochs=4, batch_size=64),
@@ -102,6 +118,20 @@ MODELS = {recipe.name: recipe for recipe in (
            "D4-GAN: document D4, section 4.2", DIGIT, DenseGAN,
            partial(Adam, betas=(0.5, 0.999), eps=1e-7),   # D2's; printed: Adam(); erratum E4.1
            lr=2e-4, epochs=3, batch_size=128),
+    Recipe("lsgan", "gan", "A small GAN with the least-squares loss: digits of 28x28",
+           "D3-LSGAN: document D3, section 3.1.3", DIGIT, SmallGAN,
+           partial(Adam, betas=(0.5, 0.999)),
+           lr=1.5e-3, epochs=4, batch_size=32, schedule=falling, steps="lsgan"),
+    Recipe("wgan", "gan", "The same network with the Wasserstein loss and clipped weights",
+           "D3-WGAN: document D3, section 3.1.3", DIGIT, SmallGAN, RMSprop,
+           lr=1e-3, epochs=5, batch_size=96, schedule=falling, steps="wgan"),    # 3 turns of D
+    Recipe("wgan-gp", "gan", "The same with a gradient penalty in place of the clipping",
+           "D3-WGAN: document D3, section 3.1.3", DIGIT, SmallGAN, partial(Adam, betas=(0.5, 0.9)),
+           lr=1e-3, epochs=5, batch_size=96, schedule=falling, steps="wgan-gp"),
+    Recipe("cgan", "gan", "The same network, told the digit to draw",
+           "D3-CGAN: document D3, section 3.1.3", DIGIT, partial(SmallGAN, classes=10),
+           partial(Adam, betas=(0.5, 0.999)),
+           lr=1.5e-3, epochs=6, batch_size=32, schedule=falling, steps="cgan"),
     Recipe("vae", "vae", "Digits to normally distributed codes and back",
            "D1-VAE: document D1, section 4.3", DIGIT, VAE, keras_adam,
            lr=1e-3, epochs=5, batch_size=128),

@@ -1,5 +1,8 @@
 """The documents' generative adversarial networks: noise to images, and images to one logit.
 
+The first four are listed; D3 names three more (WGAN, LSGAN, CGAN) by what is new in each, the loss
+or the condition, and they share the last, `SmallGAN`.
+
 In every listing the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
 (E1.2). Here discriminators give logits, and the sigmoid is part of the loss. Where a listing has
 `activation='relu'` before LeakyReLU, which is then idle, only the LeakyReLU stands (E2.2). None of
@@ -9,6 +12,7 @@ trained is told in `minidl/training`.
 
 from __future__ import annotations
 
+from .. import functional as F
 from .. import nn
 from ..random import Generator, default_generator
 from ..tensor import Tensor
@@ -16,7 +20,14 @@ from ..tensor import Tensor
 
 class GAN(nn.Module):
     """Two players: `generator`, (N,latent) -> images in [-1,1], and `discriminator`, images ->
-    (N,1) logits, large for what it takes to be real. Source: D3-GAN-V."""
+    (N,1) logits, large for what it takes to be real. Source: D3-GAN-V.
+
+    With `classes` both players are told a class y for each image, 0 to `classes` - 1: G(z|y) is the
+    generator's image for z `told` y, and D(x|y) that of the discriminator's numbers, one for each
+    class, which is `of_class` y.
+    """
+
+    classes = 0
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, latent: int):
         super().__init__()
@@ -28,9 +39,24 @@ class GAN(nn.Module):
         rng = rng or default_generator()
         return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """The generator's images for `z`."""
-        return self.generator(z)
+    def told(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """z (N,latent) and y, the classes (N,), beside it: a row that is 1 at y and 0 elsewhere."""
+        return F.cat([z, self._rows("told", z, labels)], 1)
+
+    def of_class(self, scores: Tensor, labels: Tensor | None) -> Tensor:
+        """(N,classes) -> (N,1): of each row the number that is its class's of `labels` (N,)."""
+        return (scores * self._rows("of_class", scores, labels)).sum(1, keepdim=True)
+
+    def _rows(self, name: str, like: Tensor, labels: Tensor | None) -> Tensor:
+        if labels is None or labels.shape != (len(like),):
+            given = None if labels is None else labels.shape
+            raise ValueError(f"{name}: labels must be ({len(like)},), the classes of {like.shape}, "
+                             f"got {given}")
+        return F.one_hot(labels, self.classes).to(dtype=like.dtype)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The generator's images for `z`, and of the classes `labels` if it is told them."""
+        return self.generator(self.told(z, labels) if self.classes else z)
 
 
 def _keras_batch_norm(layer: type, channels: int, momentum: float = 0.99) -> nn.Module:
@@ -214,3 +240,37 @@ class DenseGAN(GAN):
         )
         super().__init__(generator, discriminator, latent)
         nn.init.keras_(self)
+
+
+# --------------------------------------------------------------------------- D3
+class SmallGAN(GAN):
+    """Small enough to compare losses on: two transposed convolutions against two convolutions.
+
+    generator      dense, BN, relu 48x7x7 | tconv 4x4 s2, BN, relu 24x14x14 | tconv 4x4 s2, tanh
+                   1x28x28
+    discriminator  conv 4x4 s2, LeakyReLU 0.2: 24x14x14, 48x7x7 | dense 1, or `classes`
+
+    169,489 and 21,241 parameters, 193,009 and 42,418 if both players are told which of 10 `classes`
+    to make or to see. The discriminator has no batch norm, for the gradient penalty takes each
+    image by itself, and ends without sigmoid, so it is WGAN's critic and LSGAN's D as it stands.
+    `width` is the 24. Source: D3-WGAN, D3-LSGAN, D3-CGAN.
+    """
+
+    def __init__(self, latent: int = 64, width: int = 24, classes: int = 0):
+        w = width
+        generator = nn.Sequential(
+            nn.Linear(latent + classes, 7 * 7 * 2 * w, bias=False),
+            nn.Unflatten(1, (2 * w, 7, 7)),
+            nn.BatchNorm2d(2 * w), nn.ReLU(),
+            nn.ConvTranspose2d(2 * w, w, kernel_size=4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(w), nn.ReLU(),
+            nn.ConvTranspose2d(w, 1, kernel_size=4, stride=2, padding=1), nn.Tanh(),
+        )
+        discriminator = nn.Sequential(
+            nn.Conv2d(1, w, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2),
+            nn.Conv2d(w, 2 * w, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(2 * w * 7 * 7, classes or 1),
+        )
+        super().__init__(generator, discriminator, latent)
+        self.classes = classes

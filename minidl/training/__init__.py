@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import checkpoint, classifier, gan, vae
 from .classifier import ClassifierSteps
-from .gan import GANSteps
+from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .job import load_model
 from .loop import NotFinite, Trainer, restore_model
 from .memory import OutOfMemory
@@ -16,6 +16,6 @@ from .progress import Progress, progress
 from .run import Run
 from .vae import VAESteps
 
-__all__ = ["ClassifierSteps", "GANSteps", "NotFinite", "OutOfMemory", "Progress", "Run", "Trainer",
-           "VAESteps", "checkpoint", "classifier", "gan", "load_model", "progress", "restore_model",
-           "vae"]
+__all__ = ["CGANSteps", "ClassifierSteps", "GANSteps", "LSGANSteps", "NotFinite", "OutOfMemory",
+           "Progress", "Run", "Trainer", "VAESteps", "WGANPenaltySteps", "WGANSteps", "checkpoint",
+           "classifier", "gan", "load_model", "progress", "restore_model", "vae"]

@@ -17,12 +17,14 @@ from ..random import manual_seed
 from . import checkpoint
 from .classifier import ClassifierSteps
 from .config import QUICK, checked, recipe_called
-from .gan import GANSteps
+from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .loop import restore_model
 from .run import Run
 from .vae import VAESteps
 
-PROCEDURES = {"classifier": ClassifierSteps, "gan": GANSteps, "vae": VAESteps}
+PROCEDURES = {"classifier": ClassifierSteps, "gan": GANSteps, "vae": VAESteps,
+              "lsgan": LSGANSteps, "wgan": WGANSteps, "wgan-gp": WGANPenaltySteps,
+              "cgan": CGANSteps}
 
 
 @dataclass
@@ -74,10 +76,18 @@ class Job:
     def model(self) -> Any:
         """The network with the first weights of the config's seed, on the device."""
         options = dict(self.config["options"])
-        if self.recipe.kind == "classifier" and len(self.splits.classes) != 10:
+        if self._knows_classes and len(self.splits.classes) != 10:
             options["classes"] = len(self.splits.classes)
         manual_seed(self.config["seed"])
         return self.recipe.build(**options).to(self.device)
+
+    @property
+    def _knows_classes(self) -> bool:
+        return self.recipe.kind == "classifier" or self.recipe.steps == "cgan"
+
+    @property
+    def _steps(self) -> Any:
+        return PROCEDURES[self.recipe.steps or self.recipe.kind]
 
     @cached_property
     def procedure(self) -> Any:
@@ -86,12 +96,12 @@ class Job:
         players = [model.generator, model.discriminator] if recipe.kind == "gan" else [model]
         optimizers = [recipe.optimizer(player.parameters(), lr) for player in players]
         options = {"one_hot": True} if recipe.one_hot else {}
-        return PROCEDURES[recipe.kind](model, *optimizers, **options)
+        return self._steps(model, *optimizers, **options)
 
     def train_loader(self) -> data.DataLoader:
         """Shuffled batches of the training set."""
         return self._loader(self.splits.train, self.config["batch_size"], shuffle=True,
-                            drop_last=PROCEDURES[self.recipe.kind].drop_last)
+                            drop_last=self._steps.drop_last)
 
     def test_loader(self, n: int | None = None) -> data.DataLoader:
         """The test set (its first `n` images), in order."""
@@ -101,8 +111,8 @@ class Job:
     def _loader(self, dataset: Any, batch_size: int, **more: Any) -> data.DataLoader:
         recipe = self.recipe
         return data.DataLoader(dataset, batch_size, seed=self.config["seed"],
-                               scale=PROCEDURES[recipe.kind].scale, pad=recipe.pad,
-                               shrink=recipe.shrink, device=self.device, **more)
+                               scale=self._steps.scale, pad=recipe.pad, shrink=recipe.shrink,
+                               device=self.device, **more)
 
 
 def trained(run: Run, device: str = "cpu") -> Job:

@@ -25,11 +25,17 @@ def samples(job: Job, n: int, seed: int = 0) -> np.ndarray:
     return {"gan": gan.samples, "vae": vae.samples}[job.recipe.kind](job.model, n, seed)
 
 
+def asked(job: Job, n: int) -> np.ndarray | None:
+    """The classes (n,) that `samples` asks a conditional GAN for; None for another model."""
+    return gan.asked(job.model, n) if job.recipe.kind == "gan" else None
+
+
 def after_epoch(run: Run, job: Job, epoch: int) -> None:
     """For a Trainer: what a GAN or VAE makes of the same noise after each epoch (0: before)."""
     if job.recipe.kind == "classifier":
         return
-    path, now = run.folder / "samples.npy", np.round(255 * samples(job, 64)).astype(np.uint8)
+    n = 64 if asked(job, 1) is None else 100             # ten rows, and a column for each digit
+    path, now = run.folder / "samples.npy", np.round(255 * samples(job, n)).astype(np.uint8)
     before = np.load(path)[:epoch] if epoch and path.is_file() else now[None][:0]
     frames = np.concatenate([before, now[None]])
     content = io.BytesIO()
@@ -77,7 +83,8 @@ def _classifier(run: Run, job: Job) -> dict[str, Any]:
 
 def _gan(run: Run, job: Job) -> dict[str, Any]:
     steps = _steps(run, job)
-    return {"curves": plots.gan_curves(steps)} if steps else {}
+    scores = job.recipe.steps not in (None, "cgan")          # D's output is no probability
+    return {"curves": plots.gan_curves(steps, scores)} if steps else {}
 
 
 def _steps(run: Run, job: Job) -> list[dict[str, Any]]:
@@ -100,11 +107,12 @@ def _vae(run: Run, job: Job) -> dict[str, Any]:
     return figures
 
 
-def judged(images: np.ndarray, judge: Job) -> dict[str, Any]:
+def judged(images: np.ndarray, judge: Job, asked: np.ndarray | None = None) -> dict[str, Any]:
     """What a trained classifier of 28x28 digits takes generated images (n, 1, H, W) for.
 
-    The share of each class among them, and the mean of the largest probability (confidence).
-    Images of other sizes are brought back: 16x16 doubled, then the border of 2 pixels cut off.
+    The share of each class among them, the mean of the largest probability (confidence), and the
+    share of images that are taken for the classes `asked` (n,), if those are given. Images of other
+    sizes are brought back: 16x16 doubled, then the border of 2 pixels cut off.
     """
     if judge.recipe.kind != "classifier":
         raise ValueError(f"judge: {judge.recipe.name} is no classifier; give the run of one")
@@ -118,5 +126,7 @@ def judged(images: np.ndarray, judge: Job) -> dict[str, Any]:
                          f"the samples are {size}")
     p, _ = probabilities(judge.model, DataLoader((images, np.zeros(len(images), np.int64)), 250))
     called = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
-    return {"confidence": float(p.max(1).mean()),
-            "shares": dict(zip(judge.splits.classes, called.tolist()))}
+    found = {"confidence": float(p.max(1).mean()),
+             "shares": dict(zip(judge.splits.classes, called.tolist()))}
+    return found if asked is None else {
+        **found, "as_asked": float(np.mean(p.argmax(1) == asked))}

@@ -1,0 +1,122 @@
+r"""A GAN that draws the digit it is asked for.
+
+A conditional GAN plays the game of a GAN with players that are both told the class :math:`y`,
+
+.. math:: V(D, G) = E \log D(x \mid y) + E \log(1 - D(G(z \mid y) \mid y)),
+
+D climbing it and G deceiving D by descending :math:`-E \log D(G(z \mid y) \mid y)`. To G the class
+is ten more numbers beside the noise z, one of them 1, the others 0. D gives ten numbers for an
+image, whether it is a real 0, a real 1 and so on, and :math:`D(x \mid y)` is number y of them. A
+classifier trained on the side counts how many of the drawn digits are those that were asked for.
+
+.. image:: /images/systems/conditional_gan.png
+   :alt: Drawn digits: from left to right those asked for, 0 to 9; each row from the same noise.
+
+With the default arguments: 99.0 % of 2,000 drawn digits are what was asked for, from 96.5 % of the
+fives to all of the zeros; a row keeps its slant and the weight of its strokes through all ten
+digits, and one row in eight is torn.
+
+Test: tests/test_gan_variants.py. Source: D3-CGAN.
+"""
+
+import argparse
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import minidl
+from minidl import data, plots
+from minidl import functional as F
+from minidl.models import MODELS
+from minidl.random import Generator
+from minidl.training import Trainer, classifier
+from minidl.training.config import config_for
+from minidl.training.gan import asked, samples
+from minidl.training.job import Job
+
+recipe = MODELS["cgan"]
+
+
+def discriminator_turn(gan, optimizer, x, y):
+    """D learns to tell the digits x from fakes of the same classes y."""
+    G, D = gan.generator, gan.discriminator
+    with minidl.no_grad():
+        fake = G(gan.told(gan.noise(len(x)), y))
+    loss = F.gan_discriminator_loss(gan.of_class(D(x), y), gan.of_class(D(fake), y))      # -V
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def generator_turn(gan, optimizer, y):
+    """G learns to draw what D, told y too, takes for a digit of class y."""
+    G, D = gan.generator, gan.discriminator
+    D.requires_grad_(False)
+    fake = G(gan.told(gan.noise(len(y)), y))
+    loss = F.gan_generator_loss(gan.of_class(D(fake), y))           # -E log D(G(z|y)|y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    D.requires_grad_(True)
+    return loss.item()
+
+
+def as_asked(gan, judge, n):
+    """Of `n` drawn digits of each class, the share that the judge takes for that class (10,)."""
+    images, y = samples(gan, 10 * n, seed=1), asked(gan, 10 * n)
+    p, _ = classifier.probabilities(judge, data.DataLoader((images, y), 250))
+    return (p.argmax(1) == y).reshape(n, 10).mean(0)
+
+
+def same_noise(gan, rows):
+    """(10 rows, 1, 28, 28) in [0, 1]: each row of ten from one z, asked for 0, 1, ... 9."""
+    gan.eval()
+    z = minidl.tensor(np.repeat(gan.noise(rows, Generator(5)).numpy(), 10, axis=0))
+    with minidl.no_grad():
+        return gan(z, minidl.tensor(np.arange(10 * rows) % 10)).numpy() / 2 + 0.5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=recipe.epochs)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a few steps: to see that it works")
+    parser.add_argument("--out", default="conditional_gan.png", metavar="FILE.png")
+    args = parser.parse_args()
+    train, epochs = data.mnist().train, args.epochs
+    if args.quick:
+        train, epochs = train.subset(slice(320)), 1
+
+    minidl.manual_seed(args.seed)
+    gan = recipe.build()
+    g_optimizer = recipe.optimizer(gan.generator.parameters(), recipe.lr)
+    d_optimizer = recipe.optimizer(gan.discriminator.parameters(), recipe.lr)
+    loader = data.DataLoader(train, recipe.batch_size, shuffle=True, seed=args.seed, drop_last=True,
+                             scale="tanh")
+    for epoch in range(1, epochs + 1):
+        gan.train()
+        for step, (x, y) in enumerate(loader, 1):
+            share = recipe.schedule((epoch - 1 + step / len(loader)) / epochs)
+            for optimizer in (g_optimizer, d_optimizer):
+                optimizer.param_groups[0]["lr"] = share * recipe.lr
+            d_loss = discriminator_turn(gan, d_optimizer, x, y)
+            g_loss = generator_turn(gan, g_optimizer, y)
+            if step % 200 == 0 or step == len(loader):
+                print(f"epoch {epoch}, step {step}/{len(loader)}: D's loss {d_loss:.3f}, "
+                      f"G's {g_loss:.3f}", flush=True)
+
+    judge = Job(config_for("cnn", epochs=1, quick=args.quick))
+    Trainer(judge.procedure, judge.train_loader(), schedule=judge.recipe.schedule).fit(1)
+    shares = as_asked(gan, judge.model, 10 if args.quick else 200)
+    print("\nasked for  drawn, as the classifier sees it")
+    for digit, share in enumerate(shares):
+        print(f"{digit:9}  {share:6.1%}")
+    print(f"all        {shares.mean():6.1%}")
+    title = f"Asked for 0 to 9, each row from one noise: {shares.mean():.1%} as asked"
+    plots.grid(same_noise(gan, 8), title, columns=10, figure=Figure((6.6, 5.7))).savefig(args.out)
+    print(f"picture: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

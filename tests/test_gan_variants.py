@@ -1,0 +1,383 @@
+"""WGAN, LSGAN and CGAN: their steps against the formulas written out, the conditions, the recipes
+on the command line, and the two scripts that show them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_training import Quiet, assert_same, state
+
+import minidl
+import minidl.functional as F
+from examples import EXAMPLES, load_example
+from minidl import cli, data, formulas, optim, plots, training
+from minidl.models import MODELS, SmallGAN
+from minidl.random import Generator
+from minidl.training import Run, Trainer
+from minidl.training.config import config_for
+from minidl.training.job import Job
+from minidl.training.report import judged
+
+VARIANTS = {"lsgan": training.LSGANSteps, "wgan": training.WGANSteps,
+            "wgan-gp": training.WGANPenaltySteps, "cgan": training.CGANSteps}
+
+
+def small(name: str, lr: float = 0.05, **options):
+    """A tiny GAN of float64 that plain gradient descent moves, so that a step can be followed."""
+    model = SmallGAN(latent=3, width=2, classes=10 * (name == "cgan")).double()
+    return VARIANTS[name](model, *(optim.SGD(player.parameters(), lr=lr)
+                                   for player in (model.generator, model.discriminator)), **options)
+
+
+def digits(n: int) -> minidl.Tensor:
+    return minidl.rand(n, 1, 28, 28, dtype=np.float64) * 2 - 1
+
+
+def weights(module):
+    return {name: p.numpy().copy() for name, p in module.named_parameters()}
+
+
+def logits(steps, images, z):
+    """D's numbers (N,) on images and on the fakes of z, and those fakes, as plain arrays."""
+    with minidl.no_grad():
+        fake = steps.model.generator(z)
+        return [steps.model.discriminator(i).numpy().ravel() for i in (images, fake)] + [fake]
+
+
+# --------------------------------------------------------------------------- what a step is
+@pytest.mark.parametrize("name", ["lsgan", "wgan"])
+def test_the_losses_are_the_formulas(name):
+    """D3-LSGAN, D3-WGAN: both losses of a step, of D's raw scores, from the ground truth."""
+    d_loss, g_loss = {
+        "lsgan": (formulas.lsgan_discriminator_loss, formulas.lsgan_generator_loss),
+        "wgan": (formulas.wgan_critic_loss, formulas.wgan_generator_loss)}[name]
+    steps, images = small(name), digits(4)
+    before = minidl.random.default_generator().get_state()
+    z = steps.model.noise(4)
+    real, fake, _ = logits(steps, images, z)
+    minidl.random.default_generator().set_state(before)
+    loss, real_scores, fake_scores = steps.discriminator_step(images)
+    assert real_scores.numpy().ravel() == pytest.approx(real)
+    assert fake_scores.numpy().ravel() == pytest.approx(fake)
+    assert loss.item() == pytest.approx(d_loss(real, fake))
+
+    before = minidl.random.default_generator().get_state()
+    _, fake, _ = logits(steps, images, steps.model.noise(4))
+    minidl.random.default_generator().set_state(before)
+    assert steps.generator_step(4).item() == pytest.approx(g_loss(fake))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_player_moves_only_in_its_own_turn(name):
+    steps, images, y = small(name), digits(4), minidl.tensor([1, 0, 9, 1])
+    G, D = steps.model.generator, steps.model.discriminator
+    g, d = weights(G), weights(D)
+    steps.discriminator_step(images, y)
+    assert_same(g, weights(G))
+    assert all(p.grad is None for p in G.parameters())
+    assert any((d[k] != v).any() for k, v in weights(D).items())
+    d = weights(D)
+    steps.generator_step(4, y)
+    assert_same(d, weights(D))
+    assert all(p.requires_grad for p in D.parameters())
+    assert any((g[k] != v).any() for k, v in weights(G).items())
+
+
+def test_clipping_is_the_formula_after_a_step():
+    """D3-WGAN: the same descent without clipping, then every weight cut to [-c, c]."""
+    found = []
+    for clip in (None, 0.1):
+        minidl.manual_seed(3)
+        steps = small("wgan", clip=clip)
+        steps.discriminator_step(digits(4))
+        found.append(weights(steps.model.discriminator))
+    free, clipped = found
+    assert any(abs(w).max() > 0.1 for w in free.values())
+    for name, w in free.items():
+        assert clipped[name].ravel() == pytest.approx(
+            np.asarray(formulas.wgan_clip(w.ravel(), 0.1)), abs=1e-15)
+
+
+def test_the_penalty_is_that_of_the_slope():
+    """D3-WGAN: f's loss less the plain one is lambda E (||grad f|| - 1)^2, by finite differences
+    at the very points between digits and fakes."""
+    steps, images = small("wgan-gp", weight=7.0), digits(2)
+    D, fake = steps.model.discriminator, digits(2)
+    before = minidl.random.default_generator().get_state()
+    loss, real, fakes = steps.discriminator_loss(D, images, fake)
+    minidl.random.default_generator().set_state(before)
+    u = minidl.random.default_generator().uniform((2, 1, 1, 1), np.float64, "cpu")
+    between, length = u * images.numpy() + (1 - u) * fake.numpy(), []
+    for x in between:
+        shifted = np.repeat(x[None], 2 * x.size, 0).reshape(2, x.size, *x.shape)
+        for sign, row in zip((1, -1), shifted):
+            row.reshape(x.size, x.size)[np.diag_indices(x.size)] += sign * 1e-5
+        with minidl.no_grad():
+            up, down = (D(minidl.tensor(row)).numpy().ravel() for row in shifted)
+        length.append(np.sqrt((((up - down) / 2e-5) ** 2).sum()))
+    expected = 7.0 * np.mean((np.array(length) - 1) ** 2)
+    plain = formulas.wgan_critic_loss(real.detach().numpy(), fakes.detach().numpy())
+    assert loss.item() - plain == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_critic_has_its_turns_on_its_share_of_the_batch(monkeypatch):
+    steps, images, seen = small("wgan", turns=3), digits(8), []
+    own = steps.discriminator_step
+    monkeypatch.setattr(steps, "discriminator_step", lambda x, y=None: seen.append(x) or own(x, y))
+    found = steps.step(images)
+    assert [len(x) for x in seen] == [2, 2, 2]
+    assert np.array_equal(np.concatenate([x.numpy() for x in seen]), images.numpy()[:6])
+    assert set(found) == {"d_loss", "g_loss", "d_real", "d_fake"}
+    assert found["d_loss"].item() == pytest.approx(
+        found["d_fake"].item() - found["d_real"].item())       # its last turn: minus the estimate
+
+
+def test_what_a_step_refuses():
+    with pytest.raises(ValueError, match="3 turns, got 2"):
+        small("wgan").step(digits(2))
+    with pytest.raises(ValueError, match="WGANSteps: clip is -0.1, it must be above 0"):
+        small("wgan", clip=-0.1)
+    with pytest.raises(ValueError, match="turns is 0, it must be at least 1"):
+        small("wgan-gp", turns=0)
+    with pytest.raises(ValueError, match="weight is -1, it must not be negative"):
+        small("wgan-gp", weight=-1)
+
+
+# --------------------------------------------------------------------------- the condition
+def test_what_the_players_are_told():
+    """D3-CGAN: a row of one 1 behind noise; of D's numbers the class's own."""
+    model, labels = SmallGAN(classes=3, width=2, latent=4), [2, 0]
+    z, scores, y = minidl.rand(2, 4), minidl.rand(2, 3), minidl.tensor(labels)
+    row = model.told(z, y).numpy()
+    assert np.array_equal(row, np.concatenate([z.numpy(), np.eye(3)[labels]], 1))
+    assert row.dtype == np.float32
+    one = model.of_class(scores, y).numpy()
+    assert np.array_equal(one, [[scores.numpy()[0, 2]], [scores.numpy()[1, 0]]])
+    with pytest.raises(ValueError, match=r"told: labels must be \(2,\).*got None"):
+        model.told(z, None)
+    with pytest.raises(ValueError, match=r"of_class: labels must be \(2,\).*got \(3,\)"):
+        model.of_class(scores, minidl.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match="one_hot"):
+        model.told(z, minidl.tensor([0, 3]))
+
+
+def test_cgan_is_v_of_players_that_are_told():
+    """D3-CGAN: the loss of D's turn from the ground truth's V(D(x|y), G(z|y))."""
+    steps, images, labels = small("cgan"), digits(3), np.array([4, 0, 4])
+    G, D = steps.model.generator, steps.model.discriminator
+    before = minidl.random.default_generator().get_state()
+    z = steps.model.noise(3).numpy()
+    minidl.random.default_generator().set_state(before)
+
+    def image(z, y):
+        return G(minidl.tensor(np.concatenate([z, y], 1))).detach().numpy()
+
+    def probability(x, y):
+        ten = D(minidl.tensor(x)).detach().numpy()
+        return formulas.sigmoid(np.array([[row @ one] for row, one in zip(ten, y)]))
+
+    expected = -formulas.cgan_value(probability, image, images.numpy(), z, np.eye(10)[labels])
+    loss, _, _ = steps.discriminator_step(images, minidl.tensor(labels))
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_the_generator_answers_to_the_class():
+    """Asked for another class, G draws another image of the same noise."""
+    model, z = SmallGAN(classes=10, width=2), minidl.rand(1, 64)
+    model.eval()
+    images = [model(z, minidl.tensor([y])).numpy() for y in (3, 5)]
+    assert abs(images[0] - images[1]).max() > 1e-3
+
+
+def test_samples_ask_for_the_classes_in_turn():
+    model = SmallGAN(classes=10, width=2)
+    assert training.gan.asked(model, 12).tolist() == [*range(10), 0, 1]
+    assert training.gan.asked(SmallGAN(width=2), 5) is None
+    images = training.gan.samples(model, 103, seed=4)
+    assert images.shape == (103, 1, 28, 28) and images.min() >= 0 and images.max() <= 1
+    rng = Generator(4)
+    with minidl.no_grad():
+        model.noise(100, rng)
+        again = model(model.noise(3, rng), minidl.tensor([0, 1, 2])).numpy() / 2 + 0.5
+    assert np.array_equal(images[100:], again)
+
+
+def test_judged_counts_what_was_asked_for():
+    judge = Job(config_for("cnn", quick=True))
+    images = data.mnist().test.images[:40] / np.float32(255)
+    loader = data.DataLoader((images, np.zeros(40, np.int64)), 40)
+    called = training.classifier.probabilities(judge.model, loader)[0].argmax(1)
+    asked = np.where(np.arange(40) < 30, called, (called + 1) % 10)
+    assert judged(images, judge, asked)["as_asked"] == 0.75
+    assert "as_asked" not in judged(images, judge)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_step_on_a_gpu_is_the_cpus(gpu, name):
+    """On the stand-in for CuPy, with the readable arithmetic."""
+    before, found = minidl.kernels_in_use(), []
+    minidl.use_kernels("reference")
+    try:
+        for device in ("cpu", "cuda"):
+            minidl.manual_seed(4)
+            steps, images = small(name), digits(3)
+            steps.model.to(device)
+            losses = steps.step(images.to(device), minidl.tensor([3, 1, 3]).to(device))
+            found.append([*(value.item() for value in losses.values()),
+                          *(p.numpy().sum() for p in steps.model.parameters()),
+                          training.gan.samples(steps.model, 2).sum()])
+    finally:
+        minidl.use_kernels(before)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+
+
+# --------------------------------------------------------------------------- recipes, runs
+def test_recipes_train_by_their_own_steps():
+    for name, procedure in VARIANTS.items():
+        job = Job(config_for(name, quick=True))
+        assert type(job.procedure) is procedure
+        images, labels = next(iter(job.train_loader()))
+        first = job.procedure.step(images, labels)
+        assert all(np.isfinite(value.item()) for value in first.values())
+        tested = job.procedure.evaluate(job.test_loader(20))
+        assert set(tested) == {"d_real", "d_fake"}
+        if name == "cgan":
+            assert 0 < tested["d_real"] < 1
+
+
+def test_recipes_are_one_network():
+    """One architecture for all; only cgan's players take the class besides."""
+    shapes = {name: {k: v.shape for k, v in MODELS[name].build().state_dict().items()}
+              for name in VARIANTS}
+    assert shapes["lsgan"] == shapes["wgan"] == shapes["wgan-gp"]
+    other = {k for k, v in shapes["cgan"].items() if shapes["wgan"][k] != v}
+    assert other == {"generator.0.weight", "discriminator.5.weight", "discriminator.5.bias"}
+
+
+def test_a_wgan_resumes(tmp_path):
+    """A run stopped after one epoch and resumed gives the weights of two epochs in one go."""
+    images = np.linspace(-1, 1, 12 * 784).reshape(12, 1, 28, 28).astype(np.float32)
+
+    def trainer(run):
+        minidl.manual_seed(1)
+        model = SmallGAN(width=2, latent=3)
+        steps = training.WGANPenaltySteps(model, *(
+            optim.Adam(p.parameters()) for p in (model.generator, model.discriminator)))
+        loader = data.DataLoader((images, np.zeros(12, np.int64)), 6, shuffle=True)
+        return Trainer(steps, loader, run=run, show=Quiet())
+
+    whole = trainer(Run.create({"model": "wgan-gp"}, tmp_path / "whole"))
+    whole.fit(2)
+    halves = Run.create({"model": "wgan-gp"}, tmp_path / "halves")
+    trainer(halves).fit(1)
+    second = trainer(halves)
+    second.resume()
+    second.fit(2)
+    assert_same(state(whole), state(second))
+
+
+def test_curves_of_scores_are_not_held_to_probabilities():
+    steps = [{"epoch": i / 9, "d_loss": -3.0 - i, "g_loss": 2.0, "d_real": 5.0 + i, "d_fake": -4.0}
+             for i in range(10)]
+    left, right = plots.gan_curves(steps, scores=True).axes
+    assert left.get_ylim()[0] < -11 and right.get_ylim()[1] > 13
+    assert len(left.get_lines()) == 4                       # two losses and their means, no 2 ln 2
+    left, right = plots.gan_curves(steps).axes
+    assert left.get_ylim()[0] == 0 and right.get_ylim() == (0, 1)
+
+
+@pytest.mark.slow
+def test_a_conditional_run_is_sampled_and_judged(tmp_path, capsys):
+    """D3-CGAN by the command line: ten columns of samples, and the share as asked."""
+    run, judge = tmp_path / "cgan", tmp_path / "cnn"
+    assert cli.main(["train", "cnn", "--quick", "--out", str(judge)]) == 0
+    assert cli.main(["train", "cgan", "--quick", "--out", str(run)]) == 0
+    assert np.load(run / "samples.npy").shape == (3, 100, 1, 28, 28)
+    assert cli.main(["evaluate", str(run), "--judge", str(judge), "--number", "100"]) == 0
+    assert "% as asked" in capsys.readouterr().out
+    found = json.loads((run / "evaluation.json").read_text())["judged"]
+    assert 0 <= found["as_asked"] <= 1 and found["samples"] == 100
+
+
+# --------------------------------------------------------------------------- the scripts
+def test_the_gradient_that_reaches_the_generator():
+    """For a linear D, a w . x, the lengths by hand: ||w||, for the WGAN; (1 - D(x)) ||w|| without
+    and D(x) ||w|| with the saturating loss."""
+    script = load_example("gan_losses")
+    gan = SmallGAN(width=2, latent=3).double()
+    gan.discriminator = minidl.nn.Sequential(minidl.nn.Flatten(), minidl.nn.Linear(784, 1)).double()
+    gan.eval()
+    w, bias = (p.numpy() for p in gan.discriminator.parameters())
+    with minidl.no_grad():
+        x = gan(gan.noise(6, Generator(2))).numpy().reshape(6, -1)
+    p = formulas.sigmoid(x @ w.ravel() + bias)
+    length = np.linalg.norm(w)
+    reaching = script.gradient_reaching
+    assert reaching(gan, F.wgan_generator_loss, 6) == pytest.approx(length)
+    assert reaching(gan, F.gan_generator_loss, 6) == pytest.approx(np.mean(1 - p) * length)
+    assert reaching(gan, F.gan_generator_loss, 6, saturating=True) == pytest.approx(
+        np.mean(p) * length)
+
+
+def test_the_scripts_turns_are_the_procedures():
+    """D3-CGAN: the loop that the script writes out gives the weights of CGANSteps, bit for bit."""
+    script, images, y = load_example("conditional_gan"), minidl.rand(4, 1, 28, 28), [5, 5, 0, 8]
+    found = []
+    for by_hand in (True, False):
+        minidl.manual_seed(2)
+        model = SmallGAN(width=2, classes=10)
+        g, d = (optim.Adam(p.parameters()) for p in (model.generator, model.discriminator))
+        if by_hand:
+            script.discriminator_turn(model, d, images, minidl.tensor(y))
+            script.generator_turn(model, g, minidl.tensor(y))
+        else:
+            training.CGANSteps(model, g, d).step(images, minidl.tensor(y))
+        found.append(weights(model))
+    assert_same(*found)
+
+
+def test_shares_as_asked_and_rows_of_one_noise():
+    script, model = load_example("conditional_gan"), SmallGAN(width=2, classes=10)
+    judge = Job(config_for("cnn", quick=True)).model.eval()
+    images = training.gan.samples(model, 30, seed=1)
+    with minidl.no_grad():
+        called = judge(minidl.tensor(images)).numpy().argmax(1)
+    by_hand = [np.mean([called[10 * i + y] == y for i in range(3)]) for y in range(10)]
+    assert script.as_asked(model, judge, 3) == pytest.approx(by_hand)
+    sheet = script.same_noise(model, 2)
+    z = model.noise(2, Generator(5))
+    with minidl.no_grad():
+        one = model(z[1:], minidl.tensor([7])).numpy() / 2 + 0.5
+    assert sheet.shape == (20, 1, 28, 28) and sheet[17] == pytest.approx(one[0], abs=1e-5)
+
+
+def run_quickly(name: str, tmp_path) -> str:
+    picture = tmp_path / f"{name}.png"
+    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py", "--quick", "--out", picture],
+                          capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_gan_losses_runs(tmp_path):
+    """D3-WGAN, D3-LSGAN: a row of the table for each loss."""
+    table = run_quickly("gan_losses", tmp_path).partition("gap ~ doubt")[2]
+    for title in ("GAN", "LSGAN", "WGAN, clipped", "WGAN, penalty"):
+        numbers = re.search(rf"^{title} +(\d\.\d+) +(\d+\.\d)% ", table, re.MULTILINE)
+        assert numbers and 0.1 <= float(numbers[1]) <= 1
+
+
+@pytest.mark.slow
+def test_conditional_gan_runs(tmp_path):
+    """D3-CGAN: a share for each digit, and of all."""
+    out = run_quickly("conditional_gan", tmp_path)
+    shares = [float(share) for share in re.findall(r"^ +\d +(\d+\.\d)%$", out, re.MULTILINE)]
+    everything = re.search(r"^all +(\d+\.\d)%", out, re.MULTILINE)
+    assert len(shares) == 10 and float(everything[1]) == pytest.approx(np.mean(shares), abs=0.1)
