@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import re
+
 import fakecupy
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="more examples a property, and the slow tests too"
     )
+    parser.addoption(
+        "--beyond-quick", action="store_true", help="of --full, what a quick run does not do: "
+        "properties, slow tests, and what is held to packages that may not have been there"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +39,20 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
 
 
+# Files whose tests compare with a package (CuPy, scikit-learn, jsonschema, mido) where it is there.
+HELD_TO_PACKAGES = re.compile(r"test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music)")
+
+
+def _beyond_quick(item: pytest.Item) -> bool:
+    """Does this test do more, or something else, under --full?"""
+    return ("slow" in item.keywords or hasattr(getattr(item, "obj", None), "hypothesis")
+            or bool(HELD_TO_PACKAGES.match(item.path.name)))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--beyond-quick"):
+        config.hook.pytest_deselected(items=[i for i in items if not _beyond_quick(i)])
+        items[:] = [i for i in items if _beyond_quick(i)]
     if config.getoption("--full") or "slow" in (config.getoption("-m") or ""):
         return
     skip = pytest.mark.skip(reason="slow: runs with --full")
