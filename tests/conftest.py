@@ -39,8 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
 
 
-# Files whose tests compare with a package (CuPy, scikit-learn, jsonschema, mido) where it is there.
-HELD_TO_PACKAGES = re.compile(r"test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music)")
+# Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
+HELD_TO_PACKAGES = re.compile(r"test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super)")
 
 
 def _beyond_quick(item: pytest.Item) -> bool:
