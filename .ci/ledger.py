@@ -6,7 +6,8 @@
 
 Ids are read from the tables of docs/ledger.md (the heading above a table says what its rows
 need) and from the headings of docs/errata.md. Code is every `Source:` line of a docstring and any
-other string (`@op("D3-CONV")`, `source="D1-CNN"`) of minidl; errata are also found in comments.
+other string (`@op("D3-CONV")`, `source="D1-CNN"`) of minidl and examples; errata are also found in
+comments.
 A test is any mention in tests/. minidl/formulas.py is the ground truth: a formula must stand there
 and in the engine, and the test of the ground truth alone is not the test of a row.
 """
@@ -90,13 +91,13 @@ def strings(tree: ast.Module) -> list[tuple[int, str]]:
 
 
 def places(folder: str) -> dict[str, list[Place]]:
-    """Where each id stands in the Python files of minidl or tests."""
+    """Where each id stands in the Python files of minidl, examples or tests."""
     found: dict[str, list[Place]] = defaultdict(list)
     for path in sorted((ROOT / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         lines = list(enumerate(text.splitlines(), 1))
-        hits = [(n, i) for n, t in (strings(tree) if folder == "minidl" else lines)
+        hits = [(n, i) for n, t in (lines if folder == "tests" else strings(tree))
                 for i in ID.findall(t)]
         hits += [(n, i) for n, t in lines for i in ID.findall(t) if i.startswith("E")]
         for line, row in hits:
@@ -126,6 +127,8 @@ def table_tests() -> list[Place]:
 def survey(kinds: dict[str, str]) -> dict[str, dict[str, list[Place]]]:
     """For every id of the docs, the places of its ground truth, code and tests."""
     code, tests, ops, walking = places("minidl"), places("tests"), operations(), table_tests()
+    for row, scripts in places("examples").items():
+        code[row] += scripts
 
     def rank(place: Place) -> tuple[int, bool]:
         part = place.path.split("/")[1].removesuffix(".py")

@@ -40,7 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
-HELD_TO_PACKAGES = re.compile(r"test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super)")
+HELD_TO_PACKAGES = re.compile(
+    "test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super_resolution)")
 
 
 def _beyond_quick(item: pytest.Item) -> bool:
