@@ -1,0 +1,193 @@
+"""D2-TUNE, examples/tune.py: its four searches, its trials' file, and the script as a whole."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from examples import EXAMPLES, load_example
+
+tune = load_example("tune")
+SPACE = {"lr": [1e-4, 1e-1], "batch": [16, 256]}
+
+
+def losses(points, best=(0.3, 0.7)):
+    """A bowl with its bottom at `best`, as the trials of a search."""
+    return [{"u": list(u), "loss": 0.1 + float(np.sum((np.array(u) - best) ** 2))} for u in points]
+
+
+def searched(search, points, seed=0):
+    past = []
+    for _ in range(points**2):
+        past += losses([tune.propose(search, 2, points, past, [seed])])
+    return past
+
+
+def test_decode_is_logarithmic_and_keeps_whole_numbers():
+    assert tune.decode([0, 0], SPACE) == {"lr": 1e-4, "batch": 16}
+    assert tune.decode([1, 1], SPACE) == pytest.approx({"lr": 1e-1, "batch": 256})
+    middle = tune.decode([0.5, 0.5], SPACE)
+    assert middle == pytest.approx({"lr": 10**-2.5, "batch": 64})
+    assert isinstance(middle["batch"], int) and type(middle["lr"]) is float
+    assert tune.decode([0.7], {"width": [8, 8]}) == {"width": 8}
+
+
+@pytest.mark.parametrize(
+    "space", [{}, {"lr": [0.1, 0.01]}, {"lr": [0.0, 0.1]}, {"lr": [-1.0, 0.1]},
+              {"lr": [np.nan, 0.1]}, {"lr": [0.1, np.inf]}],
+)  # fmt: skip
+def test_an_empty_space_is_refused(space):
+    with pytest.raises(ValueError, match="space: nothing to look for in .*0 < low <= high"):
+        tune.decode([0.5], space)
+
+
+def test_an_empty_range_is_named():
+    with pytest.raises(ValueError, match=r"\{'batch': \[64, 32\]\}"):
+        tune.decode([0.5, 0.5], {"lr": [1e-4, 1e-1], "batch": [64, 32]})
+
+
+def test_grid_tries_every_crossing_once():
+    tried = sorted(tuple(np.round(t["u"], 6)) for t in searched("grid", 3))
+    axis = (1 / 6, 1 / 2, 5 / 6)
+    assert tried == [tuple(np.round((a, b), 6)) for a in axis for b in axis]
+
+
+def test_random_search_is_even_and_repeats_from_its_seed():
+    u = np.array([t["u"] for t in searched("random", 12)])
+    assert np.histogram2d(*u.T, bins=2, range=[[0, 1]] * 2)[0].min() > 20     # 36 of 144 in each
+    assert [t["u"] for t in searched("random", 12)] == u.tolist()
+    assert [t["u"] for t in searched("random", 12, seed=1)] != u.tolist()
+
+
+def test_training_learns_and_repeats_and_a_failed_one_counts_as_a_guess():
+    digits = tune.data.mnist().train
+    values = {"lr": 1e-2, "batch": 32, "width": 4}
+    result = tune.train(values, digits[:600], digits[600:850], 2, seed=5)
+    assert result["accuracy"] > 0.6
+    assert tune.train(values, digits[:600], digits[600:850], 2, seed=5) == result
+    failed = tune.train({**values, "lr": 1e6}, digits[:64], digits[600:850], 1, seed=5)
+    assert failed["loss"] == pytest.approx(np.log(10))
+
+
+def test_half_a_line_is_dropped_and_a_foreign_file_is_left_alone(tmp_path):
+    path = tmp_path / "tune.jsonl"
+    assert tune.read(path) == []
+    whole = json.dumps({"loss": 1.0}) + "\n" + json.dumps({"loss": 2.0}) + "\n"
+    path.write_text(whole + '{"loss": 3.')
+    assert tune.read(path) == [{"loss": 1.0}, {"loss": 2.0}]
+    assert path.read_text() == whole
+    path.write_text("no JSON\n")
+    with pytest.raises(ValueError):
+        tune.read(path)
+    assert path.read_text() == "no JSON\n"
+
+
+def test_guided_search_without_scikit_learn_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(tune.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["tune.py", "--quick", "--out", str(tmp_path / "t.png")])
+    with pytest.raises(ImportError, match=r'scikit-learn, pip install "minidl\[tune\]"'):
+        tune.main()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("search", ["bayesian", "forest"])
+def test_guided_search_draws_at_first_then_repeats_from_its_trials(search):
+    pytest.importorskip("sklearn")
+    past = searched("random", 3)
+    for n in (0, 1):                                # the first quarter of 9, and at least 2
+        u = tune.propose(search, 2, 3, past[:n], [0])
+        assert u.tolist() == past[n]["u"]
+    u = tune.propose(search, 2, 3, past[:6], [0])
+    assert u.tolist() != past[6]["u"]
+    assert u.tolist() == tune.propose(search, 2, 3, past[:6], [0]).tolist()
+
+
+@pytest.mark.parametrize("search", ["bayesian", "forest"])
+def test_the_next_trial_is_where_the_model_hopes_for_most(search, monkeypatch):
+    asked = {}
+
+    def surrogate(search, u, f, candidates):
+        asked.update(u=u, f=f, candidates=candidates)
+        return candidates[:, 0], candidates[:, 1]
+
+    monkeypatch.setattr(tune, "surrogate", surrogate)
+    past = searched("random", 3)[:5]
+    u = tune.propose(search, 2, 3, past, [0])
+    np.testing.assert_array_equal(asked["u"], [t["u"] for t in past])
+    np.testing.assert_allclose(asked["f"], [np.log(t["loss"]) for t in past])
+    hopes = [a - 1.5 * b for a, b in asked["candidates"]]
+    assert len(hopes) == 1000 and u[0] - 1.5 * u[1] == min(hopes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["bayesian", "forest"])
+def test_guided_search_closes_in_on_the_best(search):
+    pytest.importorskip("sklearn")
+    guided, drawn = ([t["loss"] for t in searched(name, 5)] for name in (search, "random"))
+    assert min(guided) <= min(drawn)
+    assert np.mean(guided[10:]) < 0.7 * np.mean(drawn[10:])
+
+
+@pytest.mark.parametrize("search", ["bayesian", "forest"])
+def test_surrogates_know_what_they_were_told_and_doubt_what_is_far(search):
+    pytest.importorskip("sklearn")
+    u = np.array([[x, y] for x in (0, 0.1, 0.2, 0.3) for y in (0.0, 0.2, 0.4)])
+    f = 2 * u[:, 0] + u[:, 1]
+    mu, sigma = tune.surrogate(search, u, f, np.vstack([u, [[1.0, 1.0]]]))
+    assert mu.shape == sigma.shape == (13,) and (sigma >= 0).all()
+    assert np.corrcoef(mu[:12], f)[0, 1] > 0.95
+    if search == "bayesian":
+        assert sigma[12] > 3 * sigma[:12].max()
+
+
+def test_surrogate_of_the_forest_is_mean_and_deviation_of_its_trees():
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(0)
+    u, f, x = rng.random((20, 2)), rng.random(20), rng.random((7, 2))
+    mu, sigma = tune.surrogate("forest", u, f, x)
+    model = ensemble.RandomForestRegressor(50, random_state=0).fit(u, f)
+    np.testing.assert_allclose(mu, model.predict(x))
+    says = [[tree.predict(point[None])[0] for tree in model.estimators_] for point in x]
+    np.testing.assert_allclose(sigma, [np.std(row) for row in says])
+
+
+def run(tmp_path, *arguments):
+    command = [sys.executable, str(EXAMPLES / "tune.py"), "--quick", "--out", "t.png", *arguments]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_stopped_search_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
+    unguided = "--searches", "grid", "random"
+    first = run(tmp_path, *unguided)
+    assert first.returncode == 0, first.stderr
+    rows = [line.split() for line in first.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["grid", "random"]
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+    trials = (tmp_path / "t.jsonl").read_text()
+    assert len(trials.splitlines()) == 16
+    best = min(json.loads(line)["loss"] for line in trials.splitlines()[:8])
+    assert float(rows[0][2]) == pytest.approx(best, abs=6e-4)
+    (tmp_path / "t.jsonl").write_text(trials[: len(trials) * 2 // 3])     # in the midst of a line
+    again = run(tmp_path, *unguided)
+    assert again.stdout == first.stdout, again.stderr
+    assert (tmp_path / "t.jsonl").read_text() == trials
+
+
+@pytest.mark.slow
+def test_all_four_searches_run(tmp_path):
+    pytest.importorskip("sklearn")
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert names == ["grid", "random", "bayesian", "forest"]
+    assert len((tmp_path / "t.jsonl").read_text().splitlines()) == 32
+
+
+@pytest.mark.slow
+def test_an_empty_range_on_the_command_line_is_refused(tmp_path):
+    done = run(tmp_path, "--lr", "0.1", "0.01", "--searches", "grid")
+    assert done.returncode and "nothing to look for in {'lr': [0.1, 0.01]}" in done.stderr
