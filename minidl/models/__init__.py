@@ -95,7 +95,7 @@ MODELS = {recipe.name: recipe for recipe in (
            lr=1e-3, epochs=10, batch_size=128, one_hot=True),
     Recipe("resnet", "classifier", "Residual blocks, y = x + F(x): 15 layers for digits",
            "D3-RESNET: document D3, section 3.2.2", DIGIT, ResNet, Adam,
-           lr=4e-3, epochs=4, batch_size=128, schedule=one_cycle),
+           lr=4e-3, epochs=3, batch_size=128, schedule=one_cycle),
     Recipe("attention", "classifier", "Multi-head attention between patches of 4x4 pixels",
            "D3-ATTNET: document D3, section 3.4", DIGIT, PatchAttention, Adam,
            lr=3e-3, epochs=4, batch_size=128, schedule=one_cycle),
