@@ -187,11 +187,13 @@ def _cross_entropy_grad(gy, log_p, t):
 
 # --------------------------------------------------------------------------- noise
 def uniform(y, seed, counter):
+    """Fill y with draw `counter` under `seed`, uniform in [0, 1); y."""
     launch("uniform_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
     return y
 
 
 def normal(y, seed, counter):
+    """Fill y with draw `counter` under `seed`, from N(0, 1); y."""
     launch("normal_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
     return y
 
