@@ -36,36 +36,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minidl
-from minidl import data, metrics, nn, optim, plots
-from minidl import functional as F
+from minidl import data, nn, optim, plots
 from minidl.models import PatchAttention, one_cycle
-
-
-def accuracy(model: nn.Module, dataset: data.ArrayDataset) -> float:
-    """The share of `dataset` that the model classifies as it is labelled."""
-    model.eval()
-    with minidl.no_grad():
-        called = [c for x, _ in data.DataLoader(dataset, 250) for c in model(x).argmax(1).tolist()]
-    return metrics.accuracy(dataset.labels, called)
+from minidl.training import ClassifierSteps
 
 
 def fit(model: nn.Module, loader: data.DataLoader, test: data.ArrayDataset, epochs: int,
         lr: float) -> float:
     """Train `model`; its accuracy on `test` at the end."""
     optimizer = optim.Adam(model.parameters(), lr)
+    procedure = ClassifierSteps(model, optimizer)
     steps, done = epochs * len(loader), 0
     for epoch in range(1, epochs + 1):
         model.train()
         for x, labels in loader:
             optimizer.param_groups[0]["lr"] = lr * one_cycle(done / steps)
-            loss = F.cross_entropy(model(x), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            loss = procedure.step(x, labels)["loss"]
             done += 1
             if done % 50 == 0:
                 print(f"step {done}/{steps}: loss {loss.item():.3f}")
-        right = accuracy(model, test)
+        right = procedure.evaluate(data.DataLoader(test, 250))["accuracy"]
         print(f"epoch {epoch}: {right:.2%} of the test digits right")
     return right
 
@@ -90,20 +80,18 @@ def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
     return (1 - 0.75 * image) * ((1 - strength) + strength * orange)
 
 
-def draw(images: np.ndarray, maps: np.ndarray, path: str) -> None:
+@plots.picture(7, 7.8)
+def draw(figure: Figure, images: np.ndarray, maps: np.ndarray) -> None:
     """Images (N, 1, H, W) and maps (N, depth, heads, S, S): a row a digit, a column a head."""
-    n, depth, heads, side, _ = maps.shape
+    _, depth, heads, side, _ = maps.shape
     cells = [overlay(image, attention) for (image,), of_image in zip(images, maps)
              for attention in (np.zeros((side, side)), *of_image.reshape(-1, side, side))]
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(7, 0.72 * n + 0.6))
-        axes = figure.subplots()
-        axes.imshow(plots.tile(np.stack(cells), 1 + depth * heads))
-        for column in range(depth * heads):
-            label = f"head {column % heads + 1}" + f"\nof block {column // heads + 1}"
-            axes.text(30 * column + 46, -2, label, ha="center", fontsize=8)
-        axes.set_axis_off()
-        figure.savefig(path)
+    axes = figure.subplots()
+    axes.imshow(plots.tile(np.stack(cells), 1 + depth * heads))
+    for column in range(depth * heads):
+        label = f"head {column % heads + 1}" + f"\nof block {column // heads + 1}"
+        axes.text(30 * column + 46, -2, label, ha="center", fontsize=8)
+    axes.set_axis_off()
 
 
 def main() -> None:
@@ -135,7 +123,7 @@ def main() -> None:
     print(f"attention spread evenly: {on_ink(np.ones_like(maps), x)[0, 0]:.0%} to ink")
 
     first = [int(np.argmax(test.labels == digit)) for digit in range(10)]   # of each class
-    draw(x[first], maps[first], args.out)
+    draw(x[first], maps[first]).savefig(args.out)
     print(f"picture: {args.out}")
 
 

@@ -34,7 +34,6 @@ Test: tests/test_gan_variants.py. Source: D3-WGAN, D3-LSGAN.
 import argparse
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl
@@ -97,14 +96,14 @@ def train(title, images, digits, judge, turns, every, seed):
     return rows, gan
 
 
-def draw(results, path):
+@plots.picture(13, 10.5)
+def draw(figure, results):
     """A column for each loss: fakes, and below them what was measured, over the training."""
     panels = {"D's output": {"real": "on digits", "fake": "on fakes"},
               "gradient that reaches G": {"gradient": "of this loss",
                                           "saturating": "of E log(1 - D(G(z)))"},
               "D on digits - D on fakes": {"gap": "gap"}, "classifier's doubt": {"doubt": "doubt"}}
-    plt.rcParams.update(plots.STYLE)
-    figure, axes = plt.subplots(5, 4, figsize=(13, 10.5), height_ratios=[1.9, 1, 1, 1, 1])
+    axes = figure.subplots(5, 4, height_ratios=[1.9, 1, 1, 1, 1])
     for (top, *below), (title, (rows, gan)) in zip(axes.T, results.items()):
         top.imshow(plots.tile(samples(gan, 49, seed=3)))
         top.set_title(f"{title}: {1 - rows[-1]['doubt']:.0%} sure")
@@ -118,7 +117,6 @@ def draw(results, path):
             axis.legend(fontsize=8)
         below[1].set_ylim(bottom=0)
         below[3].set(ylim=(0, 0.6), xlabel="turns of G")
-    figure.savefig(path)
 
 
 def main():
@@ -142,7 +140,8 @@ def main():
         along = np.corrcoef([row["gap"] for row in rows], [row["doubt"] for row in rows])[0, 1]
         print(f"{title:13} {1 - last['doubt']:11.3f} {last['rarest']:7.1%} {last['real']:9.3f} "
               f"{last['fake']:8.3f} {last['gradient']:9.2g} {along:12.2f}")
-    draw(results, args.out)
+    draw(results).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

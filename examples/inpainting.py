@@ -27,7 +27,6 @@ Source: D0-INPAINT. Test: tests/test_inpainting.py.
 import argparse
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
 from minidl import data, nn, optim, plots
@@ -105,22 +104,12 @@ def train(model: nn.Module, images: np.ndarray, epochs: int, seed: int) -> None:
                 print(f"epoch {epoch}, step {step} of {len(loader)}: {loss.item():.4f}", flush=True)
 
 
-def picture(rows: dict[str, np.ndarray], n: int = 12) -> Figure:
-    """The first images (N, 1, H, W) of each entry in a row, under its name."""
-    figure = Figure(figsize=(8, len(rows)), layout="constrained")
-    for axes, (name, images) in zip(figure.subplots(len(rows), 1), rows.items()):
-        axes.imshow(plots.tile(images[:n], columns=n), interpolation="nearest")
-        axes.set_title(name, loc="left", fontsize=9)
-        axes.set_axis_off()
-    return figure
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Digits repaired: noise, and a missing square.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="640 digits")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="picture to write, such as inpainting.png")
+    parser.add_argument("--out", default="inpainting.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     images, test = data.mnist().train.images, data.mnist().test.images
@@ -141,8 +130,8 @@ def main() -> None:
         tried = damaged, known_mean(damaged, known), filled, smooth, repaired
         print(f"{damages:8}" + "".join(f"{rmse(y, x, judged):12.3f}" for y in tried))
         rows |= {damages: np.where(known == 1, damaged, 0.5), f"{damages}, repaired": repaired}
-    if args.out:
-        picture(rows).savefig(args.out, dpi=100)
+    plots.rows({name: digits[:12] for name, digits in rows.items()}).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

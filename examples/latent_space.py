@@ -88,36 +88,33 @@ def linear_accuracy(v, labels, v_test, labels_test, steps):
     return procedure.evaluate(data.DataLoader((v_test, labels_test), 1000))["accuracy"]
 
 
-def draw(fade, walks, drawn, table, path):
+@plots.picture(9.6, 4.4)
+def draw(figure, fade, walks, drawn, table):
     """Left: the cross-fade, the walks, samples. Right: accuracy against the number of labels."""
-    import matplotlib.pyplot as plt
-    with plt.rc_context(plots.STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4), width_ratios=[1.3, 1])
-        left.imshow(plots.tile(np.concatenate([fade, *walks, drawn]), len(fade)))
-        names = ["cross-fade", *(f"{a} to {b}" for a, b in WALKS), "samples"]
-        left.set_yticks([16 + 30 * i for i in range(len(names))], names)
-        left.tick_params(length=0, labelbottom=False, labelsize=9)
-        left.spines[:].set_visible(False)
-        left.grid(False)
-        for name, color in COLORS.items():
-            right.plot(list(table), [100 * table[n][name] for n in table], "o-", color=color,
-                       label=name)
-        right.set(xscale="log", xlabel="labelled digits", ylabel="test digits right, %",
-                  title="A linear classifier of")
-        right.set_xticks(list(table), [f"{n:,}" for n in table])
-        right.legend(loc="lower right")
-        figure.savefig(path)
+    left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    left.imshow(plots.tile(np.concatenate([fade, *walks, drawn]), len(fade)))
+    names = ["cross-fade", *(f"{a} to {b}" for a, b in WALKS), "samples"]
+    left.set_yticks([16 + 30 * i for i in range(len(names))], names)
+    left.tick_params(length=0, labelbottom=False, labelsize=9)
+    left.spines[:].set_visible(False)
+    left.grid(False)
+    for name, color in COLORS.items():
+        right.plot(list(table), [100 * table[n][name] for n in table], "o-", color=color,
+                   label=name)
+    right.set(xscale="log", xlabel="labelled digits", ylabel="test digits right, %",
+              title="A linear classifier of")
+    right.set_xticks(list(table), [f"{n:,}" for n in table])
+    right.legend(loc="lower right")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few digits, few steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latent", type=int, default=20, help="numbers in a code")
-    parser.add_argument("--out", default="latent_space.png", help="the picture's file")
+    parser.add_argument("--out", default="latent_space.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
-    digits, test = data.mnist().train, data.mnist().test
     digits, test = data.mnist().train, data.mnist().test
     sizes, steps = [100, 300, 1000, 3000, 10_000], 500
     if args.quick:
@@ -141,7 +138,8 @@ def main():
     walks = [decoded(vae, walk(*(test_codes[first(test, digit)] for digit in pair), 9))
              for pair in WALKS]
     fade = walk(*(test.images[first(test, digit)] / np.float32(255) for digit in WALKS[0]), 9)
-    draw(fade, walks, samples(vae, 9, args.seed), table, args.out)
+    draw(fade, walks, samples(vae, 9, args.seed), table).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -27,10 +27,9 @@ import argparse
 from itertools import chain, combinations, repeat
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
-from minidl import data, metrics, nn, optim
+from minidl import data, metrics, nn, optim, plots
 from minidl import functional as F
 
 CLASSES = 10
@@ -88,11 +87,12 @@ def learned(model, loss_of, x, y, asked, steps, seed=0):
         return np.concatenate([model(x).numpy() for (x,) in data.DataLoader((asked,), 500)])
 
 
-def draw(wrong, pictures, texts, path):
+@plots.picture(9, 4.5)
+def draw(figure, wrong, pictures, texts):
     """`wrong` (C,C): % of digits a that the model of a and b called b; 12 pictures with a text."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(wrong, cmap="Oranges", vmax=10)
+    left.grid(False)
     for (a, b), value in np.ndenumerate(wrong):
         left.text(b, a, f"{value:.1f}" if a != b else "", ha="center", va="center", fontsize=8)
     left.set(title="a against b: % of the a that are called b", xlabel="b", ylabel="a",
@@ -103,7 +103,6 @@ def draw(wrong, pictures, texts, path):
         right.text(x, y + 34, text, va="top", fontsize=8)
     right.set(title="Two digits: which, and how many?", xlim=(-2, 162), ylim=(206, -2))
     right.axis("off")
-    figure.savefig(path, dpi=100)
 
 
 def main():
@@ -141,8 +140,9 @@ def main():
         print(f"{name:14}{np.mean((found == target).all(1)):7.2%} of the pictures all right, "
               f"F1 of all labels {f1:.3f}")
     listed = lambda values: " ".join(f"{c}" * int(n) for c, n in enumerate(values) if n > 0)
-    draw(wrong, asked[:12], [f"which: {listed(a)}\nhow many: {listed(b)}" for a, b in
-                             zip(there[:12], count[:12])], args.out)
+    texts = [f"which: {listed(a)}\nhow many: {listed(b)}" for a, b in zip(there[:12], count[:12])]
+    draw(wrong, asked[:12], texts).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

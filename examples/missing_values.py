@@ -30,7 +30,6 @@ from itertools import chain, repeat
 from statistics import mode
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
 from minidl import data, nn, optim, plots
@@ -90,8 +89,7 @@ def fillers(images, known):
     constant = lambda v: lambda x, known: np.where(known, x, v)
     return {"nothing missing": lambda x, known: x, "deletion": constant(0),
             **{name: constant(v) for name, v in constants(images, known).items()},
-            "interpolation": interpolated,
-            "regression": regression(images[known.all(1)])}
+            "interpolation": interpolated, "regression": regression(images[known.all(1)])}
 
 
 def accuracy(train_set, test_set, steps, seed=0):
@@ -106,9 +104,10 @@ def accuracy(train_set, test_set, steps, seed=0):
     return training.evaluate(data.DataLoader(test_set, 500))["accuracy"]
 
 
-def draw(sheets, results, path):
+@plots.picture(9, 5)
+def draw(figure, sheets, results):
     """`sheets`: name -> a few pictures (N,784); `results`: name -> [(q, accuracy in %)]."""
-    left, right = (figure := Figure(figsize=(9, 5), layout="constrained")).subplots(1, 2)
+    left, right = figure.subplots(1, 2)
     left.imshow(plots.tile(np.concatenate(list(sheets.values())).reshape(-1, 1, 28, 28), 6))
     left.set(xticks=[], yticks=16 + 30 * np.arange(len(sheets)), yticklabels=sheets,
              title=f"{results['mean'][0][0]:.0%} of the pixels missing")
@@ -116,7 +115,7 @@ def draw(sheets, results, path):
         right.plot(*zip(*sorted(points)), marker="o", color=color, label=name)
     right.set(xlabel="share of the pixels missing, q", ylabel="% of the test digits right")
     right.legend(loc="lower left")
-    figure.savefig(path, dpi=100)
+    left.grid(False)
 
 
 def main():
@@ -142,7 +141,8 @@ def main():
             print(f"{q:5} {name:16}{rmse:27.3f}{right:28.1%}", flush=True)
             results.setdefault(name, []).append((q, 100 * right))
             sheets.setdefault(name, asked[:6])
-    draw(sheets, results, args.out)
+    draw(sheets, results).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from sequences import counting, picture, train  # these two are in examples/ too
+from matplotlib.figure import Figure
+from sequences import counting, curves, train  # these two are in examples/ too
 from tunes import (
     ALPHABET,
     BAR,
@@ -77,9 +78,15 @@ def roll(axes: Axes, tune: list[str]) -> None:
     shown = range(pitches.min(), pitches.max() + 1)
     axes.set_yticks(shown, [pitch_name(p) for p in shown], fontsize=7, family="monospace")
     axes.set_xticks(range(0, end[-1] + bar, bar))
-    axes.set_title(f"A new tune, in {tune[0]}", loc="left", weight="bold", size=11)
+    axes.set_title(f"A new tune, in {tune[0]}")
     axes.set_xlabel("eighths; a line a bar")
     axes.grid(axis="y", alpha=0.4)
+
+
+@plots.picture(9, 4.2)
+def draw(figure: Figure, history: list, counted: list, tune: list[str]) -> None:
+    """The curves of training, and a tune."""
+    roll(curves(figure, history, counted), tune)
 
 
 def main() -> None:
@@ -89,7 +96,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--quick", action="store_true", help="a small model, 20 steps, 2 tunes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="picture to write, such as music.png")
+    parser.add_argument("--out", default="music.png", metavar="FILE.png")
     parser.add_argument("--midi", help="Standard MIDI File to write, such as tune.mid")
     args = parser.parse_args()
     options = {"length": 64, "dim": 48, "dropout": 0.2}
@@ -124,10 +131,8 @@ def main() -> None:
     print(f"\nthe first, in ABC:\n{abc(tune)}")
     if args.midi:
         write_midi(tune, args.midi)
-    if args.out:
-        figure, axes = picture(history, counted)
-        roll(axes, tune)
-        figure.savefig(args.out, dpi=90)
+    draw(history, counted, tune).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -102,26 +102,24 @@ def train(model, digits, lr):
         procedure.step(images, labels)
 
 
-def draw(table, path):
-    import matplotlib.pyplot as plt
-    with plt.rc_context(plots.STYLE):
-        figure, axes = plt.subplots(figsize=(7, 4.4))
-        for way, color in zip(table, (plots.BLUE, plots.ORANGE)):
-            left, before, after = 100 * np.array(table[way]).T
-            axes.plot(left, before, "o--", color=color, alpha=0.6, label=f"{way}, as it is")
-            axes.plot(left, after, "o-", color=color, label=f"{way}, fine-tuned")
-        axes.set(xscale="log", xlim=(110, 0.8), ylim=(0, 103), title="How few weights are enough",
-                 xlabel="weights left, %", ylabel="test digits right, %")
-        axes.set_xticks([100, 50, 20, 10, 5, 2, 1], [100, 50, 20, 10, 5, 2, 1])
-        axes.legend(loc="lower left")
-        figure.savefig(path)
+@plots.picture(7, 4.4)
+def draw(figure, table):
+    axes = figure.subplots()
+    for way, color in zip(table, (plots.BLUE, plots.ORANGE)):
+        left, before, after = 100 * np.array(table[way]).T
+        axes.plot(left, before, "o--", color=color, alpha=0.6, label=f"{way}, as it is")
+        axes.plot(left, after, "o-", color=color, label=f"{way}, fine-tuned")
+    axes.set(xscale="log", xlim=(110, 0.8), ylim=(0, 103), title="How few weights are enough",
+             xlabel="weights left, %", ylabel="test digits right, %")
+    axes.set_xticks([100, 50, 20, 10, 5, 2, 1], [100, 50, 20, 10, 5, 2, 1])
+    axes.legend(loc="lower left")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small network, few digits")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="pruning.png", help="the picture's file")
+    parser.add_argument("--out", default="pruning.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     digits, test, widths = mnist().train, mnist().test, (32, 64, 64, 64)
@@ -142,7 +140,8 @@ def main():
             left, after = count(small) / count(whole), accuracy(small)
             table[name].append((left, before, after))
             print(f"{name}  {left:12.1%}  {work:15,}  {before:7.2%}  {after:10.2%}")
-    draw(table, args.out)
+    draw(table).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -31,73 +31,59 @@ Test: tests/test_resnet.py. Source: D3-RESNET.
 import argparse
 import time
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 import minidl
-from minidl import data, metrics, nn, optim, plots
-from minidl import functional as F
+from minidl import data, nn, optim, plots
 from minidl.models import ResNet, one_cycle
-
-
-def accuracy(model: nn.Module, dataset: data.ArrayDataset) -> float:
-    """The share of `dataset` that the model classifies as it is labelled."""
-    model.eval()
-    with minidl.no_grad():
-        called = [c for x, _ in data.DataLoader(dataset, 250) for c in model(x).argmax(1).tolist()]
-    return metrics.accuracy(dataset.labels, called)
+from minidl.training import ClassifierSteps
 
 
 def fit(name: str, model: nn.Module, loader: data.DataLoader, test: data.ArrayDataset, epochs: int,
         lr: float) -> tuple[list[float], list[float]]:
     """Train `model`; the loss of every step, and the accuracy on `test` after every epoch."""
     optimizer = optim.Adam(model.parameters(), lr)
+    steps = ClassifierSteps(model, optimizer)
     losses, accuracies = [], []
     for epoch in range(epochs):
         model.train()
         for x, labels in loader:
             optimizer.param_groups[0]["lr"] = lr * one_cycle(len(losses) / (epochs * len(loader)))
-            loss = F.cross_entropy(model(x), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
+            losses.append(steps.step(x, labels)["loss"].item())
             if len(losses) % 100 == 0:
                 print(f"{name}: step {len(losses)}/{epochs * len(loader)}, "
                       f"loss {np.mean(losses[-100:]):.3f}")
-        accuracies.append(accuracy(model, test))
+        accuracies.append(steps.evaluate(data.DataLoader(test, 250))["accuracy"])
         print(f"{name}: {accuracies[-1]:.2%} of the test digits right after epoch {epoch + 1}")
     return losses, accuracies
 
 
-def draw(runs: dict[tuple[int, str], tuple[list[float], list[float]]], path: str) -> None:
+@plots.picture(11, 3.6)
+def draw(figure: Figure, runs: dict[tuple[int, str], tuple[list[float], list[float]]]) -> None:
     """`runs`: (layers, "with" or "without") -> (losses, accuracies). A panel a depth with the
     training losses, and between them the test errors of the less deep networks."""
     low, high = sorted({layers for layers, _ in runs})
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(11, 3.6))
-        left, middle, right = figure.subplots(1, 3)
-        for (layers, skips), (losses, accuracies) in runs.items():
-            color = plots.BLUE if skips == "with" else plots.ORANGE
-            wide = max(1, len(losses) // 40)
-            mean = np.convolve(losses, np.full(wide, 1 / wide), "valid")      # a moving average
-            axes = left if layers == low else right
-            axes.plot(np.arange(len(mean)) + wide, mean, color=color, label=f"{skips} skips")
-            if layers == low:
-                wrong = 100 - 100 * np.array(accuracies)
-                middle.plot(np.arange(1, len(wrong) + 1), wrong, color=color, marker="o",
-                            label=f"{skips} skips: {wrong[-1]:.2f} %")
-                middle.set(title=f"{low} layers: test errors", xlabel="epoch",
-                           ylabel="% of the test digits", xticks=range(1, len(wrong) + 1))
-        middle.set_ylim(bottom=0)
-        left.set(title=f"{low} layers: training loss", yscale="log")
-        right.set(title=f"{high} layers: training loss")
-        for axes in (left, right):
-            axes.set(xlabel="step", ylabel="cross entropy, nats an image")
-        for axes in (left, middle, right):
-            axes.legend()
-        figure.savefig(path)
+    left, middle, right = figure.subplots(1, 3)
+    for (layers, skips), (losses, accuracies) in runs.items():
+        color = plots.BLUE if skips == "with" else plots.ORANGE
+        wide = max(1, len(losses) // 40)
+        mean = np.convolve(losses, np.full(wide, 1 / wide), "valid")      # a moving average
+        axes = left if layers == low else right
+        axes.plot(np.arange(len(mean)) + wide, mean, color=color, label=f"{skips} skips")
+        if layers == low:
+            wrong = 100 - 100 * np.array(accuracies)
+            middle.plot(np.arange(1, len(wrong) + 1), wrong, color=color, marker="o",
+                        label=f"{skips} skips: {wrong[-1]:.2f} %")
+            middle.set(title=f"{low} layers: test errors", xlabel="epoch",
+                       ylabel="% of the test digits", xticks=range(1, len(wrong) + 1))
+    middle.set_ylim(bottom=0)
+    left.set(title=f"{low} layers: training loss", yscale="log")
+    right.set(title=f"{high} layers: training loss")
+    for axes in (left, right):
+        axes.set(xlabel="step", ylabel="cross entropy, nats an image")
+    for axes in (left, middle, right):
+        axes.legend()
 
 
 def main() -> None:
@@ -129,7 +115,7 @@ def main() -> None:
             rows.append(f"{name:24}  {digits:6,}  {epochs:6}  {accuracies[-1]:13.2%}  "
                         f"{time.perf_counter() - start:7.0f}")
     print("", f"{'network':24}  digits  epochs  right on test  seconds", *rows, sep="\n")
-    draw(runs, args.out)
+    draw(runs).savefig(args.out)
     print(f"picture: {args.out}")
 
 

@@ -126,11 +126,11 @@ def picture(images: np.ndarray, target: np.ndarray, called: np.ndarray, n: int =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Digits in scenes, pixel by pixel.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--quick", action="store_true", help="10 steps")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="picture to write, such as segmentation.png")
+    parser.add_argument("--out", default="segmentation.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     rng, mnist = np.random.default_rng(args.seed), data.mnist()
@@ -141,8 +141,8 @@ def main() -> None:
     each = iou(target, called)
     for name, value in zip((*CLASSES, "mean"), (*each, np.nanmean(each))):
         print(f"IoU of {name:10} {value:6.3f}")
-    if args.out:
-        picture(images, target, called).savefig(args.out, dpi=100)
+    picture(images, target, called).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ Test: tests/test_sequences.py. Source: D1-TEXT, D1-MUSIC.
 import math
 from collections import Counter
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -82,15 +81,13 @@ def train(model: nn.Module, codes: np.ndarray, held_out: np.ndarray, steps: int,
     return history
 
 
-def picture(history: list[tuple], counted: list[float]) -> tuple[Figure, Axes]:
-    """The two curves of `train`, the best of counting as a line, and empty axes beside them."""
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(9, 4.2))
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-        step, learnt, held_out = zip(*history)
-        left.plot(step, learnt, color=plots.BLUE, label="in training, with dropout")
-        left.plot(step, held_out, color=plots.ORANGE, label="held out")
-        left.axhline(min(counted), color=plots.GREY, ls="--", label="held out, by counting")
-        left.set(title="Cross entropy", xlabel="step", ylabel="nats a symbol", ylim=(0, None))
-        left.legend(fontsize=8)
-    return figure, right
+def curves(figure: Figure, history: list[tuple], counted: list[float]) -> Axes:
+    """The two curves of `train`, the best of counting as a line; returns empty axes beside them."""
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    step, learnt, held_out = zip(*history)
+    left.plot(step, learnt, color=plots.BLUE, label="in training, with dropout")
+    left.plot(step, held_out, color=plots.ORANGE, label="held out")
+    left.axhline(min(counted), color=plots.GREY, ls="--", label="held out, by counting")
+    left.set(title="Cross entropy", xlabel="step", ylabel="nats a symbol", ylim=(0, None))
+    left.legend(fontsize=8)
+    return right

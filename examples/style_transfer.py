@@ -121,11 +121,11 @@ def transfer(net, content, style, steps: int, beta=10.0, tau=3.0):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Style transfer by Gram matrices.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in "content", "style":
         parser.add_argument(f"--{name}", help="a picture file instead of the script's own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="style_transfer.png", help="the picture")
+    parser.add_argument("--out", default="style_transfer.png", metavar="FILE.png")
     parser.add_argument("--quick", action="store_true", help="few shapes, steps and pixels")
     args = parser.parse_args()
     n, epochs, steps, height = (200, 1, 5, 48) if args.quick else (3000, 4, 150, 200)
@@ -140,9 +140,9 @@ def main() -> None:
     for name, net in (("trained", trained), ("random", random)):
         pictures[f"{name} features"], terms = transfer(net, content, style, steps)
         rows.append(f"{name:8}{terms[0][1]:14.4f}{terms[-1][1]:8.4f}; content {terms[-1][0]:.3f}")
-    print(*rows, sep="\n")
     plots.grid(np.concatenate([*pictures.values()]), ", ".join(pictures), columns=4,
                figure=Figure(figsize=(9, 3.2))).savefig(args.out)
+    print(*rows, f"picture: {args.out}", sep="\n")
 
 
 if __name__ == "__main__":

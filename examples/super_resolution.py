@@ -27,7 +27,6 @@ Source: D0-SR. Test: tests/test_super_resolution.py.
 import argparse
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
 from minidl import data, nn, optim, plots
@@ -109,22 +108,12 @@ def train(model: nn.Module, images: np.ndarray, epochs: int, seed: int) -> None:
                 print(f"epoch {epoch}, step {step} of {len(loader)}: {loss.item():.4f}", flush=True)
 
 
-def picture(rows: dict[str, np.ndarray], n: int = 12) -> Figure:
-    """The first images (N, 1, H, W) of each entry in a row, under its name."""
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    for axes, (name, images) in zip(figure.subplots(len(rows), 1), rows.items()):
-        axes.imshow(plots.tile(images[:n], columns=n), interpolation="nearest")
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.set_axis_off()
-    return figure
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Super-resolution of digits, 14x14 to 28x28.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="640 digits, one epoch")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="picture to write, such as super_resolution.png")
+    parser.add_argument("--out", default="super_resolution.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     images, test = data.mnist().train.images, data.mnist().test.images
@@ -140,8 +129,9 @@ def main() -> None:
     print(f"{'':16}{'PSNR, dB':>10}{'SSIM':>8}")
     for name, y in made.items():
         print(f"{name:16}{psnr(y, original).mean():10.2f}{ssim(y, original).mean():8.3f}")
-    if args.out:
-        picture({**made, "original": original}).savefig(args.out, dpi=100)
+    made["original"] = original
+    plots.rows({name: digits[:12] for name, digits in made.items()}).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

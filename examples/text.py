@@ -34,9 +34,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from sequences import counting, picture, train  # examples/sequences.py
+from matplotlib.figure import Figure
+from sequences import counting, curves, train  # examples/sequences.py
 
 import minidl
+from minidl import plots
 from minidl.models.attention import SequenceModel
 
 SONNETS = Path(__file__).parent / "data" / "sonnets.txt"
@@ -57,13 +59,24 @@ def coded(text: str, alphabet: str) -> np.ndarray:
     return np.array([alphabet.index(c) for c in text])
 
 
+@plots.picture(9, 4.2)
+def draw(figure: Figure, history: list, counted: list, line: str, attention: np.ndarray) -> None:
+    """The curves of training; the attention (S, S) of the characters of a line to each other."""
+    axes = curves(figure, history, counted)
+    axes.imshow(attention, cmap="Blues", vmax=0.4)
+    for ticks in (axes.set_xticks, axes.set_yticks):
+        ticks(range(len(line)), line, fontsize=7, family="monospace")
+    axes.grid(False)
+    axes.set_title("What each character (down) attends to (across)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.3, 0.7, 1.2])
     parser.add_argument("--quick", action="store_true", help="a small model, 20 steps")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="picture to write, such as text.png")
+    parser.add_argument("--out", default="text.png", metavar="FILE.png")
     args = parser.parse_args()
     steps, n, options = args.steps, 500, {"length": 64, "dim": 96, "dropout": 0.2}
     if args.quick:
@@ -84,18 +97,11 @@ def main() -> None:
     for temperature in args.temperature:
         written = model.sample(coded("\n\n", alphabet), n, temperature)
         print(f"\nat temperature {temperature}:\n" + "".join(alphabet[c] for c in written))
-    if args.out:
-        model.eval()
-        line = texts[1].splitlines()[0][:model.length]
-        maps = model.attention_maps(minidl.tensor(coded(line, alphabet)[None])).numpy()[0]
-        figure, axes = picture(history, counted)
-        axes.imshow(maps.mean((0, 1)), cmap="Blues", vmax=0.4)      # mean over blocks and heads
-        for ticks in (axes.set_xticks, axes.set_yticks):
-            ticks(range(len(line)), line, fontsize=7, family="monospace")
-        axes.grid(False)
-        axes.set_title("What each character (down) attends to (across)", loc="left",
-                       weight="bold", size=11)
-        figure.savefig(args.out, dpi=90)
+    model.eval()
+    line = texts[1].splitlines()[0][:model.length]
+    maps = model.attention_maps(minidl.tensor(coded(line, alphabet)[None])).numpy()[0]
+    draw(history, counted, line, maps.mean((0, 1))).savefig(args.out)      # over blocks and heads
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -103,26 +103,24 @@ def compare(pretrained, examples, test, steps, seed):
     return {"from nothing": accuracy(fresh, test), **found, "unfrozen": accuracy(model, test)}
 
 
-def draw(table, path):
-    import matplotlib.pyplot as plt
-    with plt.rc_context(plots.STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 4.2))
-        for name, color in COLORS.items():
-            each = np.array([[100 * found[name] for found in runs] for runs in table.values()])
-            axes.plot(list(table), each.mean(1), color=color, label=name)
-            axes.plot(list(table), each, "o", color=color, alpha=0.5, markersize=4)
-        axes.set(xscale="log", title="The digits 5 to 9, after learning 0 to 4",
-                 xlabel="examples of each class", ylabel="accuracy on test digits, %")
-        axes.set_xticks(list(table), list(table))
-        axes.legend(loc="lower right", title="network")
-        figure.savefig(path)
+@plots.picture(6.4, 4.2)
+def draw(figure, table):
+    axes = figure.subplots()
+    for name, color in COLORS.items():
+        each = np.array([[100 * found[name] for found in runs] for runs in table.values()])
+        axes.plot(list(table), each.mean(1), color=color, label=name)
+        axes.plot(list(table), each, "o", color=color, alpha=0.5, markersize=4)
+    axes.set(xscale="log", title="The digits 5 to 9, after learning 0 to 4",
+             xlabel="examples of each class", ylabel="accuracy on test digits, %")
+    axes.set_xticks(list(table), list(table))
+    axes.legend(loc="lower right", title="network")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few examples, few steps")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="transfer.png", help="the picture's file")
+    parser.add_argument("--out", default="transfer.png", metavar="FILE.png")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     train_set, test = data.mnist().train, only(data.mnist().test, TARGET)
@@ -142,7 +140,8 @@ def main():
     for n in sizes:
         means = [np.mean([found[name] for found in table[n]]) for name in COLORS]
         print(f"{n:19}", *(f"{m:>{len(name)}.1%}" for m, name in zip(means, COLORS)), sep="   ")
-    draw(table, args.out)
+    draw(table).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 import minidl
@@ -88,16 +87,17 @@ def train(values: dict, digits, judges, epochs: int, seed: int) -> dict:
 
 def read(path: Path) -> list[dict]:
     """The trials in a file, one a line; the last line goes if it is not whole: a kill cut it."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    trials = [json.loads(line) for line in lines if line.endswith("\n")]
-    path.write_text("".join(lines[:len(trials)]))
-    return trials
+    whole, _, cut = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
+    if not all('{"search"'.startswith(line[:9]) for line in [*whole.splitlines(), cut]):
+        raise ValueError(f"{path} has lines that are no trials: move it, or give another --out")
+    path.write_text(whole + "\n" * bool(whole))
+    return [json.loads(line) for line in whole.splitlines()]
 
 
-def draw(done: dict, path: Path) -> None:
+@plots.picture(9, 3.8)
+def draw(figure: Figure, done: dict) -> None:
     """Left the best loss so far, mean and range over the runs; right the loss of every trial."""
-    rcParams.update(plots.STYLE)
-    left, right = (figure := Figure(figsize=(9, 3.8))).subplots(1, 2, sharey=True)
+    left, right = figure.subplots(1, 2, sharey=True)
     for search, runs in done.items():
         loss, color = np.array([[t["loss"] for t in run] for run in runs]), COLORS[search]
         best, x = np.minimum.accumulate(loss, axis=1), np.arange(loss.shape[1]) + 1
@@ -107,7 +107,6 @@ def draw(done: dict, path: Path) -> None:
     left.set(yscale="log", xlabel="trial", title="Best loss so far (nats)")
     right.set(xscale="log", xlabel="learning rate", title="Loss of every trial")
     left.legend()
-    figure.savefig(path)
 
 
 def main() -> None:
@@ -142,7 +141,8 @@ def main() -> None:
         print("{search:9} {0:4} {loss:6.3f} {accuracy:9.1%} {lr:7.5f} {batch:6} {width:6} {1:15.1%}"
               .format(run + 1, test, **past[i]))
         done[search].append(past)
-    draw(done, args.out)
+    draw(done).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

@@ -26,10 +26,9 @@ import argparse
 from itertools import chain, repeat
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
-from minidl import data, metrics, nn, optim
+from minidl import data, metrics, nn, optim, plots
 from minidl import functional as F
 from minidl.data.augment import crop, flip, rotate
 
@@ -105,10 +104,10 @@ def remedies(few, whole, rng):
             ("no class is rare", whole, {})]
 
 
-def draw(table, path):
+@plots.picture(8.4, 3.9)
+def draw(figure, table):
     """Pairs (remedy, recall of every class in %) as a coloured table."""
     names, recalls = zip(*table)
-    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
     axes = figure.subplots()
     axes.imshow(recalls, cmap="Blues", vmin=30, vmax=100, aspect="auto")
     for (row, c), value in np.ndenumerate(recalls):
@@ -116,8 +115,8 @@ def draw(table, path):
                   color="white" if value > 65 else "black")
     axes.set_xticks(range(CLASSES), [f"{c}\nrare" if c in RARE else c for c in range(CLASSES)])
     axes.set_yticks(range(len(names)), names)
-    axes.set_title("Recall of each digit on the test set, %", loc="left", fontweight="bold")
-    figure.savefig(path, dpi=100)
+    axes.set_title("Recall of each digit on the test set, %")
+    axes.grid(False)
 
 
 def main():
@@ -142,7 +141,8 @@ def main():
                                                range(CLASSES)) for model in models], 0)
         table.append((name, recall))
         print(f"{name:30}" + "".join(f"{r:6.1f}" for r in [*recall, recall @ shares]), flush=True)
-    draw(table, args.out)
+    draw(table).savefig(args.out)
+    print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":

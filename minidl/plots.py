@@ -44,11 +44,12 @@ def problem() -> str | None:
     return "no pictures, they need matplotlib: python -m pip install matplotlib"
 
 
-def _picture(width: float, height: float, layout: str = "constrained") -> Callable:
-    """Draw in the style above into a new Figure of that size (inches), or the caller's."""
+def picture(width: float, height: float, layout: str = "constrained") -> Callable:
+    """Makes of draw(figure, ...) a function draw(...) that returns the Figure: a new one of that
+    size (inches), or the caller's with ``figure=``, drawn in the style above."""
     def decorate(draw: Callable) -> Callable:
         @functools.wraps(draw)
-        def picture(*args: Any, figure: Figure | None = None, **options: Any) -> Figure:
+        def drawn(*args: Any, figure: Figure | None = None, **options: Any) -> Figure:
             if missing := problem():
                 raise ImportError(missing)
             import matplotlib
@@ -59,7 +60,7 @@ def _picture(width: float, height: float, layout: str = "constrained") -> Callab
                 figure.set_layout_engine(layout)
                 draw(figure, *args, **options)
             return figure
-        return picture
+        return drawn
     return decorate
 
 
@@ -118,7 +119,7 @@ def _noisy(axes: Any, steps: Sequence[dict], name: str, color: str, label: str |
 
 
 # --------------------------------------------------------------------------- training
-@_picture(9, 3.6)
+@picture(9, 3.6)
 def curves(figure, history: Sequence[dict], steps: Sequence[dict] = ()) -> None:
     """Loss (nats) and accuracy (%) of training and test, epoch by epoch.
 
@@ -153,7 +154,7 @@ def _bottom(history: Sequence[dict]) -> float:
     return max(0.0, low - max(0.6 * (100 - low), 0.2))
 
 
-@_picture(9, 3.6)
+@picture(9, 3.6)
 def gan_curves(figure, steps: Sequence[dict], scores: bool = False) -> None:
     """The two players' losses, and D's mean output on real and on fake: pale single batches,
     strong their moving average.
@@ -180,7 +181,7 @@ def gan_curves(figure, steps: Sequence[dict], scores: bool = False) -> None:
         axes.legend(fontsize=8.5)
 
 
-@_picture(11, 3.4)
+@picture(11, 3.4)
 def vae_curves(figure, history: Sequence[dict]) -> None:
     """-ELBO and the two parts that it is the sum of, epoch by epoch, in nats an image."""
     titles = {"loss": r"$-$ELBO, the sum of both:", "reconstruction": "Reconstruction loss",
@@ -196,7 +197,7 @@ def vae_curves(figure, history: Sequence[dict]) -> None:
 
 
 # --------------------------------------------------------------------------- classifiers
-@_picture(6.4, 5.8)
+@picture(6.4, 5.8)
 def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) -> None:
     """Row: the true class, column: what it was called; counts, coloured by share of the row."""
     matrix = np.asarray(matrix)
@@ -220,7 +221,7 @@ def confusion(figure, matrix: np.ndarray, classes: Sequence[str] | None = None) 
     figure.colorbar(image, label="share of the true class", shrink=0.8)
 
 
-@_picture(8.4, 4.5)
+@picture(8.4, 4.5)
 def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray,
           classes: Sequence[str] | None = None, count: int = 24) -> None:
     """The images whose true class got the least probability: the worst first."""
@@ -235,7 +236,7 @@ def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndar
     _bare(axes, "Where the true class got the least probability")
 
 
-@_picture(7.4, 4)
+@picture(7.4, 4)
 def kernels(figure, weight: np.ndarray) -> None:
     """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
     weight = np.asarray(weight).mean(1)
@@ -263,12 +264,24 @@ def _place(axes: Any, i: int, columns: int, picture: np.ndarray, text: str, colo
 
 
 # --------------------------------------------------------------------------- images
-@_picture(6, 6.3)
+@picture(6, 6.3)
 def grid(figure, images: np.ndarray, title: str = "", columns: int | None = None) -> None:
     """Images (N, C, H, W) beside and below each other."""
     axes = figure.subplots()
     axes.imshow(tile(images, columns))
     _bare(axes, title)
+
+
+def rows(images: dict[str, np.ndarray], figure: Figure | None = None) -> Figure:
+    """A row of images (N, C, H, W) for each entry, under its name."""
+    return picture(8, 0.95 * len(images))(_rows)(images, figure=figure)
+
+
+def _rows(figure, images: dict[str, np.ndarray]) -> None:
+    for axes, (name, row) in zip(figure.subplots(len(images), squeeze=False)[:, 0], images.items()):
+        axes.imshow(tile(row, columns=len(row)))
+        _bare(axes)
+        axes.set_title(name, fontsize=9, fontweight="normal")
 
 
 class Film:
@@ -291,7 +304,7 @@ class Film:
             figure.clear()
             figure.set_size_inches(self.size)
             self.draw(figure, i % self.count)
-        return _picture(*self.size, layout="none")(draw)(figure=figure)
+        return picture(*self.size, layout="none")(draw)(figure=figure)
 
     def save(self, path: str | Path, fps: float = 1.5, dpi: int = 100) -> Path:
         """Write a GIF; its last picture stays for two seconds."""
@@ -317,7 +330,7 @@ def film(frames: np.ndarray, path: str | Path, titles: Sequence[str], fps: float
     return Film(draw, len(frames), (6, 6.3)).save(path, fps, dpi=90)
 
 
-@_picture(8.4, 7.3)
+@picture(8.4, 7.3)
 def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
     """Originals and, below each, what the decoder made of its code: pairs of rows."""
     n, columns = len(images), 12
@@ -329,7 +342,7 @@ def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
     _bare(axes, "Test images, and below each what the decoder makes of its code")
 
 
-@_picture(6.6, 6.6)
+@picture(6.6, 6.6)
 def plane(figure, decode: Callable[[np.ndarray], np.ndarray], side: int = 16,
           extent: float = 2.5) -> None:
     """The images that a plane of codes (latent 2) decodes to, -extent ... extent on both axes."""
@@ -344,7 +357,7 @@ def plane(figure, decode: Callable[[np.ndarray], np.ndarray], side: int = 16,
              ylabel="$z_2$, standard deviations")
 
 
-@_picture(6.8, 6)
+@picture(6.8, 6)
 def scatter(figure, codes: np.ndarray, labels: np.ndarray,
             classes: Sequence[str] | None = None) -> None:
     """Where the test images lie: the first two coordinates of their codes, a colour a class."""

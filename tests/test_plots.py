@@ -98,6 +98,14 @@ def test_grid_and_reconstructions(tmp_path, rng):
     assert drawn(figure, tmp_path)
 
 
+def test_rows_are_named(tmp_path, rng):
+    images = {"damaged": rng.random((3, 1, 8, 8)), "repaired": rng.random((5, 1, 8, 8))}
+    figure = plots.rows(images)
+    assert [axes.get_title("left") for axes in figure.axes] == [*images]
+    assert [axes.images[0].get_size() for axes in figure.axes] == [(12, 32), (12, 52)]
+    assert "repaired" in drawn(figure, tmp_path)
+
+
 def test_film_has_a_frame_an_epoch_and_rests_on_the_last(tmp_path, rng):
     from PIL import Image
     path = plots.film(rng.random((3, 4, 1, 8, 8)), tmp_path / "film.gif", list("abc"), fps=2)

@@ -74,14 +74,17 @@ def test_training_learns_and_repeats_and_a_failed_one_counts_as_a_guess():
 def test_half_a_line_is_dropped_and_a_foreign_file_is_left_alone(tmp_path):
     path = tmp_path / "tune.jsonl"
     assert tune.read(path) == []
-    whole = json.dumps({"loss": 1.0}) + "\n" + json.dumps({"loss": 2.0}) + "\n"
-    path.write_text(whole + '{"loss": 3.')
-    assert tune.read(path) == [{"loss": 1.0}, {"loss": 2.0}]
+    trials = [{"search": "grid", "loss": 1.0}, {"search": "grid", "loss": 2.0}]
+    whole = "".join(json.dumps(trial) + "\n" for trial in trials)
+    for cut in ("", '{"sea', '{"search": "grid", "loss": 3.'):
+        path.write_text(whole + cut)
+        assert tune.read(path) == trials
     assert path.read_text() == whole
-    path.write_text("no JSON\n")
-    with pytest.raises(ValueError):
-        tune.read(path)
-    assert path.read_text() == "no JSON\n"
+    for foreign in ("no JSON", "no JSON\n", '{"loss": 1.0}\n', whole + "[1]"):
+        path.write_text(foreign)
+        with pytest.raises(ValueError, match=r"tune\.jsonl has lines that are no trials: move it"):
+            tune.read(path)
+        assert path.read_text() == foreign
 
 
 def test_guided_search_without_scikit_learn_says_what_to_install(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plots import GREY, _bare, _picture, blue_orange
+from ..plots import GREY, _bare, blue_orange, picture
 
 DARK, WRONG = "#111827", "#d4002a"
 PADDING, EMPTY = 1, 2         # why a cell has no number: it is not of the array; not computed yet
@@ -127,7 +127,7 @@ class Panels:
 
 
 # --------------------------------------------------------------------------- wrong cells
-@_picture(9, 4.8)
+@picture(9, 4.8)
 def wrong_cells(figure, recorded, expected, cells: Iterable[tuple[int, ...]],
                 title: str = "") -> None:
     """Two arrays of one shape beside each other; the `cells` (their indices) in which they differ
