@@ -35,10 +35,8 @@ def confusion_matrix(true: Any, predicted: Any, labels: Any = None) -> np.ndarra
     Source: D2-METRICS.
     """
     true, predicted = _classes("confusion_matrix", true, predicted)
-    labels = np.union1d(true, predicted) if labels is None else np.asarray(labels)
+    labels = _wanted("confusion_matrix", labels, np.union1d(true, predicted))
     k = len(labels)
-    if k == 0 or len(np.unique(labels)) != k:
-        raise ValueError(f"confusion_matrix: labels must be different classes, got {labels}")
     order = np.argsort(labels)
     rows, columns = (
         order[np.searchsorted(labels, values, sorter=order).clip(max=k - 1)]
@@ -180,6 +178,14 @@ def _classes(name: str, true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarr
     return true.astype(np.int64), predicted.astype(np.int64)
 
 
+def _wanted(name: str, labels: Any, occurring: np.ndarray) -> np.ndarray:
+    """The classes asked for: `labels`, or all that occur."""
+    labels = occurring if labels is None else np.asarray(labels)
+    if labels.ndim != 1 or not 0 < len(np.unique(labels)) == len(labels):
+        raise ValueError(f"{name}: labels must be different classes, got {labels}")
+    return labels
+
+
 def _counts(
     name: str, true: Any, predicted: Any, average: str | None, labels: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -193,9 +199,11 @@ def _counts(
     if average == "binary":
         if not ((true | predicted) >> 1 == 0).all():
             raise ValueError(f'{name}: average="binary" needs classes 0 and 1')
+        if labels is not None:
+            raise ValueError(f'{name}: average="binary" is about class 1, labels cannot be given')
         labels = [1]
     occurring = np.union1d(true, predicted)
-    wanted = occurring if labels is None else np.asarray(labels)
+    wanted = _wanted(name, labels, occurring)
     every = np.union1d(occurring, wanted)
     matrix = confusion_matrix(true, predicted, every)
     at = np.searchsorted(every, wanted)

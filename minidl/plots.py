@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ BLUE, ORANGE, GREY, RED = "#1f6fb4", "#f0821e", "#6b7280", "#c2410c"
 TEN = ["#1f6fb4", "#f0821e", "#2f9e68", "#c8423b", "#7b5ea7",
        "#8c6d4f", "#d678b2", "#6b7280", "#b8a51c", "#27a6b8"]
 STYLE = {
-    "figure.dpi": 110, "savefig.dpi": 130, "figure.constrained_layout.use": True,
+    "figure.dpi": 110, "figure.constrained_layout.use": True,
     "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "axes.axisbelow": True, "axes.edgecolor": "#9ca3af", "axes.labelcolor": "#374151",
@@ -56,10 +57,16 @@ def picture(width: float, height: float, layout: str = "constrained") -> Callabl
             from matplotlib.figure import Figure
             with matplotlib.rc_context(STYLE):
                 if figure is None:
-                    figure = Figure(figsize=(width, height), layout=layout)
-                figure.set_layout_engine(layout)
+                    figure = Figure(figsize=(width, height))
+                if isinstance(figure, Figure):                 # a part of one has no layout
+                    figure.set_layout_engine(layout)
                 draw(figure, *args, **options)
             return figure
+
+        _, *others = inspect.signature(draw).parameters.values()
+        own = inspect.Parameter("figure", inspect.Parameter.KEYWORD_ONLY, default=None,
+                                annotation="Figure | None")
+        drawn.__signature__ = inspect.Signature([*others, own], return_annotation="Figure")
         return drawn
     return decorate
 
@@ -71,9 +78,15 @@ def blue_orange() -> Any:
 
 
 def tile(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
-    """(N, C, H, W) in [0, 1] -> one picture (rows (H+gap) + gap, ..., 3), `columns` to a row."""
+    """(N, C, H, W) in [0, 1], C 1 or 3 -> one picture (rows (H+gap) + gap, ..., 3), `columns` to a
+    row. Raises ValueError for other shapes."""
     images = np.clip(np.asarray(images, np.float32), 0, 1)
-    n, c, h, w = images.shape
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
+        raise ValueError("tile: images must be (N, 1, H, W) or (N, 3, H, W) and at least one, "
+                         f"got {images.shape}")
+    if columns is not None and columns < 1:
+        raise ValueError(f"tile: columns is {columns}, at least 1 is needed")
+    n, _, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     sheet = np.ones((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), np.float32)
@@ -274,6 +287,8 @@ def grid(figure, images: np.ndarray, title: str = "", columns: int | None = None
 
 def rows(images: dict[str, np.ndarray], figure: Figure | None = None) -> Figure:
     """A row of images (N, C, H, W) for each entry, under its name."""
+    if not images:
+        raise ValueError("rows: no images")
     return picture(8, 0.95 * len(images))(_rows)(images, figure=figure)
 
 

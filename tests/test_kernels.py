@@ -245,6 +245,7 @@ def test_elementwise(shape_, rng, dtype, order):
     agree("_relu", x, dtype=dtype, fits=1)
     agree("_leaky_relu", x, 0.3, dtype=dtype, fits=1)
     agree("_tanh", x, dtype=dtype, fits=1)
+    agree("_normal_cdf", x, dtype=dtype, fits=1)
     agree("_relu_grad", gy, x, dtype=dtype, fits=2)
     agree("_leaky_relu_grad", gy, x, 0.3, dtype=dtype, fits=2)
     agree("_tanh_grad", gy, np.tanh(x), dtype=dtype, fits=2)

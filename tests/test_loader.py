@@ -79,6 +79,15 @@ def test_last_batch_policy():
     assert len(loader) == 2 and [len(y) for _, y in batches(loader)] == [4, 4]
 
 
+def test_so_many_batches_whatever_the_epoch():
+    loader, same = (data.DataLoader(small(), 4, shuffle=True, seed=3) for _ in range(2))
+    wanted = [y.tolist() for _ in range(3) for _, y in same][:7]
+    assert [y.tolist() for _, y in loader.batches(7)] == wanted
+    assert list(loader.batches(0)) == []
+    with pytest.raises(ValueError, match="batches: n is -1, it must not be negative"):
+        loader.batches(-1)
+
+
 def test_batches_are_scaled_tensors():
     dataset = small()
     images, labels = next(iter(data.DataLoader(dataset, 4)))

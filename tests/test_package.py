@@ -29,7 +29,7 @@ LAYERS = [
     ["nn", "optim", "data", "metrics"],
     ["models"],
     ["testing", "explain", "plots", "profiling"],
-    ["training", "exercises"],
+    ["training", "exercises", "script"],
     ["gpu_check"],
     ["cli"],
     ["__init__", "__main__"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -125,6 +126,30 @@ def test_scatter_names_the_classes(tmp_path, rng):
     figure = plots.scatter(rng.normal(size=(20, 2)), np.arange(20) % 3, list("xyz"))
     written = drawn(figure, tmp_path)
     assert all(name in written for name in "xyz")
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 2, 8, 8), (0, 1, 8, 8), (1, 1, 0, 8)])
+def test_what_is_no_image_is_refused(shape):
+    with pytest.raises(ValueError, match=r"tile: images must be \(N, 1, H, W\) or \(N, 3, H, W\)"):
+        plots.tile(np.zeros(shape))
+
+
+def test_no_rows_and_no_columns_are_refused():
+    with pytest.raises(ValueError, match="rows: no images"):
+        plots.rows({})
+    with pytest.raises(ValueError, match="tile: columns is 0"):
+        plots.tile(np.zeros((1, 1, 2, 2)), columns=0)
+
+
+def test_signatures_are_those_of_the_call():
+    assert [*inspect.signature(plots.curves).parameters] == ["history", "steps", "figure"]
+    assert inspect.signature(plots.curves).return_annotation == "Figure"
+
+
+def test_a_part_of_a_figure_can_be_drawn_in(rng):
+    from matplotlib.figure import Figure
+    left, right = Figure().subfigures(1, 2)
+    assert plots.grid(rng.random((4, 1, 8, 8)), figure=right) is right and right.axes
 
 
 def test_figure_of_the_caller_is_used(rng):

@@ -95,6 +95,21 @@ def test_classifier_lowers_the_loss():
     assert len(labels) == 48
 
 
+def test_predict_is_the_model_at_rest():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 3))
+    images = np.arange(28, dtype=np.uint8).reshape(7, 1, 2, 2)
+    model.eval()
+    wanted = model(minidl.tensor(images / np.float32(255))).numpy()
+    model.train()
+    for size in (1, 3, 250):
+        out = training.predict(model, images, batch_size=size)
+        np.testing.assert_allclose(out, wanted, rtol=1e-5)
+        assert model.training and isinstance(out, np.ndarray)
+    with pytest.raises(ValueError):
+        training.predict(model, images.repeat(2, 1))           # 8 numbers an image: a wrong shape
+    assert model.training
+
+
 def tiny_gan() -> training.GANSteps:
     model = ConvGAN(start=2, latent=5, width=2)
     return training.GANSteps(model, *(optim.RMSprop(player.parameters(), lr=1e-3)
@@ -122,6 +137,11 @@ def test_each_player_of_a_gan_moves_only_in_its_own_turn():
     assert_same(d, weights(D))
     assert_same(before, {k: p.grad.numpy() for k, p in D.named_parameters()})
     assert all(p.requires_grad for p in D.parameters())
+
+    gan.g_loss = lambda score: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        gan.generator_step(4)
+    assert all(p.requires_grad for p in D.parameters())         # a turn that failed thaws D too
     assert any((g[k] != v).any() for k, v in weights(G).items())
 
 

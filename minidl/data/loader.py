@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,12 @@ class DataLoader:
         epoch, start = self.epoch, self.step
         self.epoch, self.step = epoch + 1, 0
         return self._batches(epoch, start)
+
+    def batches(self, n: int) -> Iterator[tuple[Tensor, ...]]:
+        """The next `n` batches, one epoch after the other, for training that counts in steps."""
+        if n < 0:
+            raise ValueError(f"batches: n is {n}, it must not be negative")
+        return itertools.islice(itertools.chain.from_iterable(itertools.repeat(self)), n)
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, ...]]:
         from minidl.tensor import as_tensor  # here: reading data needs no engine

@@ -58,6 +58,12 @@ def _tanh_grad_loop(start, stop, gy, y, gx):
 
 
 @parallel
+def _normal_cdf_loop(start, stop, x, y):
+    for i in range(start, stop):
+        put(y, i, 0.5 * (1 + math.erf(get(x, i) * math.sqrt(0.5))))
+
+
+@parallel
 def _product_loop(start, stop, a, b, y):
     for i in range(start, stop):
         put(y, i, get(a, i) * get(b, i))
@@ -118,6 +124,11 @@ def _tanh(x):
 @fits(_dense)
 def _tanh_grad(gy, y):
     return _each(_tanh_grad_loop, gy, y, like=gy)
+
+
+@fits(_dense)
+def _normal_cdf(x):
+    return _each(_normal_cdf_loop, x, like=x)
 
 
 @fits(_dense)

@@ -177,15 +177,31 @@ class SequenceModel(nn.Module):
                              f"temperature={temperature}")
         generator, given, training = generator or default_generator(), len(found), self.training
         self.eval()
-        for _ in range(n):
-            can = np.arange(self.symbols) if allowed is None else np.asarray(allowed(found), int)
-            if not len(can):
-                break
-            with no_grad():
-                last = Tensor(np.array([found[-self.length:]]), device=self.head.weight.device)
-                logits = self(last)[0, -1].numpy()[can].astype(np.float64) / temperature
-            p = np.exp(logits - logits.max()).cumsum()
-            u = generator.uniform((), np.float64)
-            found.append(int(can[np.searchsorted(p / p[-1], u, side="right")]))
-        self.train(training)
+        try:
+            for _ in range(n):
+                can = self._can_follow(found, allowed)
+                if not len(can):
+                    break
+                logits = self._next(found)[can] / temperature
+                p = np.exp(logits - logits.max()).cumsum()
+                u = generator.uniform((), np.float64)
+                found.append(int(can[np.searchsorted(p / p[-1], u, side="right")]))
+        finally:
+            self.train(training)
         return found[given:]
+
+    def _can_follow(self, found: list[int], allowed) -> np.ndarray:
+        """The symbols that may come after those found."""
+        if allowed is None:
+            return np.arange(self.symbols)
+        can = np.asarray(allowed(found), int)
+        if len(can) and not (0 <= can.min() and can.max() < self.symbols):
+            raise ValueError(f"sample: allowed() must name symbols in [0, {self.symbols}), "
+                             f"got {can}")
+        return can
+
+    def _next(self, found: list[int]) -> np.ndarray:
+        """What the model says of the next symbol: logits (symbols,), float64."""
+        last = Tensor(np.array([found[-self.length:]]), device=self.head.weight.device)
+        with no_grad():
+            return self(last)[0, -1].numpy().astype(np.float64)

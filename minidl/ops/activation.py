@@ -121,13 +121,17 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return input * normal_cdf(input)
 
 
+def _normal_cdf(x):
+    return 0.5 * (1 + erf(x * (1 / math.sqrt(2))))
+
+
 @op(terms=Elementwise("0.5 * (1 + erf(x / sqrt(2.0)))", "exp(-x**2 / 2) / sqrt(2 * pi)"))
 def normal_cdf(input: Tensor):
     """Phi(x) = (1 + erf(x / sqrt 2)) / 2; its slope is the normal density."""
-    y = 0.5 * (1 + erf(_real(input) * (1 / math.sqrt(2))))
+    x = _real(input)
     def backward(gy):
         return gy * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
-    return y, backward
+    return fast(_normal_cdf, x)(x), backward
 
 
 def _softplus(x):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import checkpoint, classifier, gan, vae
-from .classifier import ClassifierSteps
+from .classifier import ClassifierSteps, predict
 from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .job import load_model
 from .loop import NotFinite, Trainer, restore_model
@@ -18,4 +18,4 @@ from .vae import VAESteps
 
 __all__ = ["CGANSteps", "ClassifierSteps", "GANSteps", "LSGANSteps", "NotFinite", "OutOfMemory",
            "Progress", "Run", "Trainer", "VAESteps", "WGANPenaltySteps", "WGANSteps", "checkpoint",
-           "classifier", "gan", "load_model", "progress", "restore_model", "vae"]
+           "classifier", "gan", "load_model", "predict", "progress", "restore_model", "vae"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
+from ..data import DataLoader
 from ..device import to_host
 from ..tape import no_grad
 from ..tensor import Tensor
@@ -68,6 +69,21 @@ def scores(model: Any, loader: Any) -> Any:
         with no_grad():
             logits = model(images.to(device))
         yield logits, labels.to(device)
+
+
+def predict(model: Any, images: Any, batch_size: int = 250) -> np.ndarray:
+    """The model's outputs (N, ...) for `images` (N, ...), on the host, in evaluation mode and
+    without gradients. Images of uint8 are scaled to [0, 1], as a DataLoader does."""
+    training, outputs = model.training, []
+    model.eval()
+    try:
+        device = next((p.device for p in model.parameters()), "cpu")
+        for (x,) in DataLoader((images,), batch_size, device=device):
+            with no_grad():
+                outputs.append(to_host(model(x).data))
+    finally:
+        model.train(training)
+    return np.concatenate(outputs)
 
 
 def probabilities(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -75,12 +75,14 @@ class GANSteps:
         """Step 3: G learns to deceive D on `n` new fakes; its (non-saturating) loss."""
         (G, D), optimizer = self.players(labels), self.optimizers["generator"]
         self.model.discriminator.requires_grad_(False)   # D judges, and collects no gradients
-        z = self.model.noise(n)                          # step 3: another batch of noise
-        loss = self.g_loss(D(G(z)))
-        optimizer.zero_grad()
-        loss.backward()
+        try:
+            z = self.model.noise(n)                      # step 3: another batch of noise
+            loss = self.g_loss(D(G(z)))
+            optimizer.zero_grad()
+            loss.backward()
+        finally:
+            self.model.discriminator.requires_grad_(True)
         optimizer.step()
-        self.model.discriminator.requires_grad_(True)
         return loss
 
     def evaluate(self, loader: Any) -> dict[str, float]:
