@@ -11,8 +11,9 @@ and a value :math:`v_i` are dense maps of :math:`h`, and what position j takes o
 
 in 4 heads at once, each with maps of its own. After two blocks a dense layer reads the class from
 the class token, which has seen the picture through nothing but its weights
-:math:`\alpha_{ij}` (j the token, i the patches). So they can be drawn over the digit: that is where
-the network looks.
+:math:`\alpha_{ij}` (j the token, i the patches). So they can be drawn over the digit: in
+block 1 that is where the network looks; in block 2 the patches already hold what others told them,
+so that heads may turn to empty ones.
 
 .. image:: /images/systems/attention.png
     :alt: Ten digits, and over each of them where the eight heads of the class token look
@@ -28,15 +29,12 @@ them 77 % of its weight, the fourth of block 2 even 81 %, the others 38 to 72 %.
 Test: tests/test_attention_classifier.py. Source: D3-ATTNET.
 """
 
-import argparse
 import time
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 import minidl
-from minidl import data, nn, optim, plots
+from minidl import data, nn, optim, plots, script
 from minidl.models import PatchAttention, one_cycle
 from minidl.training import ClassifierSteps
 
@@ -46,7 +44,8 @@ def fit(model: nn.Module, loader: data.DataLoader, test: data.ArrayDataset, epoc
     """Train `model`; its accuracy on `test` at the end."""
     optimizer = optim.Adam(model.parameters(), lr)
     procedure = ClassifierSteps(model, optimizer)
-    steps, done = epochs * len(loader), 0
+    steps = epochs * len(loader)
+    done = 0
     for epoch in range(1, epochs + 1):
         model.train()
         for x, labels in loader:
@@ -55,9 +54,9 @@ def fit(model: nn.Module, loader: data.DataLoader, test: data.ArrayDataset, epoc
             done += 1
             if done % 50 == 0:
                 print(f"step {done}/{steps}: loss {loss.item():.3f}")
-        right = procedure.evaluate(data.DataLoader(test, 250))["accuracy"]
-        print(f"epoch {epoch}: {right:.2%} of the test digits right")
-    return right
+        accuracy = procedure.evaluate(data.DataLoader(test, 250))["accuracy"]
+        print(f"epoch {epoch}: {accuracy:.2%} of the test digits right")
+    return accuracy
 
 
 def on_ink(maps: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -74,18 +73,21 @@ def on_ink(maps: np.ndarray, images: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """A digit (H, W) in [0, 1], black on white, under a map (S, S) in orange, the map's largest
     weight the strongest: (3, H, W)."""
+    from matplotlib.colors import to_rgb
     size = len(image) // len(attention)
     strength = np.kron(attention / max(attention.max(), 1e-9), np.ones((size, size)))
-    orange = np.array(matplotlib.colors.to_rgb(plots.ORANGE))[:, None, None]
+    orange = np.array(to_rgb(plots.ORANGE))[:, None, None]
     return (1 - 0.75 * image) * ((1 - strength) + strength * orange)
 
 
 @plots.picture(7, 7.8)
-def draw(figure: Figure, images: np.ndarray, maps: np.ndarray) -> None:
+def draw(figure, images: np.ndarray, maps: np.ndarray) -> None:
     """Images (N, 1, H, W) and maps (N, depth, heads, S, S): a row a digit, a column a head."""
     _, depth, heads, side, _ = maps.shape
-    cells = [overlay(image, attention) for (image,), of_image in zip(images, maps)
-             for attention in (np.zeros((side, side)), *of_image.reshape(-1, side, side))]
+    cells = []
+    for (image,), of_image in zip(images, maps):
+        cells.append(overlay(image, np.zeros((side, side))))                 # the digit alone
+        cells += [overlay(image, attention) for attention in of_image.reshape(-1, side, side)]
     axes = figure.subplots()
     axes.imshow(plots.tile(np.stack(cells), 1 + depth * heads))
     for column in range(depth * heads):
@@ -95,35 +97,37 @@ def draw(figure: Figure, images: np.ndarray, maps: np.ndarray) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--lr", type=float, default=3e-3, help="the largest of the schedule")
-    parser.add_argument("--quick", action="store_true", help="1,000 digits, one epoch")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="attention.png", metavar="FILE.png")
+    parser = script.parser(__doc__, picture="attention.png", quick="1,000 digits, one epoch")
+    parser.add_argument("--epochs", type=script.at_least(1), default=4, help="default 4")
+    parser.add_argument("--lr", type=script.between(0), default=3e-3,
+                        help="the largest of the schedule (default 0.003)")
     args = parser.parse_args()
     mnist = data.mnist()
     train, test = mnist.train, mnist.test
     if args.quick:
         train, test, args.epochs = train[:1000], test[:500], 1
 
+    start = time.perf_counter()
     minidl.manual_seed(args.seed)
-    model, start = PatchAttention(), time.perf_counter()
+    model = PatchAttention()
     loader = data.DataLoader(train, 128, shuffle=True, seed=args.seed)
-    right = fit(model, loader, test, args.epochs, args.lr)
-    print(f"{right:.2%} of the test digits right, in {time.perf_counter() - start:.0f} seconds\n")
+    accuracy = fit(model, loader, test, args.epochs, args.lr)
+    seconds = time.perf_counter() - start
+    print(f"{accuracy:.2%} of the test digits right, in {seconds:.0f} seconds\n")
 
-    images, _ = next(iter(data.DataLoader(test, 500)))
+    x, _ = next(iter(data.DataLoader(test, 500)))
     with minidl.no_grad():
-        maps, x = model.attention_maps(images).numpy(), images.numpy()
+        maps = model.attention_maps(x).numpy()
+    images = x.numpy()
+    ink = on_ink(maps, images)
     print("head          to patches  of that, to ink")
-    for (block, head), ink in np.ndenumerate(on_ink(maps, x)):
+    for block, head in np.ndindex(ink.shape):
         share = maps[:, block, head].sum((1, 2)).mean()
-        print(f"block {block + 1}, {head + 1}    {share:10.0%}  {ink:15.0%}")
-    print(f"attention spread evenly: {on_ink(np.ones_like(maps), x)[0, 0]:.0%} to ink")
+        print(f"block {block + 1}, {head + 1}    {share:10.0%}  {ink[block, head]:15.0%}")
+    print(f"attention spread evenly: {on_ink(np.ones_like(maps), images)[0, 0]:.0%} to ink")
 
-    first = [int(np.argmax(test.labels == digit)) for digit in range(10)]   # of each class
-    draw(x[first], maps[first]).savefig(args.out)
+    of_each = [int(np.argmax(test.labels == digit)) for digit in range(10)]   # the first of a class
+    draw(images[of_each], maps[of_each]).savefig(args.out)
     print(f"picture: {args.out}")
 
 

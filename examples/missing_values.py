@@ -3,9 +3,8 @@ r"""Pixels are missing: leave the picture out, or fill them in?
 Each pixel is missing with probability q: in nine of ten training pictures, and in every test
 picture. A network needs all 784 numbers. The document's ways to come by them:
 
-- *deletion*: train on the whole pictures alone. Of a test picture, the missing pixels are left out
-  of the sums of the network's first layer, as if they were 0;
-- *mean, median, mode, maximum* of the pixel's known values;
+- *deletion*: train on whole pictures alone; a test picture's missing pixels are left out, as if 0;
+- *mean, median, maximum* of the pixel's known values, and, as a fourth constant, the *mode*;
 - *interpolation* in the row, from the next known pixels; the same in the column; the mean of both:
 
 .. math:: x_p = \frac{b\,x_{p-a} + a\,x_{p+b}}{a + b}
@@ -25,15 +24,12 @@ With the default arguments (10,000 digits), at q = 0.75: 92 % right with nothing
 Test: tests/test_missing_values.py. Source: D2-MISSING.
 """
 
-import argparse
-from itertools import chain, repeat
 from statistics import mode
 
 import numpy as np
 
 import minidl
-from minidl import data, nn, optim, plots
-from minidl.training import ClassifierSteps
+from minidl import data, nn, optim, plots, script, training
 
 
 def damaged(n, missing, rng, whole=0.0):
@@ -68,8 +64,9 @@ def interpolated(x, known):
 
 def regression(whole, count=50):
     """f(x, known), which fills pictures x (N,P) by what it learns from whole ones (M,P)."""
-    if len(whole) < 2:
-        raise ValueError(f"regression: 2 whole pictures or more are needed, got {len(whole)}")
+    if not 0 < count < min(len(whole) - 1, whole.shape[1]):
+        raise ValueError(f"regression: count is {count}, it must be above 0, below the pixels and "
+                         f"below the whole pictures less 1, got pictures {whole.shape}")
     m, (values, vectors) = whole.mean(0), np.linalg.eigh(np.cov(whole.T))   # the largest come last
     w = np.sqrt(values[-count:, None]) * vectors.T[-count:]                 # (J,P)
     noise = values[:-count].mean() * np.eye(len(w))                         # sigma^2 I
@@ -96,51 +93,54 @@ def accuracy(train_set, test_set, steps, seed=0):
     """Of a small network, on the test set, after `steps` steps of Adam on the training set."""
     minidl.manual_seed(seed)
     model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    training = ClassifierSteps(model, optim.Adam(model.parameters()))
+    procedure = training.ClassifierSteps(model, optim.Adam(model.parameters()))
     train_set, test_set = ((x.astype(np.float32), y) for x, y in (train_set, test_set))
     loader = data.DataLoader(train_set, 64, shuffle=True, seed=seed)
-    for _, batch in zip(range(steps), chain.from_iterable(repeat(loader))):
-        training.step(*batch)
-    return training.evaluate(data.DataLoader(test_set, 500))["accuracy"]
+    for images, labels in loader.batches(steps):
+        procedure.step(images, labels)
+    return procedure.evaluate(data.DataLoader(test_set, 500))["accuracy"]
+
+
+def compare(train, test, q, steps, seed):
+    """Each way's name, test pictures as it fills them, RMSE of their missing pixels, accuracy."""
+    rng = np.random.default_rng(seed)
+    images, truth = (part.images.reshape(len(part), -1) / 255 for part in (train, test))
+    known, test_known = damaged(len(train), q, rng, whole=0.1), damaged(len(test), q, rng)
+    for name, fill in fillers(images, known).items():
+        used = known.all(1) if name == "deletion" else slice(None)
+        train_set = fill(images[used], known[used]), train.labels[used]
+        filled = fill(truth, test_known)
+        rmse = np.sqrt(np.mean((filled - truth)[~test_known] ** 2))
+        yield name, filled, rmse, accuracy(train_set, (filled, test.labels), steps, seed)
 
 
 @plots.picture(9, 5)
 def draw(figure, sheets, results):
     """`sheets`: name -> a few pictures (N,784); `results`: name -> [(q, accuracy in %)]."""
     left, right = figure.subplots(1, 2)
-    left.imshow(plots.tile(np.concatenate(list(sheets.values())).reshape(-1, 1, 28, 28), 6))
+    left.imshow(plots.tile(np.concatenate([*sheets.values()]).reshape(-1, 1, 28, 28), 6), zorder=1)
     left.set(xticks=[], yticks=16 + 30 * np.arange(len(sheets)), yticklabels=sheets,
              title=f"{results['mean'][0][0]:.0%} of the pixels missing")
     for color, (name, points) in zip(plots.TEN, results.items()):
         right.plot(*zip(*sorted(points)), marker="o", color=color, label=name)
     right.set(xlabel="share of the pixels missing, q", ylabel="% of the test digits right")
     right.legend(loc="lower left")
-    left.grid(False)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--missing", type=float, nargs="+", default=[0.75, 0.5, 0.9], metavar="Q")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="1,000 digits, 50 steps, one Q")
-    parser.add_argument("--out", default="missing_values.png", metavar="FILE.png")
+    parser = script.parser(__doc__, "missing_values.png", quick="1,000 digits, 50 steps, one Q")
+    parser.add_argument("--missing", type=script.between(0, 1), nargs="+", metavar="Q",
+                        default=[0.75, 0.5, 0.9], help="shares of the pixels missing")
     args = parser.parse_args()
     size, steps = (1000, 50) if args.quick else (10000, 1500)
     train, test = data.mnist().train[:size], data.mnist().test[:size // 2]
-    images, truth = (part.images.reshape(len(part), -1) / 255 for part in (train, test))
-    results, sheets = {}, {}
+    sheets, results = {}, {}
     print("   q  way              RMSE of the missing pixels           test digits right")
-    for q in args.missing[:1 if args.quick else None]:
-        rng = np.random.default_rng(args.seed)
-        known, test_known = damaged(size, q, rng, whole=0.1), damaged(len(test), q, rng)
-        for name, fill in fillers(images, known).items():
-            used = known.all(1) if name == "deletion" else slice(None)
-            learned, asked = fill(images[used], known[used]), fill(truth, test_known)
-            rmse = np.sqrt(((asked - truth)[~test_known] ** 2).mean())
-            right = accuracy((learned, train.labels[used]), (asked, test.labels), steps, args.seed)
+    for q in args.missing[:1] if args.quick else args.missing:
+        for name, filled, rmse, right in compare(train, test, q, steps, args.seed):
             print(f"{q:5} {name:16}{rmse:27.3f}{right:28.1%}", flush=True)
             results.setdefault(name, []).append((q, 100 * right))
-            sheets.setdefault(name, asked[:6])
+            sheets.setdefault(name, filled[:6])
     draw(sheets, results).savefig(args.out)
     print(f"picture: {args.out}")
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidl
-from minidl import data, metrics, nn, optim, plots
+from minidl import data, metrics, nn, optim, plots, training
 from minidl import functional as F
 
 # %%
@@ -29,20 +29,21 @@ for _ in range(2):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-with minidl.no_grad():
-    p = np.concatenate([F.softmax(model(x), 1).numpy() for x, _ in data.DataLoader(test, 500)])
+logits = training.predict(model, test.images)
+p = F.softmax(minidl.tensor(logits), 1).numpy()
 true, called = test.labels, p.argmax(1)
 print(f"accuracy {metrics.accuracy(true, called):.3f}")
 
 # %%
 # Class by class, and joined: "macro" is the mean over the classes, "weighted" the mean by how often
 # a class is true, "micro" joins TP, FP and FN before dividing (for one label an example: accuracy).
-judges = metrics.precision, metrics.recall, metrics.f1
+measures = metrics.precision, metrics.recall, metrics.f1
 print("           P      R     F1")
-for c, row in enumerate(np.transpose([judge(true, called, None) for judge in judges])):
+for c, row in enumerate(np.transpose([measure(true, called, None) for measure in measures])):
     print(f"{c:<8}" + "".join(f"{value:7.3f}" for value in row))
 for average in ("macro", "weighted", "micro"):
-    print(f"{average:8}" + "".join(f"{judge(true, called, average):7.3f}" for judge in judges))
+    row = [measure(true, called, average) for measure in measures]
+    print(f"{average:8}" + "".join(f"{value:7.3f}" for value in row))
 
 # %%
 # The confusion matrix shows which digit is taken for which.

@@ -20,16 +20,12 @@ With the default arguments: mean IoU 0.927, 0.998 of the background, 0.90 to 0.9
 Source: D2-SEG. Test: tests/test_segmentation.py.
 """
 
-import argparse
-
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 import minidl
-from minidl import data, metrics, nn, optim, plots
+from minidl import data, metrics, nn, optim, plots, script
 from minidl import functional as F
+from minidl.training import predict
 
 SIDE = 28                                       # of a digit; a scene is twice as large
 CLASSES = ("background", *"0123456789")
@@ -92,10 +88,7 @@ def iou(target: np.ndarray, called: np.ndarray) -> np.ndarray:
 
 def classify(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """The class with the largest score of each pixel, (N, H, W)."""
-    model.eval()
-    loader = data.DataLoader((images,), batch_size=50)
-    with minidl.no_grad():
-        return np.concatenate([model(x).argmax(1).numpy() for (x,) in loader])
+    return predict(model, images, batch_size=50).argmax(1)
 
 
 def train(model: nn.Module, digits: data.ArrayDataset, steps: int, rng: np.random.Generator,
@@ -113,35 +106,38 @@ def train(model: nn.Module, digits: data.ArrayDataset, steps: int, rng: np.rando
             print(f"step {step}/{steps}: loss {loss.item():.4f} nats a pixel", flush=True)
 
 
-def picture(images: np.ndarray, target: np.ndarray, called: np.ndarray, n: int = 7) -> Figure:
+@plots.picture(8, 4.25)
+def draw(figure, images: np.ndarray, target: np.ndarray, called: np.ndarray, n: int = 7) -> None:
     """`n` scenes, below them their classes, a colour each, and below these what was called."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
     palette = np.array([to_rgb(colour) for colour in ("#f3f4f6", *plots.TEN)])
     coloured = lambda classes: palette[classes[:n]].transpose(0, 3, 1, 2)
     sheet = np.concatenate([images[:n].repeat(3, 1), coloured(target), coloured(called)])
-    figure = plots.grid(sheet, "Scenes, the classes of their pixels, what the network calls them",
-                        n, figure=Figure(figsize=(8, 4.25)))
+    title = "Scenes, the classes of their pixels, what the network calls them"
+    plots.grid(sheet, title, n, figure=figure)
     patches = [Patch(color=c, label=d) for c, d in zip(plots.TEN, CLASSES[1:])]
     figure.legend(handles=patches, ncols=10, loc="outside lower center", frameon=False)
-    return figure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--quick", action="store_true", help="10 steps")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="segmentation.png", metavar="FILE.png")
+    parser = script.parser(__doc__, "segmentation.png", quick="10 steps, 20 test scenes")
+    parser.add_argument("--steps", type=script.at_least(7), default=2000,
+                        help="default 2000; below 7 the learning rate has no time to rise")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     rng, mnist = np.random.default_rng(args.seed), data.mnist()
-    images, target = scenes(mnist.test, 20 if args.quick else 500, rng)
+    steps, test_scenes = (10, 20) if args.quick else (args.steps, 500)
+    images, target = scenes(mnist.test, test_scenes, rng)
     model = unet(16, 32, 64, 128)
-    train(model, mnist.train, 10 if args.quick else args.steps, rng)
+    train(model, mnist.train, steps, rng)
+
     called = classify(model, images)
     each = iou(target, called)
-    for name, value in zip((*CLASSES, "mean"), (*each, np.nanmean(each))):
+    for name, value in zip(CLASSES, each):
         print(f"IoU of {name:10} {value:6.3f}")
-    picture(images, target, called).savefig(args.out)
+    print(f"IoU of {'mean':10} {np.nanmean(each):6.3f}")
+    draw(images, target, called).savefig(args.out)
     print(f"picture: {args.out}")
 
 

@@ -24,13 +24,12 @@ With the default arguments: PSNR 29.6 dB, bicubic 20.1; SSIM 0.983, bicubic 0.85
 Source: D0-SR. Test: tests/test_super_resolution.py.
 """
 
-import argparse
-
 import numpy as np
 
 import minidl
-from minidl import data, nn, optim, plots
+from minidl import data, nn, optim, plots, script
 from minidl import functional as F
+from minidl.training import predict
 
 
 def srresnet(width: int = 32, blocks: int = 4) -> nn.Module:
@@ -87,9 +86,7 @@ def checked(name: str, *images: np.ndarray, least: int = 1) -> int:
 
 def enlarge(model: nn.Module, small: np.ndarray) -> np.ndarray:
     """The network's images of `small` (N, 1, H, W), in [0, 1]."""
-    with minidl.no_grad():
-        parts = [model(x).numpy() for (x,) in data.DataLoader((small,), batch_size=250)]
-    return np.clip(np.concatenate(parts), 0, 1)
+    return np.clip(predict(model, small), 0, 1)
 
 
 def train(model: nn.Module, images: np.ndarray, epochs: int, seed: int) -> None:
@@ -109,14 +106,12 @@ def train(model: nn.Module, images: np.ndarray, epochs: int, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="640 digits, one epoch")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="super_resolution.png", metavar="FILE.png")
+    parser = script.parser(__doc__, "super_resolution.png", quick="640 digits, one epoch")
+    parser.add_argument("--epochs", type=script.at_least(1), default=1, help="default 1")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
-    images, test = data.mnist().train.images, data.mnist().test.images
+    mnist = data.mnist()
+    images, test = mnist.train.images, mnist.test.images
     if args.quick:
         images, test, args.epochs = images[:640], test[:200], 1
     model = srresnet()
@@ -129,6 +124,7 @@ def main() -> None:
     print(f"{'':16}{'PSNR, dB':>10}{'SSIM':>8}")
     for name, y in made.items():
         print(f"{name:16}{psnr(y, original).mean():10.2f}{ssim(y, original).mean():8.3f}")
+
     made["original"] = original
     plots.rows({name: digits[:12] for name, digits in made.items()}).savefig(args.out)
     print(f"picture: {args.out}")

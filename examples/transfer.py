@@ -25,13 +25,10 @@ unfrozen, 85.3, 91.7 and 96.9 % from nothing: the fewer examples there are, the 
 The test is tests/test_transfer.py. Source: D3-TRANSFER.
 """
 
-import argparse
-import itertools
-
 import numpy as np
 
 import minidl
-from minidl import data, nn, optim, plots
+from minidl import data, nn, optim, plots, script
 from minidl.models import CNN
 from minidl.training import ClassifierSteps
 
@@ -47,9 +44,10 @@ def only(dataset, classes):
 
 def few(dataset, n, seed):
     """`n` examples of every class, drawn at random."""
-    rng, chosen = np.random.default_rng(seed), []
-    for c, name in enumerate(dataset.classes):
-        there = np.flatnonzero(dataset.labels == c)
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label, name in enumerate(dataset.classes):
+        there = np.flatnonzero(dataset.labels == label)
         if not 1 <= n <= len(there):
             raise ValueError(f"few: n is {n}; of class {name} 1 to {len(there)} can be drawn")
         chosen.append(rng.choice(there, n, replace=False))
@@ -59,8 +57,8 @@ def few(dataset, n, seed):
 def begun_from(pretrained):
     """Step 2: a network for the target with all weights of `pretrained` but the last layer's."""
     new = CNN(classes=len(TARGET))
-    for old_layer, layer in list(zip(pretrained, new))[:-1]:
-        layer.load_state_dict(old_layer.state_dict())
+    for old_layer, new_layer in zip(list(pretrained)[:-1], new):
+        new_layer.load_state_dict(old_layer.state_dict())
     return new
 
 
@@ -79,8 +77,7 @@ def train(model, dataset, steps, lr, seed):
     """Steps of Adam on the cross entropy of up to 50 examples each."""
     procedure = ClassifierSteps(model, optim.Adam(model.parameters(), lr=lr))
     loader = data.DataLoader(dataset, 50, shuffle=True, seed=seed)
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    for images, labels in itertools.islice(batches, steps):
+    for images, labels in loader.batches(steps):
         procedure.step(images, labels)
 
 
@@ -90,17 +87,19 @@ def accuracy(model, dataset):
 
 def compare(pretrained, examples, test, steps, seed):
     """Steps 2 to 5, and a network from nothing beside them: the accuracy of each on `test`."""
-    fresh, model = CNN(classes=len(TARGET)), begun_from(pretrained)
+    fresh = CNN(classes=len(TARGET))
+    model = begun_from(pretrained)
     frozen = freeze_convolutions(model)
     for network in (fresh, model):                                           # step 4
         train(network, examples, steps, 1e-3, seed)
     if any(p.numpy().tobytes() != before for p, before in frozen.items()):
         raise RuntimeError("compare: training has changed a frozen weight")
-    found = {"frozen": accuracy(model, test)}
+    while_frozen = accuracy(model, test)
     model.requires_grad_(True)
     for network in (fresh, model):                                           # step 5
         train(network, examples, steps // 2, 2e-4, seed + 1)
-    return {"from nothing": accuracy(fresh, test), **found, "unfrozen": accuracy(model, test)}
+    return {"from nothing": accuracy(fresh, test), "frozen": while_frozen,
+            "unfrozen": accuracy(model, test)}
 
 
 @plots.picture(6.4, 4.2)
@@ -113,33 +112,33 @@ def draw(figure, table):
     axes.set(xscale="log", title="The digits 5 to 9, after learning 0 to 4",
              xlabel="examples of each class", ylabel="accuracy on test digits, %")
     axes.set_xticks(list(table), list(table))
+    axes.minorticks_off()
     axes.legend(loc="lower right", title="network")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few examples, few steps")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="transfer.png", metavar="FILE.png")
+    parser = script.parser(__doc__, picture="transfer.png", quick="few examples, few steps")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
-    train_set, test = data.mnist().train, only(data.mnist().test, TARGET)
-    sizes, draws, first, steps = [10, 50, 500], 3, 1000, 200
+    mnist = data.mnist()
+    source, target = only(mnist.train, SOURCE), only(mnist.train, TARGET)
+    test = only(mnist.test, TARGET)
+    sizes, draws, source_steps, steps = [10, 50, 500], 3, 1000, 200
     if args.quick:
-        test, sizes, draws, first, steps = test[::25], [5, 10], 1, 30, 10
-    source, target = only(train_set, SOURCE), only(train_set, TARGET)
+        test, sizes, draws, source_steps, steps = test[::25], [5, 10], 1, 30, 10
+
     print(f"pre-training on {len(source):,} digits from 0 to 4")
     pretrained = CNN(classes=len(SOURCE))
-    train(pretrained, source, first, 1e-3, args.seed)                        # step 1
+    train(pretrained, source, source_steps, 1e-3, args.seed)                 # step 1
+    print("\nexamples of a class", *COLORS, sep="   ")
     table = {n: [] for n in sizes}
-    for n, i in itertools.product(sizes, range(draws)):
-        seed = args.seed + i
-        table[n].append(compare(pretrained, few(target, n, seed), test, steps, seed))
-        print(f"{n} examples a class, draw {i + 1}/{draws}: {table[n][-1]['unfrozen']:.1%}")
-    print("frozen weights: every bit as before\n\nexamples of a class", *COLORS, sep="   ")
     for n in sizes:
-        means = [np.mean([found[name] for found in table[n]]) for name in COLORS]
-        print(f"{n:19}", *(f"{m:>{len(name)}.1%}" for m, name in zip(means, COLORS)), sep="   ")
+        for seed in range(args.seed, args.seed + draws):
+            table[n].append(compare(pretrained, few(target, n, seed), test, steps, seed))
+        mean = {name: np.mean([found[name] for found in table[n]]) for name in COLORS}
+        print(f"{n:19}   {mean['from nothing']:12.1%}   {mean['frozen']:6.1%}   "
+              f"{mean['unfrozen']:8.1%}")
+    print("frozen weights: every bit as before")
     draw(table).savefig(args.out)
     print(f"picture: {args.out}")
 

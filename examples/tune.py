@@ -3,39 +3,31 @@ r"""Four searches for good hyper-parameters: grid, random, Bayesian, guided by a
 .. image:: /images/systems/tune.png
    :alt: The lowest loss so far over the trials of each search, and the loss of every trial.
 
-A trial trains a small network on 2,000 digits and measures its cross entropy on 1,000 others.
+A trial trains a small network on 2,000 digits and takes its cross entropy on 1,000 others as loss.
 Looked for are learning rate, batch size and width, each :math:`v(u) = l\,(h/l)^u` between its ends
 :math:`l` and :math:`h`, :math:`u \in [0,1]`. **Grid** search tries every crossing of a lattice,
 **random** search draws :math:`u`; so does a guided search in its first quarter. From then on a
-model of its trials, scikit-learn's, gives mean :math:`\mu` and deviation :math:`\sigma` of the
-logarithm of the loss at any :math:`u`. It is a Gaussian process (**bayesian**) or a random
-**forest**. The next trial is, out of 1,000 drawn, the one of the lowest
-
-.. math:: \mu(u) - \kappa\,\sigma(u), \qquad \kappa = 1.5:
-
-either it should be good, or little is known of it. A stopped search goes on. Lowest losses by
-default: forest 0.166, bayesian 0.181, random 0.193, grid 0.200; ``--runs 3`` shows the luck in it.
-Source: D2-TUNE. Test: tests/test_tune.py.
+Gaussian process (**bayesian**) or random **forest**, fitted to its trials, gives mean :math:`\mu`
+and deviation :math:`\sigma` of the loss's logarithm at any :math:`u`. Of 1,000 drawn, it tries the
+one with the lowest :math:`\mu(u) - 1.5\,\sigma(u)`: it should be good, or little is known of it.
+A stopped search goes on. With the default arguments: lowest losses forest 0.166, bayesian 0.181,
+random 0.193, grid 0.200; ``--runs 3`` shows the luck. Source: D2-TUNE. Test: tests/test_tune.py.
 """
 
-import argparse
 import importlib.util
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-import minidl
-from minidl import data, nn, optim, plots
+from minidl import data, manual_seed, nn, optim, plots, script
 from minidl.training import ClassifierSteps
 
 SPACE = {"lr": [1e-4, 1e-1], "batch": [16, 256], "width": [4, 32]}
 COLORS = {"grid": plots.GREY, "random": plots.BLUE, "bayesian": plots.ORANGE, "forest": "#2f9e68"}
 
 
-def decode(u, space: dict) -> dict:
+def decode(u, space):
     """The values at u in [0,1]^D, whole numbers where the ends are. Refuses an empty space."""
     empty = {n: ends for n, ends in space.items() if not 0 < ends[0] <= ends[1] < np.inf}
     if empty or not space:
@@ -44,7 +36,7 @@ def decode(u, space: dict) -> dict:
     return {n: round(v) if isinstance(space[n][0], int) else float(v) for n, v in values.items()}
 
 
-def surrogate(search: str, u, f, candidates):
+def surrogate(search, u, f, candidates):
     """Mean and deviation (N,) of f at `candidates` (N, D), guessed from f (T,) at u (T, D)."""
     from sklearn import ensemble, gaussian_process
     if search == "bayesian":
@@ -56,10 +48,10 @@ def surrogate(search: str, u, f, candidates):
     return says.mean(0), says.std(0)
 
 
-def propose(search: str, dimensions: int, points: int, past: list[dict], seed: list[int]):
+def propose(search, dimensions, points, past, seed):
     """What u in [0,1]^D to try after the trials `past`, out of points^D trials in all."""
     if search == "grid":                                        # in an order drawn by lot
-        lattice = [*itertools.product((np.arange(points) + 0.5) / points, repeat=dimensions)]
+        lattice = list(itertools.product((np.arange(points) + 0.5) / points, repeat=dimensions))
         return np.random.default_rng(seed).permutation(lattice)[len(past)]
     rng = np.random.default_rng([*seed, len(past)])
     if search == "random" or len(past) < max(2, points ** dimensions // 4):
@@ -70,77 +62,85 @@ def propose(search: str, dimensions: int, points: int, past: list[dict], seed: l
     return candidates[(mu - 1.5 * sigma).argmin()]
 
 
-def train(values: dict, digits, judges, epochs: int, seed: int) -> dict:
-    """Loss (at most ln 10, a guess's) and accuracy on `judges` after training on `digits`."""
-    minidl.manual_seed(seed)
+def train(values, digits, validation, epochs, seed):
+    """Loss (at most ln 10, a guess's) and accuracy on `validation` after training on `digits`."""
+    manual_seed(seed)
     w = values["width"]
-    model = nn.Sequential(nn.Conv2d(1, w, 3), nn.ReLU(), nn.MaxPool2d(2),
-                          nn.Conv2d(w, 2 * w, 3), nn.ReLU(), nn.MaxPool2d(2),
-                          nn.Flatten(), nn.Linear(50 * w, 10))
+    model = nn.Sequential(nn.Conv2d(1, w, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(w, 2 * w, 3),
+                          nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(50 * w, 10))
     steps = ClassifierSteps(model, optim.Adam(model.parameters(), lr=values["lr"]))
     loader = data.DataLoader(digits, values["batch"], shuffle=True, seed=seed)
-    for images, labels in itertools.chain.from_iterable([loader] * epochs):
+    for images, labels in loader.batches(epochs * len(loader)):
         steps.step(images, labels)
-    tested = steps.evaluate(data.DataLoader(judges, 250))
-    return {**tested, "loss": min(float(np.log(10)), tested["loss"])}
+    found = steps.evaluate(data.DataLoader(validation, 250))
+    return {"loss": min(float(np.log(10)), found["loss"]), "accuracy": found["accuracy"]}
 
 
-def read(path: Path) -> list[dict]:
-    """The trials in a file, one a line; the last line goes if it is not whole: a kill cut it."""
-    whole, _, cut = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
-    if not all('{"search"'.startswith(line[:9]) for line in [*whole.splitlines(), cut]):
+def read(path):
+    """The trials in a file, one a line; half a line at the end, left by a kill, is dropped."""
+    *whole, half = (path.read_text(errors="replace") if path.exists() else "").split("\n")
+    try:
+        trials = [json.loads(line) for line in whole]
+        sound = all("training_seed" in trial for trial in trials)
+    except (ValueError, TypeError):                     # no JSON; a number
+        sound = False
+    if not sound or half and not half.startswith('{"search"'):
         raise ValueError(f"{path} has lines that are no trials: move it, or give another --out")
-    path.write_text(whole + "\n" * bool(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    path.write_text("".join(line + "\n" for line in whole))
+    return trials
 
 
 @plots.picture(9, 3.8)
-def draw(figure: Figure, done: dict) -> None:
-    """Left the best loss so far, mean and range over the runs; right the loss of every trial."""
+def draw(figure, done):
     left, right = figure.subplots(1, 2, sharey=True)
     for search, runs in done.items():
-        loss, color = np.array([[t["loss"] for t in run] for run in runs]), COLORS[search]
+        loss, color = np.array([[trial["loss"] for trial in run] for run in runs]), COLORS[search]
         best, x = np.minimum.accumulate(loss, axis=1), np.arange(loss.shape[1]) + 1
         left.step(x, best.mean(0), where="post", color=color, label=search)
         left.fill_between(x, best.min(0), best.max(0), step="post", color=color, alpha=0.12)
-        right.scatter([[t["lr"] for t in run] for run in runs], loss, s=12, color=color)
+        right.scatter([[trial["lr"] for trial in run] for run in runs], loss, s=12, color=color)
     left.set(yscale="log", xlabel="trial", title="Best loss so far (nats)")
     right.set(xscale="log", xlabel="learning rate", title="Loss of every trial")
     left.legend()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Grid, random, Bayesian and forest search.")
+def main():
+    parser = script.parser(__doc__, picture="tune.png", quick="few digits, 8 trials a search")
     for name, ends in SPACE.items():
         parser.add_argument(f"--{name}", nargs=2, type=type(ends[0]), default=ends)
-    parser.add_argument("--searches", nargs="+", choices=COLORS, default=[*COLORS])
-    for name, value in {"runs": 1, "seed": 0}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--out", type=Path, default="tune.png", help="trials: the same, .jsonl")
-    parser.add_argument("--quick", action="store_true", help="a few digits, 8 trials, one run")
+    parser.add_argument("--searches", nargs="+", choices=COLORS, default=list(COLORS))
+    parser.add_argument("--runs", type=script.at_least(1), default=1, help="of each search")
     args = parser.parse_args()
-    if {"bayesian", "forest"} & {*args.searches} and not importlib.util.find_spec("sklearn"):
-        raise ImportError('bayesian, forest: they need scikit-learn, pip install "minidl[tune]"')
-    points, n, epochs, runs = (2, 200, 1, 1) if args.quick else (3, 2000, 3, args.runs)
-    space, mnist = {name: getattr(args, name) for name in SPACE}, data.mnist()
-    digits, judges = mnist.train[:n], mnist.train[n:n + n // 2]
-    written, done = read(path := args.out.with_suffix(".jsonl")), {s: [] for s in args.searches}
+    space = {name: getattr(args, name) for name in SPACE}
+    done = {search: [] for search in args.searches}
+    if ("bayesian" in done or "forest" in done) and not importlib.util.find_spec("sklearn"):
+        parser.error('bayesian, forest: they need scikit-learn, pip install "minidl[tune]"')
+    path = args.out.with_suffix(".jsonl")
+    try:
+        decode([0] * len(space), space)
+        trials = read(path)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    points, n, epochs = (2, 200, 1) if args.quick else (3, 2000, 3)
+    train_set, test = data.mnist().train, data.mnist().test[:5 * n]
+    digits, validation = train_set[:n], train_set[n:n + n // 2]
     print("best of    run   loss  accuracy      lr  batch  width  on test digits")
-    for search, run in itertools.product(args.searches, range(runs)):
+    for search, run in itertools.product(done, range(args.runs)):
         key = {"search": search, "run": run, "seed": args.seed, "digits": n, "space": space}
-        past = [trial for trial in written if trial.items() >= key.items()]
+        past = [trial for trial in trials if trial.items() >= key.items()]
         while len(past) < points ** len(space):
             u = propose(search, len(space), points, past, [args.seed, run])
             values = decode(u, space)
-            result = train(values, digits, judges, epochs, 100 * run + len(past))
-            past.append({**key, "u": list(u), **values, **result})
+            seed = int(np.random.SeedSequence([args.seed, run, len(past)]).generate_state(1)[0])
+            result = train(values, digits, validation, epochs, seed)
+            past.append({**key, "u": list(u), **values, "training_seed": seed, **result})
             with path.open("a") as file:
                 file.write(json.dumps(past[-1]) + "\n")
-        i = np.argmin([trial["loss"] for trial in past])
-        test = train(past[i], digits, mnist.test[:5 * n], epochs, 100 * run + i)["accuracy"]
-        print("{search:9} {0:4} {loss:6.3f} {accuracy:9.1%} {lr:7.5f} {batch:6} {width:6} {1:15.1%}"
-              .format(run + 1, test, **past[i]))
         done[search].append(past)
+        best = min(past, key=lambda trial: trial["loss"])
+        accuracy = train(best, digits, test, epochs, best["training_seed"])["accuracy"]
+        print(f"{search:9} {run + 1:4} {best['loss']:6.3f} {best['accuracy']:9.1%} "
+              f"{best['lr']:7.5f} {best['batch']:6} {best['width']:6} {accuracy:15.1%}")
     draw(done).savefig(args.out)
     print(f"picture: {args.out}")
 

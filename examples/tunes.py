@@ -20,7 +20,7 @@ import numpy as np
 
 TUNES = Path(__file__).parent / "data" / "tunes.abc"
 BAR, END = {"4/4": 8, "3/4": 6, "6/8": 6}, "end"                         # lengths in eighths
-NOTE = r"(\^?[A-Ga-g][,']*)(\d*)"                                        # pitch and length
+NOTE = r"(\^?[A-Ga-g][,']*)([1-8]?)"                                     # pitch and length
 
 
 def pitch_name(midi: int) -> str:
@@ -37,12 +37,18 @@ def symbols(metre: str, body: str) -> list[str]:
     """"G2E2G4|" -> ["4/4", "0", "G", "2", "E", "4", "G", "8", "|", END]."""
     if metre not in BAR:
         raise ValueError(f"symbols: metre must be one of {', '.join(BAR)}, got {metre!r}")
-    found = []
-    for bar in body.split("|")[:-1]:
+    *bars, rest = body.split("|")
+    if rest or not bars:
+        raise ValueError(f"symbols: a tune must end in a bar line |, got {body[-12:]!r} at its end")
+    found, (low, *_, high) = [], PITCHES
+    for bar in bars:
         notes = re.findall(NOTE, bar)
         length = sum(int(n or 1) for _, n in notes)
         if "".join(p + n for p, n in notes) != bar or not 0 < length <= BAR[metre]:
-            raise ValueError(f"symbols: {bar!r} is no bar of 1 to {BAR[metre]} eighths")
+            raise ValueError(f"symbols: {bar!r} is no bar of notes, 1 to {BAR[metre]} eighths")
+        for pitch, _ in notes:
+            if pitch not in PITCHES:
+                raise ValueError(f"symbols: {pitch!r} is no pitch from {low} to {high}")
         at = 0 if found else BAR[metre] - length                        # a short one leads in
         found = found or [metre, str(at)]
         for pitch, n in notes:
@@ -85,6 +91,11 @@ def notes(tune: list[str]) -> list[tuple[int, int]]:
     return [(PITCHES[p], int(n or 1)) for p, n in re.findall(NOTE, abc(tune))]
 
 
+def ends_on_c(tune: list[str]) -> bool:
+    """Is it at its end, and the last note a C, in whatever octave?"""
+    return tune[-1] == END and notes(tune)[-1][0] % 12 == 0
+
+
 def can_follow(so_far: list[int]) -> list[int]:
     """What may come next, for :meth:`SequenceModel.sample`, as places in ALPHABET: after a pitch a
     later place, else a pitch or, unless nothing was played yet, a bar line; after that also END."""
@@ -97,10 +108,17 @@ def can_follow(so_far: list[int]) -> list[int]:
                                    if s == closing or (s in PITCHES and last != "8")]
 
 
-def write_midi(tune: list[str], path: str) -> None:
+def midi_problem() -> str | None:
+    """Why no MIDI file can be written here, and what to install; None if it can."""
+    if importlib.util.find_spec("mido"):
+        return None
+    return 'a MIDI file needs mido: python -m pip install "minidl[music]"'
+
+
+def write_midi(tune: list[str], path: str | Path) -> None:
     """A Standard MIDI File; an eighth is half a beat of 120 a minute."""
-    if not importlib.util.find_spec("mido"):
-        raise ImportError('write_midi: a MIDI file needs mido, pip install "minidl[music]"')
+    if missing := midi_problem():
+        raise ImportError(f"write_midi: {missing}")
     import mido
     numerator, denominator = map(int, tune[0].split("/"))
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(120)),
@@ -110,8 +128,6 @@ def write_midi(tune: list[str], path: str) -> None:
         track += [mido.Message("note_on", note=pitch, velocity=80, time=0),
                   mido.Message("note_off", note=pitch, time=240 * length)]
     mido.MidiFile(tracks=[track], ticks_per_beat=480).save(path)
-
-
 
 
 if __name__ == "__main__":

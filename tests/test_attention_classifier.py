@@ -10,7 +10,7 @@ import pytest
 
 import minidl
 from examples import EXAMPLES, load_example
-from minidl import formulas
+from minidl import data, formulas
 from minidl.models import PatchAttention, TransformerBlock
 
 
@@ -89,19 +89,22 @@ def test_patches_are_read_row_by_row():
 
 
 def test_maps_are_the_class_tokens_weights():
-    """First block: alpha of the class token by the formula, head by head."""
+    """Both blocks: alpha of the class token by the formula, head by head; what the second block
+    is given is what the first one made of the tokens."""
     model, x = PatchAttention(size=8, dim=8, heads=2, depth=2).double(), minidl.rand(3, 1, 8, 8)
     x = x.double()
     maps = model.attention_maps(x).numpy()
     assert maps.shape == (3, 2, 2, 2, 2)
-    h = model.blocks[0].norm1(model.tokens(x)).numpy()
-    w_q, w_k, _ = np.split(model.blocks[0].attention.in_proj_weight.numpy(), 3)
-    for n, head in np.ndindex(3, 2):
-        part = slice(4 * head, 4 * head + 4)
-        q, k = w_q[part] @ h[n, 0], h[n] @ w_k[part].T
-        alpha = np.exp(k @ q / np.sqrt(4))
-        alpha /= alpha.sum()
-        assert maps[n, 0, head].ravel() == pytest.approx(alpha[1:], rel=1e-9)
+    tokens = model.tokens(x)
+    for i, (block, given) in enumerate(zip(model.blocks, (tokens, model.blocks[0](tokens)))):
+        h = block.norm1(given).numpy()
+        w_q, w_k, _ = np.split(block.attention.in_proj_weight.numpy(), 3)
+        for n, head in np.ndindex(3, 2):
+            part = slice(4 * head, 4 * head + 4)
+            q, k = w_q[part] @ h[n, 0], h[n] @ w_k[part].T
+            alpha = np.exp(k @ q / np.sqrt(4))
+            alpha /= alpha.sum()
+            assert maps[n, i, head].ravel() == pytest.approx(alpha[1:], rel=1e-9)
 
 
 @pytest.mark.parametrize("make, message", [
@@ -138,6 +141,18 @@ def test_overlay_colours_where_attention_is():
     assert picture[:, 3, 3] == pytest.approx(np.ones(3))            # neither: white
     assert picture[:, 1, 2] == pytest.approx(orange)                # the largest weight
     assert picture[:, 2, 1] == pytest.approx((1 + orange) / 2)      # half of it
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (["--epochs", "0"], "0 is too small, at least 1"),
+    (["--lr", "0"], "a number above 0 is needed"),
+])
+def test_wrong_numbers_are_refused_before_training(monkeypatch, capsys, wrong, message):
+    monkeypatch.setattr(sys, "argv", ["attention.py", *wrong])
+    monkeypatch.setattr(data, "mnist", lambda: pytest.fail("it went on"))
+    with pytest.raises(SystemExit, match="2"):
+        load_example("attention").main()
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ import pytest
 from test_training import Quiet, assert_same, state
 
 import minidl
-import minidl.functional as F
 from examples import EXAMPLES, load_example
 from minidl import cli, data, formulas, optim, plots, training
 from minidl.models import MODELS, SmallGAN
@@ -305,23 +304,87 @@ def test_a_conditional_run_is_sampled_and_judged(tmp_path, capsys):
 
 
 # --------------------------------------------------------------------------- the scripts
-def test_the_gradient_that_reaches_the_generator():
-    """For a linear D, a w . x, the lengths by hand: ||w||, for the WGAN; (1 - D(x)) ||w|| without
-    and D(x) ||w|| with the saturating loss."""
-    script = load_example("gan_losses")
+def linear(procedure):
+    """A tiny GAN whose D is linear, x . w + b: its steps, w (784,), b."""
     gan = SmallGAN(width=2, latent=3).double()
     gan.discriminator = minidl.nn.Sequential(minidl.nn.Flatten(), minidl.nn.Linear(784, 1)).double()
-    gan.eval()
-    w, bias = (p.numpy() for p in gan.discriminator.parameters())
-    with minidl.no_grad():
-        x = gan(gan.noise(6, Generator(2))).numpy().reshape(6, -1)
-    p = formulas.sigmoid(x @ w.ravel() + bias)
-    length = np.linalg.norm(w)
-    reaching = script.gradient_reaching
-    assert reaching(gan, F.wgan_generator_loss, 6) == pytest.approx(length)
-    assert reaching(gan, F.gan_generator_loss, 6) == pytest.approx(np.mean(1 - p) * length)
-    assert reaching(gan, F.gan_generator_loss, 6, saturating=True) == pytest.approx(
-        np.mean(p) * length)
+    w, b = (p.numpy().ravel() for p in gan.discriminator.parameters())
+    return procedure(gan, None, None), w, b
+
+
+def test_the_gradient_that_reaches_the_generator():
+    """For a linear D the lengths by hand: ||w||, for the WGAN; |D(x) - 1| ||w||, for the LSGAN;
+    (1 - D(x)) ||w|| without and D(x) ||w|| with the saturating loss."""
+    reaching, fakes = load_example("gan_losses").gradient_reaching, digits(6)
+    for procedure, of_score in ((training.WGANSteps, np.ones_like),
+                                (training.LSGANSteps, lambda s: abs(s - 1)),
+                                (training.GANSteps, lambda s: 1 - formulas.sigmoid(s))):
+        steps, w, b = linear(procedure)
+        s = fakes.numpy().reshape(6, -1) @ w + b
+        expected = np.mean(of_score(s)) * np.linalg.norm(w)
+        assert reaching(steps, fakes) == pytest.approx(expected)
+    expected = np.mean(formulas.sigmoid(s)) * np.linalg.norm(w)
+    assert reaching(steps, fakes, saturating=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("procedure", [training.GANSteps, training.WGANSteps])
+def test_what_is_measured_by_hand(monkeypatch, procedure):
+    """D's means over digits and over the very fakes of the seed, which the judge is given too."""
+    script, seen = load_example("gan_losses"), []
+    shares = {"0": 0.6, "1": 0.04, "2": 0.36}
+    monkeypatch.setattr(script, "judged", lambda images, judge: seen.append((images, judge)) or {
+        "confidence": 0.75, "shares": shares})
+    steps, w, b = linear(procedure)
+    real, judge = digits(5), object()
+    row = script.measured(steps, real, judge, seed=3)
+    drawn = training.gan.samples(steps.model, 5, seed=3)
+    (judged_images, by), = seen
+    assert by is judge and np.array_equal(judged_images, drawn)
+    output = formulas.sigmoid if procedure is training.GANSteps else lambda s: s
+    d_real = output(real.numpy().reshape(5, -1) @ w + b)
+    d_fake = output((2 * drawn - 1).reshape(5, -1) @ w + b)
+    expected = {"real": d_real.mean(), "fake": d_fake.mean(), "gap": d_real.mean() - d_fake.mean(),
+                "doubt": 0.25, "rarest": 0.04, "gradient": np.linalg.norm(w)}
+    if procedure is training.GANSteps:
+        expected["saturating"] = np.mean(d_fake) * np.linalg.norm(w)
+        expected["gradient"] = np.mean(1 - d_fake) * np.linalg.norm(w)
+    assert row == pytest.approx(expected)
+
+
+def test_the_last_turn_is_measured(monkeypatch):
+    script, images = load_example("gan_losses"), data.mnist().train.images[:64]
+    monkeypatch.setattr(script, "measured", lambda *_: {"gap": 1.0, "doubt": 0.5})
+    rows, _ = script.train("GAN", images, None, None, turns=3, every=2, seed=0)
+    assert [row["turn"] for row in rows] == [2, 3]
+
+
+def test_the_rates_are_the_trainers(monkeypatch):
+    """D3-LSGAN: the whole learning rate at the first step, and not yet none at the last."""
+    script, images, rates = load_example("gan_losses"), data.mnist().train.images[:64], []
+    recipe, step = MODELS["lsgan"], training.LSGANSteps.step
+
+    def recording(self, images, labels=None):
+        rates.append([o.param_groups[0]["lr"] for o in self.optimizers.values()])
+        return step(self, images, labels)
+
+    monkeypatch.setattr(training.LSGANSteps, "step", recording)
+    monkeypatch.setattr(script, "measured", lambda *_: {})
+    script.train("LSGAN", images, None, None, turns=4, every=4, seed=0)
+    by_script, rates[:] = rates[:], []
+    job = Job(config_for("lsgan", epochs=2))
+    job.splits = data.Splits(data.mnist().train[:64], None, "64 digits")
+    Trainer(job.procedure, job.train_loader(), schedule=recipe.schedule, show=Quiet()).fit(2)
+    assert by_script == rates and len(rates) == 4
+    assert rates[0] == [recipe.lr] * 2 and rates[-1][0] > 0
+
+
+def test_a_correlation_or_none():
+    """Warnings are errors here: a nan would come with one."""
+    correlation = load_example("gan_losses").correlation
+    rows = [{"gap": gap, "doubt": doubt} for gap, doubt in ((1, 3), (2, 2), (3, 4))]
+    assert correlation(rows) == "0.50"
+    assert correlation(rows[:1]) == "-"
+    assert correlation([{**row, "doubt": 0.5} for row in rows]) == "-"
 
 
 def test_the_scripts_turns_are_the_procedures():
@@ -341,19 +404,51 @@ def test_the_scripts_turns_are_the_procedures():
     assert_same(*found)
 
 
+def library_cgan(n: int, epochs: int, seed: int):
+    """What `minidl train cgan` does with the first `n` digits: the GAN, and its steps' losses."""
+    job, losses = Job(config_for("cgan", epochs=epochs, seed=seed)), []
+    job.splits = data.Splits(data.mnist().train[:n], None, f"{n} digits")
+    step = job.procedure.step
+    job.procedure.step = lambda x, y: losses.append(step(x, y)) or losses[-1]
+    trainer = Trainer(job.procedure, job.train_loader(), schedule=job.recipe.schedule, show=Quiet())
+    trainer.fit(epochs)
+    return job.model, losses
+
+
+def test_the_script_trains_as_the_command_line_does():
+    """D3-CGAN: weights, batches, noise and rates of `minidl train cgan`, bit for bit."""
+    by_script = load_example("conditional_gan").train(data.mnist().train[:96], epochs=2, seed=3)
+    by_library, losses = library_cgan(96, epochs=2, seed=3)
+    assert len(losses) == 6
+    assert_same(*({name: tensor.numpy() for name, tensor in gan.state_dict().items()}
+                  for gan in (by_script, by_library)))
+
+
 def test_shares_as_asked_and_rows_of_one_noise():
     script, model = load_example("conditional_gan"), SmallGAN(width=2, classes=10)
     judge = Job(config_for("cnn", quick=True)).model.eval()
-    images = training.gan.samples(model, 30, seed=1)
+    images = training.gan.samples(model, 30, seed=7)
     with minidl.no_grad():
         called = judge(minidl.tensor(images)).numpy().argmax(1)
     by_hand = [np.mean([called[10 * i + y] == y for i in range(3)]) for y in range(10)]
-    assert script.as_asked(model, judge, 3) == pytest.approx(by_hand)
-    sheet = script.same_noise(model, 2)
+    assert script.as_asked(model, judge, 3, seed=7) == pytest.approx(by_hand)
+    sheet = script.same_noise(model, 2, seed=5)
     z = model.noise(2, Generator(5))
     with minidl.no_grad():
         one = model(z[1:], minidl.tensor([7])).numpy() / 2 + 0.5
     assert sheet.shape == (20, 1, 28, 28) and sheet[17] == pytest.approx(one[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("name, wrong, message", [
+    ("conditional_gan", ["--epochs", "0"], "0 is too small, at least 1"),
+    ("gan_losses", ["--turns", "0"], "0 is too small, at least 1"),
+])
+def test_wrong_numbers_are_refused_before_training(monkeypatch, capsys, name, wrong, message):
+    monkeypatch.setattr(sys, "argv", [name, *wrong])
+    monkeypatch.setattr(data, "mnist", lambda: pytest.fail("it went on"))
+    with pytest.raises(SystemExit, match="2"):
+        load_example(name).main()
+    assert message in capsys.readouterr().err
 
 
 def run_quickly(name: str, tmp_path) -> str:
@@ -367,17 +462,35 @@ def run_quickly(name: str, tmp_path) -> str:
 
 @pytest.mark.slow
 def test_gan_losses_runs(tmp_path):
-    """D3-WGAN, D3-LSGAN: a row of the table for each loss."""
-    table = run_quickly("gan_losses", tmp_path).partition("gap ~ doubt")[2]
+    """D3-WGAN, D3-LSGAN: a line of the table for each loss, of its last measurement."""
+    told, _, table = run_quickly("gan_losses", tmp_path).partition("gap ~ doubt")
     for title in ("GAN", "LSGAN", "WGAN, clipped", "WGAN, penalty"):
-        numbers = re.search(rf"^{title} +(\d\.\d+) +(\d+\.\d)% ", table, re.MULTILINE)
-        assert numbers and 0.1 <= float(numbers[1]) <= 1
+        numbers = re.search(rf"^{title} +([\d.]+) +([\d.]+)% +(\S+) +(\S+) +(\S+) +(\S+)$", table,
+                            re.MULTILINE).groups()
+        confidence, rarest, real, fake, gradient, along = map(float, numbers)
+        turns = re.findall(rf"^{title}: turn (\d) real (\S+) fake (\S+) gap (\S+) doubt (\S+) ",
+                           told, re.MULTILINE)
+        assert [turn for turn, *_ in turns] == ["2", "4"]
+        last = [float(value) for value in turns[-1]]
+        found = [real, fake, real - fake, 1 - confidence]              # of four digits each
+        assert found == pytest.approx(last[1:], rel=1e-3, abs=2e-3)
+        assert rarest <= 10 and gradient > 0 and abs(along) == 1         # two points: a line
+        if title == "GAN":
+            assert 0 < real < 1 and 0 < fake < 1
 
 
 @pytest.mark.slow
 def test_conditional_gan_runs(tmp_path):
-    """D3-CGAN: a share for each digit, and of all."""
+    """D3-CGAN: the losses of the library's last step, and the shares of its digits."""
     out = run_quickly("conditional_gan", tmp_path)
+    gan, losses = library_cgan(320, epochs=1, seed=0)
+    d_loss, g_loss = (losses[-1][name].item() for name in ("d_loss", "g_loss"))
+    assert f"step 10/10: D's loss {d_loss:.3f}, G's {g_loss:.3f}\n" in out
+    judge = Job(config_for("cnn", epochs=1, quick=True))
+    Trainer(judge.procedure, judge.train_loader(), schedule=judge.recipe.schedule,
+            show=Quiet()).fit(1)
+    expected = load_example("conditional_gan").as_asked(gan, judge.model, 10, seed=1)
     shares = [float(share) for share in re.findall(r"^ +\d +(\d+\.\d)%$", out, re.MULTILINE)]
+    assert shares == pytest.approx(100 * expected)
     everything = re.search(r"^all +(\d+\.\d)%", out, re.MULTILINE)
-    assert len(shares) == 10 and float(everything[1]) == pytest.approx(np.mean(shares), abs=0.1)
+    assert float(everything[1]) == pytest.approx(100 * expected.mean(), abs=0.06)

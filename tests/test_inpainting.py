@@ -52,12 +52,13 @@ def test_each_digit_may_have_a_square_of_its_own_side(script, digits):
 
 
 @pytest.mark.parametrize("noise, side, told", [
-    (-0.1, 5, "noise from -0.1"), (0, -1, "side -1 ... -1"), (0, 21, "side 21 ... 21"),
-    ([0.0, -1.0], [0, 5], "noise from -1.0"),
+    (-0.1, 5, "noise -0.1 ... -0.1"), (0, -1, "side -1 ... -1"), (0, 21, "side 21 ... 21"),
+    ([0.0, -1.0], [0, 5], "noise -1.0 ... 0.0"), (np.nan, 5, "noise nan"),
+    ([0.1, np.nan], 5, "noise nan"), (np.inf, 5, "noise inf"), (0, np.nan, "side nan"),
 ])
 def test_damages_that_there_are_not(script, noise, side, told):
-    with pytest.raises(ValueError, match="damage: noise must be at least 0 and side in 0 ... 20.*"
-                                         f"{told}"):
+    rule = "damage: noise must be finite and at least 0, side in 0 ... 20 for"
+    with pytest.raises(ValueError, match=f"{rule}.*{told}"):
         script.damage(np.zeros((2, 1, 28, 28), np.float32), noise, side, np.random.default_rng(0))
 
 
@@ -66,6 +67,18 @@ def test_filling_with_the_mean_of_what_is_known(script):
     known = np.array([[[[1, 1], [0, 1]]], [[[1, 0], [0, 1]]]])
     np.testing.assert_array_equal(
         script.known_mean(x, known), [[[[1, 2], [3, 6]]], [[[4, 3], [3, 2]]]])
+
+
+def test_an_image_without_a_known_pixel_has_no_mean(script):
+    known = np.ones((2, 1, 2, 2))
+    known[1] = 0
+    with pytest.raises(ValueError, match="known_mean: an image has no known pixel"):
+        script.known_mean(np.zeros((2, 1, 2, 2)), known)
+
+
+def test_no_pixels_have_no_error(script):
+    with pytest.raises(ValueError, match="rmse: `where` chooses no pixel"):
+        script.rmse(np.zeros(3), np.ones(3), np.zeros(3))
 
 
 def test_rmse_is_of_the_chosen_pixels(script):
@@ -100,6 +113,29 @@ def test_training_learns_and_repeats(script, digits):
     assert made[0].tobytes() == made[1].tobytes()
     assert made[0].min() >= 0 and made[0].max() <= 1
     assert script.rmse(made[0], digits, everywhere) < 0.9 * script.rmse(damaged, digits, everywhere)
+
+
+def test_the_columns_are_the_plain_repairs_and_the_network(script, digits):
+    minidl.manual_seed(0)
+    model, mean_digit = script.network(width=4), digits.mean(0)
+    damaged, known = script.damage(digits[:2], 0.4, 12, np.random.default_rng(0))
+    made = script.repairs(model, damaged, known, mean_digit)
+    assert [*made] == ["damaged", "known mean", "mean digit", "3x3 mean", "network"]
+    assert made["damaged"] is damaged
+    np.testing.assert_array_equal(made["known mean"], script.known_mean(damaged, known))
+    filled = known * damaged + (1 - known) * mean_digit
+    np.testing.assert_array_equal(made["mean digit"], filled)
+    np.testing.assert_allclose(made["3x3 mean"][1, 0, 9, 9], filled[1, 0, 8:11, 8:11].mean(),
+                               rtol=1e-5)
+    np.testing.assert_array_equal(made["network"], script.repair(model, damaged, known))
+
+
+def test_the_script_refuses_too_few_epochs(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["inpainting.py", "--epochs", "0"])
+    with pytest.raises(SystemExit):
+        script.main()
+    told = "argument --epochs: 0 is too small, at least 1 is needed"
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.slow

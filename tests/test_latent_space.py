@@ -62,11 +62,24 @@ def test_the_linear_classifier_separates_what_a_line_separates(latent_space):
     labels = np.arange(600) % 10
     angle = 2 * np.pi * labels / 10
     v = np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.03, (600, 2))
-    found = [latent_space.linear_accuracy(rows[:400], labels[:400], rows[400:], labels[400:], 150)
-             for rows in (v, 1000 * v + 50)]
+    found = [latent_space.linear_accuracy(rows[:400], labels[:400], rows[400:], labels[400:], 150,
+                                          seed=0) for rows in (v, 1000 * v + 50)]
     assert min(found) > 0.98
     shuffled = rng.permutation(labels[:400])
-    assert latent_space.linear_accuracy(v[:400], shuffled, v[400:], labels[400:], 20) < 0.5
+    assert latent_space.linear_accuracy(v[:400], shuffled, v[400:], labels[400:], 20, seed=0) < 0.5
+
+
+def test_the_linear_classifier_shuffles_by_its_seed(latent_space, monkeypatch):
+    shown = []
+    monkeypatch.setattr(latent_space.ClassifierSteps, "step",
+                        lambda self, rows, truth: shown.append(truth.numpy().tolist()))
+    rng = np.random.default_rng(0)
+    v, labels = rng.normal(size=(200, 2)), np.arange(200) % 10
+    for seed in (0, 0, 1):
+        latent_space.linear_accuracy(v, labels, v, labels, 1, seed)
+    orders = shown[0::2]                                     # the first step of each call
+    assert len(shown) == 6 and orders[0] == orders[1] != orders[2]
+    assert shown[0] != shown[1], "the second rate sees another order"
 
 
 def test_training_lowers_the_negative_elbo_from_one_seed_alike(latent_space, capsys):
@@ -80,6 +93,28 @@ def test_training_lowers_the_negative_elbo_from_one_seed_alike(latent_space, cap
     (loss, kl), = re.findall(r"step 2/2: -ELBO ([\d.]+) nats, of it KL ([\d.]+)", told[0])
     assert float(kl) < float(loss) < 540, "a fresh network says about 784 ln 2 = 543 nats"
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("latent, reason", [("0", "at least 1 is needed"), ("785", "784 pixels"),
+                                            ("many", "is no whole number")])
+def test_a_code_has_one_to_784_numbers(latent_space, monkeypatch, capsys, latent, reason):
+    monkeypatch.setattr(latent_space, "train_vae", lambda *rest: pytest.fail("it has trained"))
+    monkeypatch.setattr(sys, "argv", ["latent_space.py", "--quick", "--latent", latent])
+    with pytest.raises(SystemExit):
+        latent_space.main()
+    said = capsys.readouterr().err
+    assert "--latent" in said and reason in said
+
+
+def test_the_picture_names_its_ticks_only(latent_space):
+    found = {name: 0.5 for name in latent_space.COLORS}
+    pictures = np.zeros((9, 1, 28, 28))
+    figure = latent_space.draw(pictures, [pictures] * len(latent_space.WALKS), pictures,
+                               {100: found, 320: found})
+    figure.draw_without_rendering()
+    right = figure.axes[1]
+    assert [label.get_text() for label in right.get_xticklabels()] == ["100", "320"]
+    assert not any(label.get_text() for label in right.get_xticklabels(minor=True))
 
 
 @pytest.mark.slow

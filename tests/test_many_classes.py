@@ -73,6 +73,30 @@ def test_equal_votes_go_to_the_surer(script):
     np.testing.assert_allclose(votes[0] - 1, 0.999 * np.array(sure) / 2)
 
 
+def test_votes_of_models_that_are_sure_beyond_what_exp_can_hold(script):
+    z = np.full((2, 45), [[1000], [-1000]], np.float32)
+    with np.errstate(over="raise"):
+        votes = script.votes(z, script.ONE_VS_ONE)
+    up = np.arange(10)[::-1]                               # at z > 0, a < b: class 0 wins all nine
+    np.testing.assert_allclose(votes, [up + 0.999 * up / 9, up[::-1] + 0.999 * up[::-1] / 9],
+                               atol=1e-6)
+
+
+def test_confusions_by_hand(script):
+    """Three examples: the model of 2 and 5 is wrong about one of the two 2, right about the 5."""
+    labels, z = np.array([2, 2, 5]), np.zeros((3, 45))
+    for n, c in enumerate(labels):
+        z[n] = script.ONE_VS_ONE[c]                        # all that know the class say it
+    k = script.PAIRS.index((2, 5))
+    z[1, k] = -1
+    expected = np.zeros((10, 10))
+    expected[2, 5] = 50
+    assert script.confusions(z, labels).tolist() == expected.tolist()
+    z[:, k] = -1, 1, 1                                     # and now about the 5 too
+    expected[5, 2] = 100
+    assert script.confusions(z, labels).tolist() == expected.tolist()
+
+
 def test_two_digits_are_both_in_the_picture(script, rng):
     images = np.zeros((3, 28, 28), np.uint8)
     for c, value in enumerate((50, 100, 200)):
@@ -98,8 +122,8 @@ def test_pictures_of_the_wrong_size_are_an_error(script, rng):
         script.two_digits(np.zeros((3, 1, 28, 28)), np.zeros(3, int), 2, rng)
 
 
-def test_picture_network_takes_two_digits(script):
-    assert script.picture_network()(minidl.zeros(2, 1, 32, 48)).shape == (2, 10)
+def test_network_takes_two_digits(script):
+    assert script.network()(minidl.zeros(2, 1, 32, 48)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("code", ["ONE_VS_ALL", "ONE_VS_ONE"])
@@ -109,7 +133,7 @@ def test_yes_and_no_are_enough_to_learn_ten_classes(script, rng, code):
     y = np.arange(300) % 10
     x = (centres[y] + 0.1 * rng.normal(size=(300, 5))).astype(np.float32)
     model = nn.Sequential(nn.Linear(5, 64), nn.Tanh(), nn.Linear(64, m.shape[1]))
-    z = script.learned(model, lambda z, y: script.code_loss(z, y, m), x, y, x, 200)
+    z = script.learned(model, lambda z, y: script.code_loss(z, y, m), (x, y), x, 200)
     score = z if code == "ONE_VS_ALL" else script.votes(z, m)
     assert (score.argmax(1) == y).mean() > 0.95
 
@@ -123,5 +147,6 @@ def test_script_runs(tmp_path):
     assert [line.split()[0] for line in lines[:3]] == ["softmax", "one-vs-all", "one-vs-one"]
     assert all(float(line.split()[1].rstrip("%")) > 50 for line in lines[:3])
     assert lines[3].startswith("one-vs-all: no yes for")
-    assert [line[:14].strip() for line in lines[4:]] == ["which digits?", "how many?"]
+    assert [line[:14].strip() for line in lines[4:6]] == ["which digits?", "how many?"]
+    assert lines[6:] == [f"picture: {out}"]
     assert out.read_bytes().startswith(b"\x89PNG")

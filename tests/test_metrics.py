@@ -262,6 +262,18 @@ def test_errors(call, message):
         call()
 
 
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_labels_that_are_no_choice_of_classes(name):
+    metric = getattr(metrics, name)
+    for labels in ([], [1, 1], [[0, 1]], 1):
+        for average in AVERAGES:
+            with pytest.raises(ValueError, match=f"{name}: labels must be different classes"):
+                metric(TRUE, CALLED, average, labels)
+    for labels in ([1], [0, 1], []):
+        with pytest.raises(ValueError, match=f'{name}: average="binary" is about class 1, labels'):
+            metric([0, 1, 1], [1, 1, 0], "binary", labels)
+
+
 def test_classes_must_be_integers():
     with pytest.raises(TypeError, match="precision: predicted must be integers, got float64"):
         metrics.precision([0, 1], [0.2, 0.9])

@@ -107,21 +107,41 @@ def test_regression_fills_pictures_of_few_directions(script, rng):
     np.testing.assert_allclose(filled, x, atol=1e-3)
 
 
-def test_regression_needs_whole_pictures(script):
-    with pytest.raises(ValueError, match="regression: 2 whole pictures or more are needed, got 1"):
-        script.regression(np.zeros((1, 9)))
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (2, 1), (40, 9), (40, 10), (40, 0), (40, -1),
+                                          (6, 5), (6, 6)])
+def test_regression_needs_pixels_and_whole_pictures(script, rng, n, count):
+    """More than the directions: what is left of the variance is the noise."""
+    with pytest.raises(ValueError, match=rf"regression: count is {count}, .* got pictures \({n},"):
+        script.regression(rng.random((n, 9)), count)
+
+
+@pytest.mark.parametrize(("n", "count"), [(3, 1), (40, 8), (6, 4)])
+def test_regression_of_as_many_directions_as_can_be(script, rng, n, count):
+    x, known = rng.random((3, 9)), rng.random((3, 9)) < 0.6
+    filled = script.regression(rng.random((n, 9)), count)(x, known)
+    assert np.isfinite(filled).all()
 
 
 def test_every_way_keeps_what_is_known_and_looks_at_nothing_else(script, rng):
-    images, known = rng.random((60, 784)), script.damaged(60, 0.5, rng, whole=0.2)
+    images, known = rng.random((80, 784)), script.damaged(80, 0.5, rng, whole=0.8)
     fills = script.fillers(images, known)
     assert list(fills) == ["nothing missing", "deletion", "mean", "median", "mode", "maximum",
                            "interpolation", "regression"]
     x, k = images[:4], script.damaged(4, 0.5, rng)
     for name, fill in list(fills.items())[1:]:
+        assert np.isfinite(fill(x, k)).all(), name
         np.testing.assert_array_equal(fill(x, k)[k], x[k], err_msg=name)
         np.testing.assert_array_equal(fill(x, k), fill(np.where(k, x, 0.3), k), err_msg=name)
     assert (fills["deletion"](x, k)[~k] == 0).all()
+
+
+@pytest.mark.parametrize("share", ["0", "1", "1.5", "nan"])
+def test_a_wrong_share_is_refused_before_the_others_are_trained(script, share, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["missing_values.py", "--quick", "--missing", "0.75", share])
+    with pytest.raises(SystemExit):
+        script.main()
+    refused = f"--missing: {share}: a number above 0 and below 1 is needed"
+    assert refused in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -129,7 +149,9 @@ def test_script_runs(tmp_path):
     out = tmp_path / "filled.png"
     command = [sys.executable, EXAMPLES / "missing_values.py", "--quick", "--out", out]
     done = subprocess.run(command, text=True, capture_output=True, check=True)
-    rows = {line[6:22].strip(): line[22:].split() for line in done.stdout.splitlines()[1:]}
+    _, *lines, last = done.stdout.splitlines()
+    assert last == f"picture: {out}"
+    rows = {line[6:22].strip(): line[22:].split() for line in lines}
     rmse = {name: float(row[0]) for name, row in rows.items()}
     right = {name: float(row[1].rstrip("%")) for name, row in rows.items()}
     assert len(rows) == 8 and rmse["nothing missing"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -32,12 +33,19 @@ def test_abc_to_symbols_and_back(tunes):
 
 @pytest.mark.parametrize("metre, body, message", [
     ("5/4", "C8|", "metre must be one of 4/4, 3/4, 6/8, got '5/4'"),
-    ("4/4", "C8|C4D4E|", "'C4D4E' is no bar of 1 to 8 eighths"),
-    ("3/4", "C4|H2|", "'H2' is no bar of 1 to 6"),
+    ("4/4", "C8|C4D4E|", "'C4D4E' is no bar of notes, 1 to 8 eighths"),
+    ("3/4", "C4|H2|", "'H2' is no bar of notes, 1 to 6"),
     ("3/4", "C4||", "'' is no bar"),
+    ("4/4", "C0C8|", "'C0C8' is no bar"),
+    ("4/4", "C12|", "'C12' is no bar"),
+    ("4/4", "G2E2G4", "a tune must end in a bar line |, got 'G2E2G4' at its end"),
+    ("4/4", "G8|E8", "a tune must end in a bar line |, got 'G8|E8' at its end"),
+    ("4/4", "", "a tune must end in a bar line |, got '' at its end"),
+    ("4/4", "C,,8|", "'C,,' is no pitch from A,, to c'"),
+    ("4/4", "D8|^E8|", "'^E' is no pitch from A,, to c'"),
 ])
 def test_wrong_abc_is_an_error(tunes, metre, body, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(f"symbols: {message}")):
         tunes.symbols(metre, body)
 
 
@@ -93,6 +101,35 @@ def test_full_bars_are_counted_by_the_metre(example):
         True, False]
 
 
+def test_tunes_that_end_on_c(example):
+    def ends(body):
+        return example.ends_on_c(load_example("tunes").symbols("4/4", body))
+
+    assert ends("G4C4|") and ends("c'8|") and ends("C,8|")
+    assert not ends("C4G4|") and not ends("^C8|")
+    assert not example.ends_on_c(["4/4", "0", "C", "8", "|"])                # cut off, not ended
+    old = example.read(example.TUNES)
+    assert {title for title, tune in old.items() if not example.ends_on_c(tune)} == {
+        "Korobeiniki", "Drunken Sailor", "The First Nowell"}
+
+
+def test_the_table_of_new_tunes(example, tunes, capsys):
+    known = [tunes.symbols("4/4", "C2D2E2F2|G8|"), tunes.symbols("4/4", "C8|C4|G8|")]
+    made = [tunes.symbols("4/4", "D2E2^F2G2|c8|"), tunes.symbols("4/4", "C8|C4|D8|")]
+    example.table({"4/4": made}, known)
+    *_, new, old = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert new == "4/4 2 of 3 1 of 2 3".split()               # C D E F in D, and C8 C: 4 notes, 2
+    assert old == "training 2 of 3 0 of 2".split()
+
+
+def test_a_tune_is_composed_in_its_metre(example, tunes):
+    tune = example.compose(example.SequenceModel(len(tunes.ALPHABET), 8, dim=8, heads=2), "3/4", 30,
+                           temperature=1.0)
+    assert tune[:2] == ["3/4", "0"] and 4 <= len(tune) <= 32
+    codes = tunes.coded([tune]).tolist()
+    assert all(codes[i] in tunes.can_follow(codes[:i]) for i in range(2, len(codes)))
+
+
 def test_copied_notes_are_found_in_any_key(example, tunes):
     known = [tunes.symbols("4/4", "C2D2E2F2|G8|"), tunes.symbols("3/4", "c2B2A2|")]
     assert example.copied(tunes.symbols("4/4", "D2E2^F2G2|A8|"), known) == 5
@@ -122,8 +159,27 @@ def test_the_midi_file_says_the_same(tunes, tmp_path):
 
 def test_without_mido_the_error_says_what_to_install(tunes, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r'needs mido, pip install "minidl\[music\]"'):
+    with pytest.raises(ImportError, match=r'needs mido: python -m pip install "minidl\[music\]"'):
         tunes.write_midi(tunes.symbols("4/4", "C8|"), str(tmp_path / "x.mid"))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--tunes", "0"], "0 is too small, at least 1 is needed"),
+    (["--temperature", "0"], "0: a number above 0 is needed"),
+    (["--steps", "0"], "0 is too small, at least 4 is needed"),
+    (["--midi", "no/such/folder/tune.mid"], "there is no folder"),
+    (["--midi", "tune.mid"], 'needs mido: python -m pip install "minidl[music]"'),
+])
+def test_what_cannot_work_is_refused_before_the_training(example, monkeypatch, capsys, arguments,
+                                                         message):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec",
+                        lambda name, *rest: None if name == "mido" else find(name, *rest))
+    monkeypatch.setattr(sys, "argv", ["music.py", *arguments])
+    monkeypatch.setattr(example, "train", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(SystemExit):
+        example.main()
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -135,6 +191,7 @@ def test_the_script_runs(tmp_path):
     out = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=120,
                           encoding="utf-8").stdout for _ in range(2)]
     assert out[0] == out[1]
-    assert "the model, 31 at most" in out[0] and "the first, in ABC:" in out[0]
+    assert ["attention", "32"] in [line.split()[:2] for line in out[0].splitlines()]
+    assert "the first, in ABC:" in out[0]
     assert path.read_bytes()[:4] == b"\x89PNG"
     assert not importlib.util.find_spec("mido") or midi.read_bytes()[:4] == b"MThd"

@@ -51,7 +51,7 @@ def test_the_smallest_weights_become_zero(pruning, network, share):
 def test_what_is_pruned_stays_zero_in_training_and_the_rest_moves(pruning, network):
     small = pruning.pruned(network, 0.7)
     before = arrays(small)
-    pruning.train(small, data.mnist().train[:192], 1e-2)
+    pruning.train(small, data.mnist().train[:192], [1e-2], seed=0)
     for w, was in zip(arrays(small), before):
         if w.ndim > 1:
             assert not w[was == 0].any() and (w != was).any()
@@ -132,6 +132,44 @@ def test_some_filters_must_stay(pruning, keep):
 def test_a_share_of_filters_that_leaves_none_is_refused(pruning, network):
     with pytest.raises(ValueError, match="keep is 0"):
         pruning.merged(network, 0.01)
+
+
+# --------------------------------------------------------------------------- the script
+def labels_shown(pruning, monkeypatch, train):
+    """The labels of every batch that `train` trains on."""
+    shown = []
+    monkeypatch.setattr(pruning.ClassifierSteps, "step",
+                        lambda self, images, labels: shown.append(labels.numpy().tolist()))
+    train()
+    return shown
+
+
+def test_every_epoch_and_every_seed_has_its_own_order(pruning, network, monkeypatch):
+    digits = data.mnist().train[:64]
+    first, second = labels_shown(pruning, monkeypatch,
+                                 lambda: pruning.train(network, digits, [1e-3, 2e-4], seed=0))
+    assert first != second and sorted(first) == sorted(second)
+    again, _ = labels_shown(pruning, monkeypatch,
+                            lambda: pruning.train(network, digits, [1e-3, 2e-4], seed=0))
+    other, _ = labels_shown(pruning, monkeypatch,
+                            lambda: pruning.train(network, digits, [1e-3, 2e-4], seed=1))
+    assert again == first != other
+
+
+def test_the_seed_of_the_script_reaches_every_training(pruning, monkeypatch, tmp_path):
+    class Digits:
+        train, test = data.mnist().train[:384], data.mnist().test[:20]
+
+    monkeypatch.setattr(pruning.data, "mnist", lambda: Digits)
+    monkeypatch.setattr(pruning, "PRUNE", [0.5])
+    monkeypatch.setattr(pruning, "KEEP", [0.5])
+    shown = {}
+    for seed in ("0", "1"):
+        monkeypatch.setattr(sys, "argv", ["pruning.py", "--quick", "--seed", seed, "--out",
+                                          str(tmp_path / "p.png")])
+        shown[seed] = labels_shown(pruning, monkeypatch, pruning.main)
+    assert len(shown["0"]) == 2 * 6 + 2                     # the whole, then each smaller network
+    assert all(a != b for a, b in zip(shown["0"], shown["1"]))
 
 
 @pytest.mark.slow

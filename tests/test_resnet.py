@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from test_training import Quiet
 
 import minidl
 from examples import EXAMPLES, load_example
-from minidl import formulas, nn
-from minidl.models import ResNet
+from minidl import data, formulas, nn, optim
+from minidl.models import MODELS, ResNet
+from minidl.training import ClassifierSteps, Trainer
 
 
 def tiny(skips: bool = True) -> ResNet:
@@ -77,12 +79,56 @@ def test_no_block_or_no_stage_is_an_error(options):
 
 
 # --------------------------------------------------------------------------- examples/resnet.py
-def test_the_picture_has_both_depths(tmp_path):
-    example, path = load_example("resnet"), tmp_path / "x.png"
-    run = [2.0, 1.0, 0.5, 0.4], [0.9, 0.95]
-    runs = {(layers, skips): run for layers in (15, 39) for skips in ("with", "without")}
-    example.draw(runs).savefig(path)
-    assert path.read_bytes()[:4] == b"\x89PNG"
+def test_the_curve_with_skips_is_the_network_with_skips(monkeypatch):
+    """Of both depths: through training, runs and picture to the names in the legend."""
+    script, train = load_example("resnet"), data.mnist().train[:4]
+
+    def fit(name, model, loader, test, epochs, lr):
+        skips = any(isinstance(module, nn.Residual) for module in model.modules())
+        assert name == f"{script.depth(model)} layers, {'with' if skips else 'without'} skips"
+        return ([0.25] * 3, [0.75, 0.875]) if skips else ([0.5] * 3, [0.25, 0.375])
+
+    monkeypatch.setattr(script, "fit", fit)
+    runs = script.compare(1, train, train, 2, 4e-3, 0) | script.compare(2, train, train, 1, 4e-3, 0)
+    assert list(runs) == [(7, True), (7, False), (11, True), (11, False)]
+    assert all((run.losses[0] == 0.25) == skips for (_, skips), run in runs.items())
+    left, middle, right = script.draw(runs).axes
+    for axes in (left, right):
+        curves = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+        assert curves == {"with skips": [0.25] * 3, "without skips": [0.5] * 3}
+    errors = {line.get_label(): list(line.get_ydata()) for line in middle.get_lines()}
+    assert errors == {"with skips: 12.50 %": [25, 12.5], "without skips: 62.50 %": [75, 62.5]}
+
+
+def test_fit_follows_the_schedule(monkeypatch):
+    """One cycle over all steps of all epochs, as `minidl train` has it."""
+    script, rates = load_example("resnet"), []
+    step = ClassifierSteps.step
+
+    def recording(self, images, labels):
+        rates.append(self.optimizers["model"].param_groups[0]["lr"])
+        return step(self, images, labels)
+
+    monkeypatch.setattr(ClassifierSteps, "step", recording)
+    loader, model = data.DataLoader(data.mnist().train[:12], 4), ResNet(widths=(2,), blocks=1)
+    losses, accuracies = script.fit("x", model, loader, data.mnist().test[:5], 2, 0.5)
+    assert len(losses) == 6 and len(accuracies) == 2
+    by_script, rates[:] = rates[:], []
+    Trainer(ClassifierSteps(model, optim.Adam(model.parameters(), 0.5)), loader, show=Quiet(),
+            schedule=MODELS["resnet"].schedule).fit(2)
+    assert by_script == rates
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (["--epochs", "0"], "0 is too small, at least 1"),
+    (["--lr", "0"], "a number above 0 is needed"),
+])
+def test_wrong_numbers_are_refused_before_training(monkeypatch, capsys, wrong, message):
+    monkeypatch.setattr(sys, "argv", ["resnet.py", *wrong])
+    monkeypatch.setattr(data, "mnist", lambda: pytest.fail("it went on"))
+    with pytest.raises(SystemExit, match="2"):
+        load_example("resnet").main()
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -91,7 +137,7 @@ def test_the_script_runs(tmp_path):
     command = [sys.executable, str(EXAMPLES / "resnet.py"), "--quick", "--out", str(path)]
     out = [subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
            for _ in range(2)]
-    tables = [text.split("network ")[1].splitlines() for text in out]
+    tables = [text.split("network ")[1].splitlines()[:5] for text in out]
     for first, second in zip(*tables):                           # but for the seconds
         assert first.split()[:-1] == second.split()[:-1]
     assert "7 layers, with skips " in out[0] and "11 layers, without skips " in out[0]

@@ -124,6 +124,47 @@ def test_training_learns_and_repeats(script):
     assert called.shape == target.shape and called.min() >= 0 and called.max() <= 10
 
 
+def test_classifying_in_between_changes_nothing_of_the_training(script):
+    images, _ = script.scenes(data.mnist().test[:50], 3, np.random.default_rng(4))
+    model = script.unet(2, 3)
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    called = script.classify(model, images)
+    assert all(module.training for module in model.modules())
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name])
+    assert not model.eval()[0].down[1].training
+    with minidl.no_grad():
+        scores = model(minidl.tensor(images)).numpy()
+    np.testing.assert_array_equal(called, scores.argmax(1))
+
+
+def test_the_picture_has_the_scenes_and_their_classes(script):
+    images, target = script.scenes(data.mnist().test[:50], 3, np.random.default_rng(4))
+    figure = script.draw(images, target, np.zeros_like(target), n=3)
+    (sheet,) = figure.axes[0].images
+    pixels = np.asarray(sheet.get_array())
+    assert pixels.shape == (3 * 58 + 2, 3 * 58 + 2, 3)
+    np.testing.assert_allclose(pixels[2:58, 2:58], images[0].repeat(3, 0).transpose(1, 2, 0))
+    below = pixels[60:116, 2:58]
+    assert len(np.unique(below[target[0] == 0], axis=0)) == 1
+    assert len(np.unique(below.reshape(-1, 3), axis=0)) == len(np.unique(target[0]))
+    assert len(np.unique(pixels[118:174, 2:58].reshape(-1, 3), axis=0)) == 1
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*"0123456789"]
+
+
+def test_the_script_refuses_too_few_steps(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["segmentation.py", "--steps", "6"])
+    with pytest.raises(SystemExit):
+        script.main()
+    told = "argument --steps: 6 is too small, at least 7 is needed"
+    assert told in capsys.readouterr().err
+
+
+def test_seven_steps_are_enough_for_the_schedule(script):
+    model = script.unet(2)
+    script.train(model, data.mnist().train[:20], 7, np.random.default_rng(0), batch_size=1)
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     picture = tmp_path / "scenes.png"

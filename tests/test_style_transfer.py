@@ -1,5 +1,6 @@
 """D1-STYLE, examples/style_transfer.py: Gram matrices, features, the transfer, the script."""
 
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 import minidl
 from examples import EXAMPLES, load_example
+from minidl import data, nn
 from minidl.testing import check_gradients
 
 style = load_example("style_transfer")
@@ -61,6 +63,32 @@ def test_features_are_the_picture_and_the_five_normalised_convolutions():
 def test_networks_of_one_seed_are_alike_and_of_two_are_not():
     a, b, other = (style.network(seed)[0].weight.numpy() for seed in (0, 0, 1))
     assert (a == b).all() and (a != other).any()
+
+
+def test_the_untrained_networks_statistics_are_those_of_the_images():
+    images = data.synthetic_rgb(200, 0).train.images
+    net = style.untrained(1, images).eval()
+    x = minidl.tensor(images / np.float32(255))
+    for layer in net:
+        before = x.numpy().copy()
+        x = layer(x)
+        if isinstance(layer, nn.BatchNorm2d):
+            variance = before.var(axis=(0, 2, 3))                   # of the layer's input, measured
+            np.testing.assert_allclose(layer.running_var.numpy(), variance, rtol=0.1)
+            values = x.numpy()                                      # the features
+            np.testing.assert_allclose(values.mean(axis=(0, 2, 3)), 0, atol=0.05)
+            np.testing.assert_allclose(values.std(axis=(0, 2, 3)), 1, atol=0.05)
+    for ours, drawn in zip(net.parameters(), style.network(1).parameters()):
+        np.testing.assert_array_equal(ours.numpy(), drawn.numpy())
+
+
+def test_the_seed_reaches_the_order_of_training():
+    shapes, first = data.synthetic_rgb(66, 0), []
+    for seed in (0, 0, 1):
+        net = style.network(0)
+        style.train(net, shapes, 1, seed)
+        first.append(net[0].weight.numpy())
+    assert (first[0] == first[1]).all() and (first[0] != first[2]).any()
 
 
 def test_transfer_changes_the_picture_alone_and_brings_the_style_nearer():
@@ -124,17 +152,31 @@ def test_load_scales_and_crops(tmp_path):
     assert picture[0, 1:].max() == 0
 
 
+@pytest.mark.parametrize("option", ["--content", "--style"])
+def test_a_file_without_a_picture_is_refused(option, tmp_path, monkeypatch, capsys):
+    (tmp_path / "words.png").write_text("no picture")
+    for name, told in (("none.png", "No such file"), ("words.png", "cannot identify image")):
+        monkeypatch.setattr(sys, "argv", ["style_transfer.py", option, str(tmp_path / name)])
+        with pytest.raises(SystemExit):
+            style.main()
+        assert told in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_script_draws_its_picture_and_repeats(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "style_transfer.py"), "--quick", "--out"]
-    done = [subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True,
-                           timeout=300) for name in ("a.png", "b.png")]
+    command, done = [sys.executable, str(EXAMPLES / "style_transfer.py"), "--quick"], []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        done.append(subprocess.run(command, cwd=folder, capture_output=True, text=True,
+                                   timeout=300))
     assert done[0].returncode == 0, done[0].stderr
     assert done[0].stdout == done[1].stdout
-    rows = [line.replace(";", "").split() for line in done[0].stdout.splitlines()[-2:]]
-    assert [row[0] for row in rows] == ["trained", "random"]
-    assert all(float(row[2]) < 0.8 * float(row[1]) for row in rows)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    terms = re.findall(r"^step (\d+): content ([\d.]+), style ([\d.]+)$", done[0].stdout, re.M)
+    assert [step for step, _, _ in terms] == ["0", "5", "0", "5"]
+    before, after = [float(s) for _, _, s in terms[::2]], [float(s) for _, _, s in terms[1::2]]
+    assert all(b < 0.8 * a for a, b in zip(before, after))
+    pictures = [(tmp_path / name / "style_transfer.png").read_bytes() for name in "ab"]
+    assert pictures[0] == pictures[1]
 
 
 @pytest.mark.slow

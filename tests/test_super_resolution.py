@@ -128,6 +128,14 @@ def test_training_learns_and_repeats(script):
     assert made[0].tobytes() == made[1].tobytes()
 
 
+def test_the_script_refuses_too_few_epochs(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["super_resolution.py", "--epochs", "0"])
+    with pytest.raises(SystemExit):
+        script.main()
+    told = "argument --epochs: 0 is too small, at least 1 is needed"
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     picture = tmp_path / "digits.png"

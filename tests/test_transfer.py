@@ -104,6 +104,22 @@ def test_compare_notices_a_frozen_weight_that_changed(transfer, digits, monkeypa
         transfer.compare(CNN(classes=5), examples, examples, 1, 0)
 
 
+def test_the_picture_names_its_ticks_only(transfer):
+    found = {name: 0.5 for name in transfer.COLORS}
+    figure = transfer.draw({5: [found], 10: [found]})
+    figure.draw_without_rendering()
+    axes, = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["5", "10"]
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+
+
+def test_a_picture_that_cannot_be_written_is_refused_at_once(transfer, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["transfer.py", "--out", "no_such_folder/t.png"])
+    with pytest.raises(SystemExit):
+        transfer.main()
+    assert "there is no folder no_such_folder" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     picture = tmp_path / "transfer.png"

@@ -10,8 +10,9 @@ import pytest
 
 import minidl
 from examples import EXAMPLES, load_example
-from minidl import data
+from minidl import data, nn
 from minidl import functional as F
+from minidl.training import predict
 
 LABELS = np.repeat(np.arange(10), [50, 40, 30, 20, 10, 9, 8, 7, 6, 5])
 
@@ -73,18 +74,48 @@ def test_training_sees_the_weights_and_repeats_from_its_seed(script):
     assert not np.array_equal(weight(), weight(weights=script.class_weights(LABELS)))
 
 
-def test_a_class_of_weight_0_is_never_learnt(script):
+def test_a_class_of_hardly_any_weight_is_never_learnt(script):
     two = tiny()[LABELS < 2]
-    model = script.train(two, 30, weights=[0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
-    assert (script.called(model, two.images) == 1).all()
+    model = script.train(two, 30, weights=[1e-6, 1, 1, 1, 1, 1, 1, 1, 1, 1])
+    assert (predict(model, two.images).argmax(1) == 1).all()
+
+
+def test_mean_recall_is_the_mean_of_one_network_for_each_seed(script, monkeypatch):
+    def always(dataset, steps, seed, **options):
+        """A network that calls everything by its seed."""
+        assert (len(dataset), steps, options) == (185, 7, {"augment": None})
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        model.load_state_dict({"1.weight": np.zeros((10, 784), np.float32),
+                               "1.bias": np.eye(10, dtype=np.float32)[seed]})
+        return model
+
+    monkeypatch.setattr(script, "train", always)
+    recall = script.mean_recall(tiny(), tiny()[::2], 7, [3, 4, 4, 6], augment=None)
+    assert recall.tolist() == [0, 0, 0, 25, 50, 0, 25, 0, 0, 0]
 
 
 def test_every_remedy_has_its_own_set_and_options(script):
-    few, whole = tiny(), tiny()
-    sizes = {name: len(dataset) for name, dataset, _ in
-             script.remedies(few, whole, np.random.default_rng(0))}
-    assert sizes["nothing done"] == sizes["class weights"] == sizes["turned, cropped"] == 185
-    assert sizes["under-sampled"] == 10 * 5 and sizes["over-sampled"] == 10 * 50
+    few, whole = tiny(), tiny()[np.repeat(np.arange(185), 2)]
+    rows = script.remedies(few, whole, np.random.default_rng(0))
+    assert {name: len(dataset) for name, dataset, _ in rows} == {
+        "nothing done": 185, "under-sampled": 10 * 5, "over-sampled": 10 * 50,
+        "class weights": 185, "turned, cropped": 185, "over-sampled, turned, cropped": 10 * 50,
+        "the same, and flipped": 10 * 50, "no class is rare": 2 * 185}
+    options = {name: told for name, _, told in rows}
+    augmented = ["turned, cropped", "over-sampled, turned, cropped", "the same, and flipped"]
+    assert [name for name, told in options.items() if list(told) == ["augment"]] == augmented
+    assert [name for name, told in options.items() if list(told) == ["weights"]] == [
+        "class weights"]
+    assert sum(map(len, options.values())) == 4            # the others are told nothing
+    np.testing.assert_allclose(options["class weights"]["weights"], script.class_weights(LABELS))
+
+    left = np.zeros((60, 1, 28, 28), np.uint8)             # ink in the left half alone
+    left[:, :, 8:20, 4:10] = 255
+    for name in augmented:
+        images = options[name]["augment"](left, np.random.default_rng(0))
+        assert len(np.unique(images, axis=0)) > 50, name   # each is turned and cropped anew
+        flipped = np.sum(images[..., 14:].sum((1, 2, 3)) > images[..., :14].sum((1, 2, 3)))
+        assert 15 < flipped < 45 if name == "the same, and flipped" else flipped == 0, name
 
 
 @pytest.mark.parametrize("name", ["counts", "class_weights", "resampled"])
@@ -94,10 +125,19 @@ def test_a_class_without_example_is_an_error(script, name):
         getattr(script, name)(LABELS[LABELS != 3], *rest)
 
 
-@pytest.mark.parametrize("weights", [[1] * 9 + [-1], [1] * 9, [1] * 9 + [np.nan], 1.0])
+@pytest.mark.parametrize("weights", [[1] * 9 + [-1], [1] * 9 + [0], [1] * 9,
+                                     [1] * 9 + [np.nan], 1.0])
 def test_wrong_weights_are_an_error(script, weights):
-    with pytest.raises(ValueError, match="train: weights are .* none of them negative"):
+    with pytest.raises(ValueError, match="train: weights are .* all of them above 0"):
         script.train(tiny(), 1, weights=weights)
+
+
+@pytest.mark.parametrize("option", ["--steps", "--runs"])
+def test_no_steps_and_no_runs_are_refused(script, option, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["unbalanced.py", "--quick", option, "0"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert f"{option}: 0 is too small, at least 1 is needed" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -105,7 +145,8 @@ def test_script_runs(tmp_path):
     out = tmp_path / "recall.png"
     command = [sys.executable, EXAMPLES / "unbalanced.py", "--quick", "--out", out]
     done = subprocess.run(command, text=True, capture_output=True, check=True)
-    head, titles, *rows = done.stdout.splitlines()
+    head, titles, *rows, last = done.stdout.splitlines()
+    assert last == f"picture: {out}"
     n = np.array(head.split(":")[1].split(), int)
     assert n[[5, 8, 9]].max() * 30 < n[[0, 1, 2, 3, 4, 6, 7]].min()
     assert titles.split() == ["recall,", "%", *"0123456789", "all"]

@@ -168,7 +168,7 @@ class SequenceModel(nn.Module):
         likeliest symbol always comes; above 1 rare ones come more often. ``allowed(so_far)`` may
         name the symbols that can follow the list of all symbols so far, and an empty answer ends
         the sequence. Numbers come from `generator`, else from minidl's own. Raises ValueError for
-        an empty start, a temperature <= 0 or n < 0.
+        an empty start, a temperature <= 0, n < 0, or symbols of `allowed` that are none.
         """
         found = [int(symbol) for symbol in start]
         if not found or n < 0 or not temperature > 0:
