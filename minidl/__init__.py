@@ -126,3 +126,11 @@ def _shape(size) -> tuple[int, ...]:
 
 def _default_float(array):
     return array.astype(float32) if array.dtype == float64 else array
+
+
+def __getattr__(name: str):
+    """minidl.data, minidl.training and the others, loaded when they are first used."""
+    if name in ("data", "explain", "metrics", "models", "plots", "script", "testing", "training"):
+        from importlib import import_module
+        return import_module(f"minidl.{name}")
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")

@@ -3,6 +3,8 @@
     parser = script.parser(__doc__, picture="attention.png", quick="1,000 digits, one epoch")
     parser.add_argument("--epochs", type=script.at_least(1), default=4)
     args = parser.parse_args()                        # args.out, args.quick, args.seed, args.epochs
+    ...
+    script.run(main)
 
 What cannot work is refused here, before a minute of training is spent on it.
 """
@@ -10,26 +12,29 @@ What cannot work is refused here, before a minute of training is spent on it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import plots
+from . import kernels, plots
 
 
 def parser(doc: str, picture: str, quick: str) -> argparse.ArgumentParser:
     """With --out FILE (`picture` by default), --quick (`quick` is its help) and --seed; described
     by the first line of `doc`."""
-    made = argparse.ArgumentParser(description=doc.strip().splitlines()[0])
+    percent = lambda text: text.replace("%", "%%")               # argparse formats what it prints
+    made = argparse.ArgumentParser(description=percent((doc or "").strip().partition("\n")[0]))
     made.add_argument("--out", type=picture_file, default=picture, metavar="FILE",
-                      help=f"the picture (default {picture})")
-    made.add_argument("--quick", action="store_true", help=f"see that it works: {quick}")
-    made.add_argument("--seed", type=at_least(0), default=0, help="default 0")
+                      help=percent(f"the picture (default {picture})"))
+    made.add_argument("--quick", action="store_true", help=percent(f"see that it works: {quick}"))
+    made.add_argument("--seed", type=at_least(0, 2**63), default=0, metavar="N", help="default 0")
     return made
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """For ``type=``: a whole number, `low` or more."""
+def at_least(low: int, high: float = float("inf")) -> Callable[[str], int]:
+    """For ``type=``: a whole number, `low` or more, below `high`."""
     def number(text: str) -> int:
         try:
             value = int(text)
@@ -37,12 +42,17 @@ def at_least(low: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text} is no whole number") from None
         if value < low:
             raise argparse.ArgumentTypeError(f"{value} is too small, at least {low} is needed")
+        if not value < high:
+            raise argparse.ArgumentTypeError(f"{value} is too large, less than {high} is needed")
         return value
     return number
 
 
 def between(low: float, high: float = float("inf")) -> Callable[[str], float]:
     """For ``type=``: a number above `low` and below `high`."""
+    if not low < high:
+        raise ValueError(f"between: no number is above {low} and below {high}")
+
     def number(text: str) -> float:
         try:
             value = float(text)
@@ -77,3 +87,21 @@ def writable(text: str) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written: not allowed")
     return path
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`. A line tells when kernels are compiled, and Ctrl-C ends it with a line."""
+    kernels.on_compile.append(_compiling)
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    finally:
+        with contextlib.suppress(ValueError):                    # the line was printed
+            kernels.on_compile.remove(_compiling)
+
+
+def _compiling(name: str) -> None:
+    with contextlib.suppress(ValueError):                        # another thread was first
+        kernels.on_compile.remove(_compiling)
+        print("compiling kernels: once on this machine, some seconds", flush=True)

@@ -83,9 +83,12 @@ def test_so_many_batches_whatever_the_epoch():
     loader, same = (data.DataLoader(small(), 4, shuffle=True, seed=3) for _ in range(2))
     wanted = [y.tolist() for _ in range(3) for _, y in same][:7]
     assert [y.tolist() for _, y in loader.batches(7)] == wanted
-    assert list(loader.batches(0)) == []
-    with pytest.raises(ValueError, match="batches: n is -1, it must not be negative"):
-        loader.batches(-1)
+    loader.set_epoch(0)
+    parts = [[y.tolist() for _, y in loader.batches(n)] for n in (2, 0, 1, 4)]
+    assert [len(part) for part in parts] == [2, 0, 1, 4] and sum(parts, []) == wanted
+    for wrong in (-1, 2.5):
+        with pytest.raises(ValueError, match=f"batches: n is {wrong}, an integer >= 0 is needed"):
+            loader.batches(wrong)
 
 
 def test_batches_are_scaled_tensors():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minidl import plots, script
+from minidl import kernels, plots, script
 
 DOC = "A title.\n\nMore."
 
@@ -53,6 +53,7 @@ def test_help_has_the_title_and_the_defaults(capsys):
     (("--epochs", "0"), "argument --epochs: 0 is too small, at least 1 is needed"),
     (("--epochs", "two"), "argument --epochs: two is no whole number"),
     (("--seed", "-1"), "argument --seed: -1 is too small, at least 0 is needed"),
+    (("--seed", "9" * 20), f"--seed: {'9' * 20} is too large, less than {2**63} is needed"),
     (("--share", "1"), "argument --share: 1: a number above 0 and below 1 is needed"),
     (("--share", "nan"), "argument --share: nan: a number above 0 and below 1 is needed"),
     (("--share", "half"), "argument --share: half is no number"),
@@ -88,3 +89,34 @@ def test_a_folder_without_permission(capsys, tmp_path):
 def test_no_matplotlib_is_said_at_once(capsys, monkeypatch):
     monkeypatch.setattr(plots, "problem", lambda: "no pictures, they need matplotlib: pip ...")
     assert "no pictures, they need matplotlib" in refused(capsys)
+
+
+def test_a_share_in_percent_and_no_docstring(capsys):
+    parser = script.parser(None, picture="50%.png", quick="50% of the digits")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    help_ = capsys.readouterr().out
+    assert "see that it works: 50% of the digits" in help_ and "(default 50%.png)" in help_
+
+
+def test_no_number_between():
+    with pytest.raises(ValueError, match="between: no number is above 1 and below 0"):
+        script.between(1, 0)
+
+
+def test_run_tells_of_compiling_once_and_of_ctrl_c(capsys):
+    before = list(kernels.on_compile)
+
+    def main():
+        for name in ("_conv2d", "_adam"):
+            for listener in list(kernels.on_compile):
+                listener(name)
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        script.run(main)
+    assert stop.value.code == "stopped"                      # printed, and the exit status is 1
+    assert capsys.readouterr().out.count("compiling kernels: once on this machine") == 1
+    assert kernels.on_compile == before
+    script.run(lambda: None)
+    assert kernels.on_compile == before

@@ -105,9 +105,28 @@ def test_predict_is_the_model_at_rest():
         out = training.predict(model, images, batch_size=size)
         np.testing.assert_allclose(out, wanted, rtol=1e-5)
         assert model.training and isinstance(out, np.ndarray)
+    for same in (images / 255, minidl.tensor(images / np.float32(255)),
+                 data.ArrayDataset(images, np.zeros(7, int))):
+        np.testing.assert_allclose(training.predict(model, same), wanted, rtol=1e-5)
     with pytest.raises(ValueError):
         training.predict(model, images.repeat(2, 1))           # 8 numbers an image: a wrong shape
     assert model.training
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize("images, error, message", [
+    (np.zeros((7, 2, 2), np.uint8), ValueError, r"uint8 images must be \(N, C, H, W\), got \(7, 2"),
+    (np.zeros((0, 1, 2, 2), np.uint8), ValueError, r"no images, got shape \(0, 1, 2, 2\)"),
+    (data.DataLoader((np.zeros((2, 3)),)), TypeError, "not a DataLoader; its dataset is"),
+    (np.zeros((7, 3)), TypeError, "must return one tensor, it returned a tuple"),
+])
+def test_what_predict_cannot_do(images, error, message):
+    with pytest.raises(error, match=f"predict: .*{message}"):
+        training.predict(Pair(), images)
 
 
 def tiny_gan() -> training.GANSteps:

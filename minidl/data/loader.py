@@ -107,10 +107,19 @@ class DataLoader:
         return self._batches(epoch, start)
 
     def batches(self, n: int) -> Iterator[tuple[Tensor, ...]]:
-        """The next `n` batches, one epoch after the other, for training that counts in steps."""
-        if n < 0:
-            raise ValueError(f"batches: n is {n}, it must not be negative")
-        return itertools.islice(itertools.chain.from_iterable(itertools.repeat(self)), n)
+        """The next `n` batches, one epoch after the other, for training that counts in steps. Goes
+        on where the last call, or `set_epoch`, left off."""
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise ValueError(f"batches: n is {n!r}, an integer >= 0 is needed")
+        return self._next(n)
+
+    def _next(self, n: int) -> Iterator[tuple[Tensor, ...]]:
+        while n > 0:
+            epoch, start = self.epoch, self.step
+            stop = min(start + n, len(self))
+            self.set_epoch(*((epoch, stop) if stop < len(self) else (epoch + 1, 0)))
+            yield from itertools.islice(self._batches(epoch, start), stop - start)
+            n -= stop - start
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, ...]]:
         from minidl.tensor import as_tensor  # here: reading data needs no engine

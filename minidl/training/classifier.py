@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..data import DataLoader
+from ..data import DataLoader, TensorDataset
 from ..device import to_host
 from ..tape import no_grad
 from ..tensor import Tensor
@@ -72,18 +72,43 @@ def scores(model: Any, loader: Any) -> Any:
 
 
 def predict(model: Any, images: Any, batch_size: int = 250) -> np.ndarray:
-    """The model's outputs (N, ...) for `images` (N, ...), on the host, in evaluation mode and
-    without gradients. Images of uint8 are scaled to [0, 1], as a DataLoader does."""
-    training, outputs = model.training, []
+    """The model's outputs (N, ...) for `images`, on the host, in evaluation mode, no gradients.
+
+    `images` is a dataset, of which the first array is taken, or an array (N, ...). uint8 images
+    (N, C, H, W) are scaled to [0, 1], as a DataLoader does, floats are given the model's dtype.
+    Raises ValueError for no images, TypeError for a model that does not return one tensor.
+    """
+    training, outputs, loader = model.training, [], _loader_for(model, images, batch_size)
     model.eval()
     try:
-        device = next((p.device for p in model.parameters()), "cpu")
-        for (x,) in DataLoader((images,), batch_size, device=device):
+        for (x,) in loader:
             with no_grad():
-                outputs.append(to_host(model(x).data))
+                output = model(x)
+            if not isinstance(output, Tensor):
+                raise TypeError("predict: the model must return one tensor, it returned a "
+                                f"{type(output).__name__}")
+            outputs.append(to_host(output.data))
     finally:
         model.train(training)
     return np.concatenate(outputs)
+
+
+def _loader_for(model: Any, images: Any, batch_size: int) -> DataLoader:
+    """Batches of what `predict` was given, as the model wants them."""
+    if isinstance(images, DataLoader):
+        raise TypeError("predict: images must be an array or a dataset, not a DataLoader; its "
+                        "dataset is loader.dataset")
+    images = images.arrays[0] if isinstance(images, TensorDataset) else images
+    images = images.numpy() if isinstance(images, Tensor) else np.asarray(images)
+    if images.ndim == 0 or len(images) == 0:
+        raise ValueError(f"predict: no images, got shape {images.shape}")
+    if images.dtype == np.uint8 and images.ndim != 4:
+        raise ValueError(f"predict: uint8 images must be (N, C, H, W), got {images.shape}; "
+                         "images[:, None] adds an axis for one channel")
+    weight = next(iter(model.parameters()), None)
+    if images.dtype.kind == "f" and weight is not None:
+        images = images.astype(weight.dtype, copy=False)
+    return DataLoader((images,), batch_size, device="cpu" if weight is None else weight.device)
 
 
 def probabilities(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
