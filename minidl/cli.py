@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import __version__, kernels, kernels_in_use, plots, use_kernels
+from . import __version__, kernels, kernels_in_use, plots, script, use_kernels
 from .device import cuda_problem, resolve
 from .kernels import CHOICES
 from .models import MODELS
@@ -128,11 +128,11 @@ def evaluate(args: argparse.Namespace) -> None:
     device = _prepare(args)
     run = Run.open(args.run)
     job = trained(run, device)
+    judge = trained(Run.open(args.judge), device) if args.judge else None
     loader = job.test_loader(1000 if job.recipe.kind == "gan" else None)
     result: dict[str, Any] = job.procedure.evaluate(loader)
     print(f"{job.recipe.name}, {len(loader.dataset):,} test images: {values_text(result)}")
-    if args.judge:
-        judge = trained(Run.open(args.judge), device)
+    if judge:
         found = report.judged(report.samples(job, args.number, seed=1), judge,
                               report.asked(job, args.number))
         as_asked = f", {found['as_asked']:.1%} as asked" if "as_asked" in found else ""
@@ -150,10 +150,11 @@ def sample(args: argparse.Namespace) -> None:
     """New pictures from a trained GAN or VAE."""
     run = Run.open(args.run)
     job = trained(run, _prepare(args))
-    path = Path(args.out) if args.out else run.folder / f"sample-seed{args.seed}.png"
-    images = report.samples(job, args.number, args.seed)
-    plots.grid(images, f"{job.recipe.name}, seed {args.seed}").savefig(path)
-    print(f"{args.number} samples: {path}")
+    of = "" if args.digit is None else f"-{args.digit.replace('/', '-')}"
+    path = args.out or script.picture_file(str(run.folder / f"sample{of}-seed{args.seed}.png"))
+    number = args.number or (10 * len(job.told) if job.told and not of else 64)
+    report.sheet(job, number, args.seed, args.digit).savefig(path)
+    print(f"{number} samples: {path}")
 
 
 def exercise(args: argparse.Namespace) -> int:
@@ -240,12 +241,6 @@ def _draw(run: Run, job: Job) -> None:
     print(f"pictures in {run.folder}: {', '.join(names)}")
 
 
-def _number(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
-
-
 def _cell(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
@@ -291,17 +286,25 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command(evaluate, "evaluate runs/cnn", "evaluate runs/gan --judge runs/cnn")
     p.add_argument("run", metavar="RUN", help="a run folder")
-    p.add_argument("--judge", metavar="RUN", help="run of a classifier that judges the samples")
-    p.add_argument("--number", type=_number, default=1000, metavar="N",
+    p.add_argument("--judge", metavar="RUN", help="run of a classifier, to judge samples of a GAN "
+                   "or a VAE")
+    p.add_argument("--number", type=script.at_least(1), default=1000, metavar="N",
                    help="samples to judge (default 1000)")
-    p.add_argument("--no-pictures", action="store_true", help="numbers only")
+    p.add_argument("--no-pictures", action="store_true", help="only evaluation.json is written to "
+                   "the run folder; else its pictures are drawn again too")
     _add_machine(p)
 
-    p = command(sample, "sample runs/gan --number 100 --seed 7 --out digits.png")
+    p = command(sample, "sample runs/gan --number 100 --seed 7 --out digits.png",
+                "sample runs/cgan --digit 3")
     p.add_argument("run", metavar="RUN", help="a run folder of a GAN or a VAE")
-    p.add_argument("--number", type=_number, default=64, metavar="N", help="images (default 64)")
-    p.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
-    p.add_argument("--out", metavar="FILE", help="picture to write (default: in the run folder)")
+    p.add_argument("--number", type=script.at_least(1), metavar="N", help="images (default 64; of "
+                   "a GAN that is told classes, such as cgan, 10 of each)")
+    p.add_argument("--digit", metavar="N", help="all of this digit (or class, of other data), from "
+                   "a GAN that is told it")
+    p.add_argument("--seed", type=script.at_least(0), default=0, metavar="N",
+                   help="of the noise (default 0)")
+    p.add_argument("--out", type=script.picture_file, metavar="FILE",
+                   help="picture to write (default: sample-seed0.png and so on in the run folder)")
     _add_machine(p)
 
     p = command(exercise, "exercise", "exercise relu_backward", "exercise relu_backward my.py")
@@ -350,7 +353,8 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto (a GPU if one "
                         "works; the default), cpu, cuda, or cuda:1 for the second GPU")
     parser.add_argument("--kernels", choices=CHOICES,
-                        help="reference: the readable arithmetic, to step through")
+                        help="fast (the default, unless MINIDL_KERNELS says otherwise), or "
+                        "reference: the readable arithmetic, to step through")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -365,7 +369,7 @@ def main(argv: list[str] | None = None) -> int:
     except OutOfMemory as error:
         less = f"; try --batch-size {error.batch_size // 2}" if error.batch_size > 1 else ""
         print(f"minidl: {error}{less}", file=sys.stderr)
-    except (ValueError, OSError, ImportError, MemoryError) as error:
+    except (ValueError, OSError, ImportError, MemoryError, argparse.ArgumentTypeError) as error:
         if sys.flags.dev_mode:                           # python -X dev -m minidl: where it was
             raise
         print(f"minidl: {error or 'out of memory'}", file=sys.stderr)

@@ -249,9 +249,13 @@ def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndar
     _bare(axes, "Where the true class got the least probability")
 
 
-@picture(7.4, 4)
-def kernels(figure, weight: np.ndarray) -> None:
+def kernels(weight: np.ndarray, figure: Figure | None = None) -> Figure:
     """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
+    lines = math.ceil(len(weight) / 8)                   # a row more makes a new picture taller
+    return picture(7.4, 0.6 + 0.9 * max(lines, 2))(_kernels)(weight, figure=figure)
+
+
+def _kernels(figure, weight: np.ndarray) -> None:
     weight = np.asarray(weight).mean(1)
     bound = abs(weight).max() or 1.0
     colors = {"cmap": blue_orange(), "vmin": -bound, "vmax": bound}

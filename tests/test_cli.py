@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import cli, data, training
+from minidl import cli, data, plots, training
 from minidl.models import MODELS
 
 ROOT = Path(minidl.__file__).parent.parent
@@ -92,12 +92,73 @@ def test_a_gan_is_trained_sampled_and_judged(few_digits, cnn_run, tmp_path):
     assert 0.1 <= judged["confidence"] <= 1
 
 
+@pytest.fixture(scope="session")
+def cgan_run(few_digits, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "cgan"
+    assert cli.main(["train", "cgan", "--data", str(few_digits), "--epochs", "1", "--batch-size",
+                     "16", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def grids(monkeypatch) -> list:
+    """What is drawn: (images, title, columns) of each picture."""
+    calls, grid = [], plots.grid
+    monkeypatch.setattr(plots, "grid", lambda *call: calls.append(call) or grid(*call))
+    return calls
+
+
+def test_a_conditional_gan_is_sampled_class_by_class(cgan_run, grids, capsys):
+    assert cli.main(["sample", str(cgan_run)]) == 0
+    assert f"100 samples: {cgan_run / 'sample-seed0.png'}" in capsys.readouterr().out
+    assert cli.main(["sample", str(cgan_run), "--number", "4"]) == 0
+    (images, *rest), (four, *rest_of_four) = grids
+    assert rest == ["cgan, seed 0; columns: 0 1 2 3 4 5 6 7 8 9", 10]
+    assert rest_of_four == ["cgan, seed 0; columns: 0 1 2 3", 4]
+    np.testing.assert_allclose(four, images[:4], atol=1e-5)      # the noise is the same
+
+
+def test_one_digit_can_be_asked_for(cgan_run, grids):
+    assert cli.main(["sample", str(cgan_run), "--number", "12"]) == 0
+    assert cli.main(["sample", str(cgan_run), "--number", "12", "--digit", "3"]) == 0
+    assert (cgan_run / "sample-3-seed0.png").is_file()
+    (each, *_), (threes, title, columns) = grids
+    assert title == "cgan, seed 0: all told to be 3" and columns is None
+    same = [np.allclose(a, b, atol=1e-5) for a, b in zip(each, threes)]
+    assert same == [y == 3 for y in (*range(10), 0, 1)]
+
+
+def test_what_cannot_be_sampled_is_refused_before_it_is(cgan_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training.gan, "samples", None)
+    for digit in ("10", "-1", "three"):
+        assert cli.main(["sample", str(cgan_run), "--digit", digit]) == 2
+        assert capsys.readouterr().err == (f"minidl: sample: there is no class '{digit}'; there "
+                                           "are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n")
+    folder = tmp_path / "nofolder"
+    for option, value, message in [
+        ("--out", folder / "x.png", f"--out: there is no folder {folder}, make it first"),
+        ("--out", tmp_path / "x.doc", "a picture ends in one of "),
+        ("--number", "0", "--number: 0 is too small, at least 1 is needed"),
+        ("--number", "ten", "--number: ten is no whole number"),
+        ("--seed", "-1", "--seed: -1 is too small, at least 0 is needed"),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["sample", str(cgan_run), option, str(value)])
+        assert stop.value.code == 2 and message in capsys.readouterr().err
+    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures, they need matplotlib")
+    assert cli.main(["sample", str(cgan_run)]) == 2
+    assert capsys.readouterr().err == "minidl: no pictures, they need matplotlib\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_vae_of_two_latent_variables_shows_its_plane(few_digits, tmp_path, capsys):
     run = tmp_path / "vae"
     assert cli.main(["train", "vae", "--data", str(few_digits), "--epochs", "1", "--latent", "2",
                      "--likelihood", "gaussian", "--batch-size", "24", "--out", str(run)]) == 0
     assert files(run) >= {"curves.png", "reconstructions.png", "samples.png", "samples.gif",
                           "plane.png", "codes.png"}
+    assert cli.main(["sample", str(run), "--digit", "3"]) == 2
+    assert "vae cannot be asked for a digit; cgan can, it is told" in capsys.readouterr().err
     *_, line = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert line["kind"] == "epoch"
     assert line["loss"] == pytest.approx(line["reconstruction"] + line["kl"], rel=1e-5)
@@ -175,6 +236,18 @@ def test_every_help_has_an_example(command, capsys):
     assert f"example:\n  {cli.PROG} {' '.join(command)}" in out
 
 
+@pytest.mark.parametrize("command, told", [
+    ("sample", ["[--seed N]", "10 of each", "all of this digit", "default: sample-seed0.png"]),
+    ("evaluate", ["evaluation.json is written", "its pictures are drawn again"]),
+])
+def test_help_tells_defaults_and_what_is_written(command, told, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    for words in [*told, "fast (the default"]:
+        assert words in out
+
+
 def test_help_names_the_program_as_it_was_started():
     done = minidl_command("train", "--help")
     assert done.stdout.startswith("usage: python -m minidl train")
@@ -220,6 +293,9 @@ def test_errors_about_a_run(cnn_run, tmp_path, capsys):
         assert cli.main(list(map(str, arguments))) == 2
         assert message in capsys.readouterr().err
     assert json.loads((cnn_run / "config.json").read_text())["epochs"] == 2
+    assert cli.main(["evaluate", str(cnn_run), "--judge", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "is no run folder" in err               # refused before it is evaluated
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_bytes((cnn_run / "config.json").read_bytes())

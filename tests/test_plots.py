@@ -80,6 +80,19 @@ def test_kernels(tmp_path, rng):
     assert len(bounds) == 1 and next(iter(bounds))[0] == -next(iter(bounds))[1]      # white is 0
 
 
+@pytest.mark.parametrize("shape", [(64, 1, 4, 4), (32, 1, 3, 3), (16, 3, 5, 5), (8, 1, 3, 3)])
+def test_kernels_fill_the_picture_and_keep_off_their_numbers(shape, tmp_path, rng):
+    figure = plots.kernels(rng.normal(size=shape))
+    figure.savefig(tmp_path / "kernels.png")
+    axes, box = figure.axes[0], lambda artist: artist.get_window_extent()
+    assert box(axes).x0 < 0.05 * figure.bbox.width and box(axes).width > 0.75 * figure.bbox.width
+    assert box(axes).height > 0.4 * figure.bbox.height
+    for i, number in enumerate(axes.texts):
+        assert box(number).y0 > box(axes.images[i]).y1
+        if i >= 8:
+            assert box(number).y1 < box(axes.images[i - 8]).y0
+
+
 def test_tile_puts_images_in_rows():
     images = np.stack([np.full((1, 2, 2), v, np.float32) for v in (0.1, 0.2, 0.3, 2.0)])
     sheet = plots.tile(images, columns=3, gap=1)

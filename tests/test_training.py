@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import data, nn, optim, training
+from minidl import data, kernels, nn, optim, training
 from minidl import functional as F
 from minidl.models import MODELS
 from minidl.models.gan import ConvGAN
@@ -418,11 +418,42 @@ def test_plain_progress_is_ascii_and_a_bar_needs_a_terminal(capsys):
     with show:
         show.start(0, 100, 64)
         show.update(10, "epoch 1/2", {"loss": 0.5, "test_loss": 1 / 3})
+        show.update(20, "epoch 1/2", {"loss": 0.25})
         show.line("done")
     out = capsys.readouterr().out
     assert out.isascii()
-    assert out.startswith("epoch 1/2  step 10/100  loss 0.5  test loss 0.3333  ")
+    assert out.startswith("epoch 1/2  step 10/100  loss 0.5  test loss 0.3333\n")
     assert "images/s" in out and "left" in out and out.endswith("done\n")
+
+
+def test_the_time_left_is_not_that_of_compiling(monkeypatch):
+    show, now = training.Progress(), 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    show.start(0, 1000, 64)
+    now = 40.0                                        # the first pictures, and compiling
+    assert show.speed(10) == ""
+    now = 40.3
+    assert show.speed(13) == ""                       # too few steps to tell
+    now = 41.0
+    assert show.speed(20) == "640 images/s  1:38 left"
+    show.forget()                                     # something else was compiled
+    now = 61.0
+    assert show.speed(30) == ""
+    now = 62.0
+    assert show.speed(50) == "1,280 images/s  0:48 left"
+
+
+def test_compiling_in_the_middle_begins_the_measurement_anew():
+    trainer, lines, speeds = tiny_trainer(), [], []
+    before = list(kernels.on_compile)
+    trainer.show.line = lines.append
+    trainer.show.update = lambda done, *rest: speeds.append(trainer.show.speed(done))
+    for step in (1, 9):
+        stop_at(trainer, step, lambda: [listen("gelu") for listen in [*kernels.on_compile]])
+    trainer.fit(1)
+    assert [bool(speed) for speed in speeds] == 5 * [False] + 3 * [True] + 4 * [False] + [False]
+    assert sum(line.startswith("compiling kernels") for line in lines) == 1
+    assert kernels.on_compile == before
 
 
 def test_the_bar_draws(monkeypatch, capsys):
@@ -430,6 +461,7 @@ def test_the_bar_draws(monkeypatch, capsys):
     from minidl.training.progress import BarProgress
     with BarProgress(console=rich.Console(force_terminal=True, width=100)) as show:
         show.start(5, 100, 64)
+        show.update(40, "epoch 1/2", {"loss": 0.75})
         show.update(50, "epoch 1/2", {"loss": 0.5})
         show.line("a line [that] stays")
     out = capsys.readouterr().out

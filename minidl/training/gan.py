@@ -182,10 +182,12 @@ def asked(model: Any, n: int) -> np.ndarray | None:
     return np.arange(n) % model.classes if model.classes else None
 
 
-def samples(model: Any, n: int, seed: int = 0) -> np.ndarray:
-    """`n` images (n, C, H, W) in [0, 1] from the noise of `seed`, in evaluation mode."""
+def samples(model: Any, n: int, seed: int = 0, labels: np.ndarray | None = None) -> np.ndarray:
+    """`n` images (n, C, H, W) in [0, 1] from the noise of `seed`, in evaluation mode. Players that
+    are told classes are told `labels` (n,), or those `asked`."""
     model.eval()
-    generator, images, labels = Generator(seed), [], asked(model, n)
+    generator, images = Generator(seed), []
+    labels = asked(model, n) if labels is None else labels
     device = next(model.parameters()).device
     for start in range(0, n, 100):
         z = model.noise(min(100, n - start), generator)

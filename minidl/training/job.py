@@ -86,6 +86,11 @@ class Job:
         return self.recipe.kind == "classifier" or self.recipe.steps == "cgan"
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The names of the classes that a conditional GAN is told; none for another model."""
+        return self.splits.classes if self.recipe.steps == "cgan" else ()
+
+    @property
     def _steps(self) -> Any:
         return PROCEDURES[self.recipe.steps or self.recipe.kind]
 

@@ -103,18 +103,19 @@ class Trainer:
 
     @contextlib.contextmanager
     def _compilation_shown(self) -> Iterator[None]:
-        """A line when kernels are compiled: the first steps wait for that."""
+        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
+        lines = ["compiling kernels: once on this machine, some seconds"]
+
         def note(name: str) -> None:
-            with contextlib.suppress(ValueError):            # another thread may be compiling too
-                kernels.on_compile.remove(note)
-                self.show.line("compiling kernels: once on this machine, some seconds")
+            self.show.forget()
+            with contextlib.suppress(IndexError):            # another thread may be compiling too
+                self.show.line(lines.pop())
 
         kernels.on_compile.append(note)
         try:
             yield
         finally:
-            if note in kernels.on_compile:
-                kernels.on_compile.remove(note)
+            kernels.on_compile.remove(note)
 
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()

@@ -10,6 +10,8 @@ from typing import Any
 class Progress:
     """Plain lines, ASCII only: one every few seconds. :func:`progress` chooses between the two."""
 
+    few = 5                       # steps that say something about the speed
+
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds, self.printed = seconds, time.monotonic()
 
@@ -21,25 +23,34 @@ class Progress:
 
     def start(self, done: int, total: int, images_per_step: int) -> None:
         """Steps done so far (more than 0 in a resumed run), and all steps of the run."""
-        self.first, self.total, self.images = done, total, images_per_step
-        self.began = time.monotonic()
+        self.total, self.images = total, images_per_step
+        self.forget()
+
+    def forget(self) -> None:
+        """Measure the speed anew, from the next update on: the steps before it were no measure."""
+        self.mark: tuple[int, float] | None = None       # steps done, and when
 
     def update(self, done: int, where: str, values: dict[str, float]) -> None:
         """`done` steps are done; `where` is "epoch 1/5", `values` the latest losses."""
+        speed = self.speed(done)
         if time.monotonic() - self.printed >= self.seconds:
             self.printed = time.monotonic()
             self.line(f"{where}  step {done}/{self.total}  {values_text(values)}  "
-                      f"{self.speed(done)}")
+                      f"{speed}".rstrip())
 
     def line(self, text: str) -> None:
         """A line that stays."""
         print(text, flush=True)
 
     def speed(self, done: int) -> str:
-        """Images a second and the time left, at the mean speed so far."""
-        rate = (done - self.first) / max(time.monotonic() - self.began, 1e-9)
-        if not rate:
+        """Images a second and the time left, at the mean speed since the first update: before it
+        kernels are compiled and first pictures drawn. Empty until there were a few steps more."""
+        now = time.monotonic()
+        first, since = self.mark = self.mark or (done, now)
+        steps = done - first
+        if steps < self.few:
             return ""
+        rate = steps / max(now - since, 1e-9)
         minutes, seconds = divmod(round((self.total - done) / rate), 60)
         return f"{rate * self.images:,.0f} images/s  {minutes}:{seconds:02d} left"
 

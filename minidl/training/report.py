@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from .. import metrics, plots
 from ..data import DataLoader
+from ..models import MODELS
 from ..saving import write_atomically
 from . import gan, vae
 from .classifier import probabilities
@@ -17,12 +19,37 @@ from .job import Job
 from .run import Run
 
 
-def samples(job: Job, n: int, seed: int = 0) -> np.ndarray:
-    """`n` new images (n, C, H, W) in [0, 1] of a job's GAN or VAE."""
+def samples(job: Job, n: int, seed: int = 0, digit: str | None = None) -> np.ndarray:
+    """`n` new images (n, C, H, W) in [0, 1] of a job's GAN or VAE; a conditional GAN can make all
+    of them of one class, `digit`."""
     if job.recipe.kind == "classifier":
         raise ValueError(f"sample: {job.recipe.name} is a classifier, it makes no images; give the "
                          "run of a GAN or a VAE")
+    if digit is not None:
+        return gan.samples(job.model, n, seed, np.full(n, _label(job, digit)))
     return {"gan": gan.samples, "vae": vae.samples}[job.recipe.kind](job.model, n, seed)
+
+
+def _label(job: Job, digit: str) -> int:
+    if not job.told:
+        able = " and ".join(recipe.name for recipe in MODELS.values() if recipe.steps == "cgan")
+        raise ValueError(f"sample: {job.recipe.name} cannot be asked for a digit; {able} can, it "
+                         "is told the class of each image")
+    if digit not in job.told:
+        raise ValueError(f"sample: there is no class {digit!r}; there are {', '.join(job.told)}")
+    return job.told.index(digit)
+
+
+def sheet(job: Job, n: int, seed: int = 0, digit: str | None = None) -> Any:
+    """A Figure of these samples: of a conditional GAN with a column for each class."""
+    images, columns = samples(job, n, seed, digit), None
+    title = f"{job.recipe.name}, seed {seed}"
+    if digit is not None:
+        title += f": all told to be {digit}"
+    elif job.told:
+        columns = min(n, len(job.told))
+        title += f"; columns: {' '.join(job.told[:columns])}"
+    return plots.grid(images, textwrap.fill(title, 60), columns)
 
 
 def asked(job: Job, n: int) -> np.ndarray | None:
