@@ -53,7 +53,7 @@ def fit(model: nn.Module, loader: data.DataLoader, test: data.ArrayDataset, epoc
             loss = procedure.step(x, labels)["loss"]
             done += 1
             if done % 50 == 0:
-                print(f"step {done}/{steps}: loss {loss.item():.3f}")
+                print(f"step {done}/{steps}: loss {loss.item():.3f}", flush=True)
         accuracy = procedure.evaluate(data.DataLoader(test, 250))["accuracy"]
         print(f"epoch {epoch}: {accuracy:.2%} of the test digits right")
     return accuracy
@@ -98,20 +98,22 @@ def draw(figure, images: np.ndarray, maps: np.ndarray) -> None:
 
 def main() -> None:
     parser = script.parser(__doc__, picture="attention.png", quick="1,000 digits, one epoch")
-    parser.add_argument("--epochs", type=script.at_least(1), default=4, help="default 4")
+    parser.add_argument("--epochs", type=script.at_least(1), metavar="N",
+                        help="default 4, with --quick 1")
     parser.add_argument("--lr", type=script.between(0), default=3e-3,
                         help="the largest of the schedule (default 0.003)")
     args = parser.parse_args()
     mnist = data.mnist()
     train, test = mnist.train, mnist.test
     if args.quick:
-        train, test, args.epochs = train[:1000], test[:500], 1
+        train, test = train[:1000], test[:500]
+    epochs = args.epochs or (1 if args.quick else 4)
 
     start = time.perf_counter()
     minidl.manual_seed(args.seed)
     model = PatchAttention()
     loader = data.DataLoader(train, 128, shuffle=True, seed=args.seed)
-    accuracy = fit(model, loader, test, args.epochs, args.lr)
+    accuracy = fit(model, loader, test, epochs, args.lr)
     seconds = time.perf_counter() - start
     print(f"{accuracy:.2%} of the test digits right, in {seconds:.0f} seconds\n")
 
@@ -132,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

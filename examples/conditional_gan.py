@@ -76,7 +76,7 @@ def train(digits, epochs, seed):
         d_loss = discriminator_turn(gan, d_optimizer, x, y)
         g_loss = generator_turn(gan, g_optimizer, y)
         done += 1
-        if done % 200 == 0 or done == steps:
+        if done % 50 == 0 or done == steps:
             print(f"step {done}/{steps}: D's loss {d_loss:.3f}, G's {g_loss:.3f}", flush=True)
     return gan
 
@@ -105,12 +105,13 @@ def draw(figure, images, share):
 
 def main():
     parser = script.parser(__doc__, picture="conditional_gan.png", quick="320 digits, one epoch")
-    parser.add_argument("--epochs", type=script.at_least(1), default=recipe.epochs,
-                        help=f"default {recipe.epochs}")
+    parser.add_argument("--epochs", type=script.at_least(1), metavar="N",
+                        help=f"default {recipe.epochs}, with --quick 1")
     args = parser.parse_args()
-    digits, epochs, n = data.mnist().train, args.epochs, 200
+    digits, epochs, n = data.mnist().train, recipe.epochs, 200
     if args.quick:
         digits, epochs, n = digits[:320], 1, 10
+    epochs = args.epochs or epochs
 
     gan = train(digits, epochs, args.seed)
     judge = Job(config_for("cnn", epochs=1, seed=args.seed, quick=args.quick))
@@ -126,4 +127,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -1,12 +1,12 @@
 r"""More than two classes out of yes and no: one-vs-all, one-vs-one, several labels or numbers.
 
-Models that say yes (z > 0) or no are enough. Model k, :math:`z_{nk} = w_k \cdot x_n + b_k`, tells
-classes c with :math:`M_{ck} = 1` from those with :math:`M_{ck} = -1`, and never sees those with 0.
+Models that say yes (z > 0) or no can tell ten classes apart: :math:`z_{nk} = w_k \cdot x_n + b_k`.
+Model k says yes to classes c with :math:`M_{ck} = 1`, no to -1; it never sees those with 0.
 
 .. math:: L = \frac{\sum_{n,k} |M_{y_n k}| \log(1 + e^{-M_{y_n k} z_{nk}})}{\sum_{n,k} |M_{y_n k}|}
 
 - *one-vs-all*: 10 models, each for one class against all others. The largest z wins;
-- *one-vs-one*: 45 models, each for one class against one other. Most votes win, then sureness.
+- *one-vs-one*: 45 models, each for one of two classes. Most votes win; if equal, the surer ones.
 
 Two digits in one picture: ten outputs say of each class whether it is there (*multi-label
 classification*, binary cross entropy) or how often (*multi-label regression*, mean squared error).
@@ -16,7 +16,6 @@ classification*, binary cross entropy) or how often (*multi-label regression*, m
 
 With the default arguments: softmax 92.5 % right, one-vs-all 91.5, one-vs-one 94.0. Of the pictures
 with two digits 91 % are all right, by which (F1 0.970) and how many (0.973). 75 s on two cores.
-
 Test: tests/test_many_classes.py. Source: D2-MULTI.
 """
 
@@ -27,9 +26,8 @@ from minidl import data, metrics, nn, optim, plots, script, training
 
 CLASSES = 10
 PAIRS = [(a, b) for a in range(CLASSES) for b in range(a + 1, CLASSES)]
-EYE = np.eye(CLASSES, dtype=np.float32)
-ONE_VS_ALL = 2 * EYE - 1                                                            # M (10, 10)
-ONE_VS_ONE = np.stack([EYE[a] - EYE[b] for a, b in PAIRS], 1)                       # M (10, 45)
+ONE_VS_ALL = 2 * np.eye(CLASSES, dtype=np.float32) - 1                              # M (10, 10)
+ONE_VS_ONE = np.stack([ONE_VS_ALL[a] - ONE_VS_ALL[b] for a, b in PAIRS], 1) / 2     # M (10, 45)
 
 
 def code_loss(z, y, m):
@@ -40,17 +38,16 @@ def code_loss(z, y, m):
 
 def votes(z, m):
     """(N,C): how many models spoke for the class, and less than a vote for how sure they were."""
-    for_class = m * z[:, None]                                                      # (N,C,K)
-    sure = (abs(m) / (1 + np.exp(-for_class.clip(-80)))).sum(2) / abs(m).sum(1)     # in (0, 1)
-    return (for_class > 0).sum(2) + 0.999 * sure
+    for_class = (m * z[:, None]).clip(-80)             # (N,C,K); exp(89) is no float32
+    sure = (abs(m) / (1 + np.exp(-for_class))).sum(2) / abs(m).sum(1)       # in (0, 1)
+    return (for_class > 0).sum(2) + 0.999 * sure       # no whole vote, even if rounded to 1
 
 
 def confusions(z, labels):
     """(C,C): what % of the digits a the model of a and b calls b, at row a; z (N,45)."""
     wrong = np.zeros((CLASSES, CLASSES))
     for k, (a, b) in enumerate(PAIRS):
-        wrong[a, b] = np.sum(z[labels == a, k] <= 0)
-        wrong[b, a] = np.sum(z[labels == b, k] > 0)
+        wrong[a, b], wrong[b, a] = np.sum(z[labels == a, k] <= 0), np.sum(z[labels == b, k] > 0)
     return 100 * wrong / np.bincount(labels, minlength=CLASSES).clip(1)[:, None]
 
 
@@ -75,7 +72,7 @@ def network():
                          nn.Linear(1024, 128), nn.ReLU(), nn.Linear(128, CLASSES))
 
 
-def learned(model, loss_of, examples, asked, steps, seed=0):
+def learned(name, model, loss_of, examples, asked, steps, seed=0):
     """What the model says of `asked` after `steps` steps of Adam on loss_of(model(x), y)."""
     optimizer = optim.Adam(model.parameters())
     loader = data.DataLoader(examples, 64, shuffle=True, seed=seed)
@@ -85,16 +82,18 @@ def learned(model, loss_of, examples, asked, steps, seed=0):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if (step + 1) % 500 == 0:
+            print(f"{name}: step {step + 1} of {steps}, loss {loss.item():.4f}", flush=True)
     return training.predict(model, asked)
 
 
 def one_digit(train, test, steps, seed):
     """Linear models learn the digits; what % of them each of the 45 calls wrong, (C,C)."""
-    linear = lambda k: nn.Sequential(nn.Flatten(), nn.Linear(784, k))
-    rest = train, test.images, steps, seed
-    softmax = learned(linear(CLASSES), nn.CrossEntropyLoss(), *rest)
-    z = learned(linear(CLASSES), lambda z, y: code_loss(z, y, ONE_VS_ALL), *rest)
-    pair_z = learned(linear(len(PAIRS)), lambda z, y: code_loss(z, y, ONE_VS_ONE), *rest)
+    linear = lambda name, k, loss_of: learned(name, nn.Sequential(
+        nn.Flatten(), nn.Linear(784, k)), loss_of, train, test.images, steps, seed)
+    softmax = linear("softmax", CLASSES, nn.CrossEntropyLoss())
+    z = linear("one-vs-all", CLASSES, lambda z, y: code_loss(z, y, ONE_VS_ALL))
+    pair_z = linear("one-vs-one", len(PAIRS), lambda z, y: code_loss(z, y, ONE_VS_ONE))
     scores = {"softmax": softmax, "one-vs-all": z, "one-vs-one": votes(pair_z, ONE_VS_ONE)}
     for name, score in scores.items():
         print(f"{name:12}{metrics.accuracy(test.labels, score.argmax(1)):8.2%} of the digits right")
@@ -108,8 +107,9 @@ def both_digits(train, test, steps, seed):
     rng = np.random.default_rng(seed)
     x, many = two_digits(train.images[:, 0], train.labels, len(train) // 2, rng)
     asked, truth = two_digits(test.images[:, 0], test.labels, len(test) // 2, rng)
-    there = learned(network(), nn.BCEWithLogitsLoss(), (x, many.clip(0, 1)), asked, steps, seed) > 0
-    count = learned(network(), nn.MSELoss(), (x, many), asked, steps, seed).round()
+    learn = lambda name, loss_of, y: learned(name, network(), loss_of, (x, y), asked, steps, seed)
+    there = learn("which digits?", nn.BCEWithLogitsLoss(), many.clip(0, 1)) > 0
+    count = learn("how many?", nn.MSELoss(), many).round()
     for name, found, target in (("which digits?", there, truth > 0), ("how many?", count, truth)):
         f1 = metrics.f1((target > 0).ravel(), (found > 0).ravel(), "binary")
         print(f"{name:14}{np.mean((found == target).all(1)):7.2%} of the pictures all right, "
@@ -124,11 +124,12 @@ def draw(figure, wrong, pictures, there, count):
     axes = left.subplots()
     axes.imshow(wrong, cmap="Oranges", vmax=10, zorder=1)
     for (a, b), value in np.ndenumerate(wrong):
-        axes.text(b, a, f"{value:.1f}" if a != b else "", ha="center", va="center", fontsize=8)
+        axes.text(b, a, f"{value:.1f}" if a != b else "", ha="center", va="center", fontsize=8,
+                  color="white" if value > 6 else "black")
     axes.set(title="a against b: % of the a that are called b", xlabel="b", ylabel="a",
              xticks=range(CLASSES), yticks=range(CLASSES))
     right.suptitle("Two digits: which, and how many?", fontsize=11)
-    listed = lambda found: " ".join(str(c) * int(n) for c, n in enumerate(found) if n > 0)
+    listed = lambda n: " ".join(map(str, np.arange(10).repeat(n.astype(int).clip(0)))) or "none"
     for axes, picture, a, b in zip(right.subplots(4, 3).flat, pictures, there, count):
         axes.imshow(picture[0], cmap="gray")
         axes.set(xticks=[], yticks=[], xlabel=f"which: {listed(a)}\nhow many: {listed(b)}")
@@ -140,10 +141,9 @@ def main():
     train, test = data.mnist().train[:n], data.mnist().test[:n // 4]
     minidl.manual_seed(args.seed)
     wrong = one_digit(train, test, steps, args.seed)
-    pictures, there, count = both_digits(train, test, steps, args.seed)
-    draw(wrong, pictures, there, count).savefig(args.out)
+    draw(wrong, *both_digits(train, test, steps, args.seed)).savefig(args.out)
     print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -14,7 +14,7 @@ a bar is full the model must know from the metre, and which notes go together fr
 These are 34 old ones of the public domain (examples/data/tunes.abc, each with its composer or as
 traditional, and its year), in C major but for two. The last four are held out. Beside the model
 stand n-gram models, which count what follows n - 1 symbols; these, and the training, are in
-examples/sequences.py.
+examples/sequences.py. Beside a copy of this script must lie that one, tunes.py and data/tunes.abc.
 
 With the default arguments: 1.22 nats a symbol of the held-out tunes; the best n-gram models, n = 3
 to 6, have 1.46 to 1.48. Of the bars of thirty new tunes 256 of 263 are full when the metre says so.
@@ -110,26 +110,27 @@ def draw(figure, history: list[tuple], ngram: float, tune: list[str]) -> None:
 
 def main() -> None:
     parser = script.parser(__doc__, picture="music.png", quick="a small model, 20 steps, 2 tunes")
-    parser.add_argument("--steps", type=script.at_least(4), default=600)
-    parser.add_argument("--tunes", type=script.at_least(1), default=10, help="in each metre")
-    parser.add_argument("--temperature", type=script.between(0), default=0.8)
+    parser.add_argument("--steps", type=script.at_least(4), help="default 600, with --quick 20")
+    parser.add_argument("--tunes", type=script.at_least(1),
+                        help="in each metre (default 10, with --quick 2)")
+    parser.add_argument("--temperature", type=script.between(0), default=0.8, help="default 0.8")
     parser.add_argument("--midi", type=script.writable, metavar="FILE.mid",
-                        help="a Standard MIDI File of the first tune")
+                        help="write the first tune as a Standard MIDI File (default: do not)")
     args = parser.parse_args()
     if args.midi and midi_problem():
         parser.error(midi_problem())
-    steps, count, n = args.steps, args.tunes, 300
-    options = {"length": 64, "dim": 48, "dropout": 0.2}
+    steps, count, n, options = 600, 10, 300, {"length": 64, "dim": 48, "dropout": 0.2}
     if args.quick:
         steps, count, n, options = 20, 2, 60, {"length": 32, "dim": 16, "depth": 1}
+    steps, count = args.steps or steps, args.tunes or count
 
     minidl.manual_seed(args.seed)
     tunes = list(read(TUNES).values())
     training, held_out = tunes[:-4], tunes[-4:]
 
     model = SequenceModel(len(ALPHABET), **options)
-    history = train(model, coded(training), coded(held_out), steps,
-                    np.random.default_rng(args.seed))
+    rng = np.random.default_rng(args.seed)
+    history = train(model, coded(training), coded(held_out), steps, rng)
 
     ngram = compare(model, coded(training), coded(held_out))
     made = {metre: [compose(model, metre, n, args.temperature) for _ in range(count)]
@@ -137,7 +138,6 @@ def main() -> None:
     table(made, training)
     tune = made["4/4"][0]
     print(f"\nthe first, in ABC:\n{abc(tune)}")
-
     draw(history, ngram, tune).savefig(args.out)
     print(f"picture: {args.out}")
     if args.midi:
@@ -146,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -12,11 +12,13 @@ context :math:`h'`, which is h less its first symbol; at the end of that, all sy
     p_0 = \frac{1}{\text{number of symbols}}.
 
 Long contexts know more, but are seldom met again; the mixture of long and short is due to Jelinek
-and Mercer (1980). This one, in which a context counts for more the oftener it was seen, is the
+and Mercer (1980). In this one a context weighs more, the more often it was seen; it is the
 posterior mean under a Dirichlet prior with the mean :math:`p_{n-1}` (MacKay, Peto, 1995).
 :math:`\lambda` is chosen for each n among 1, 2, 4 ... 64: it is the best on the last tenth of the
 training sequence, when the rest is counted. The model and the n-gram models are then judged on the
 same symbols of the sequence held out.
+
+text.py and music.py import this file; run by itself it does nothing.
 
 Test: tests/test_sequences.py. Source: D1-TEXT, D1-MUSIC.
 """

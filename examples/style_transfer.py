@@ -17,7 +17,6 @@ by the United States Navy, in the public domain. The style is drawn by code.
 
 With the default arguments: trained features give short strokes and keep the face (style term 0.57
 to 0.027, content term 0.41); random ones give bands, and the face is lost (6.51 to 0.036, 1.07).
-
 Source: D1-STYLE (Gatys, Ecker, Bethge, 2016). Test: tests/test_style_transfer.py.
 """
 
@@ -125,16 +124,17 @@ def transfer(net, content, style, steps: int, beta=10.0, tau=3.0):
 
 def main() -> None:
     parser = script.parser(__doc__, "style_transfer.png", quick="few shapes, steps and pixels")
-    parser.add_argument("--content", metavar="FILE", help="a picture, for the portrait")
-    parser.add_argument("--style", metavar="FILE", help="a picture, for the bands")
+    parser.add_argument("--content", metavar="FILE", help="a picture (default: the portrait)")
+    parser.add_argument("--style", metavar="FILE", help="a picture (default: the bands)")
     args = parser.parse_args()
     n, epochs, steps, height = (200, 1, 5, 48) if args.quick else (3000, 4, 150, 200)
     from matplotlib.cbook import get_sample_data
+    portrait, option = get_sample_data("grace_hopper.jpg", asfileobj=False), "--content"
     try:
-        content = load(args.content or get_sample_data("grace_hopper.jpg", asfileobj=False), height)
+        content, option = load(args.content or portrait, height), "--style"
         style = load(args.style, height) if args.style else swirls(*content.shape[2:])
     except OSError as problem:                         # no such file, or no picture in it
-        parser.error(str(problem))
+        parser.error(f"{option}: {problem}")
     shapes = data.synthetic_rgb(n, args.seed)
     trained, random = network(args.seed), untrained(args.seed + 1, shapes.train.images[:1000])
     train(trained, shapes, epochs, args.seed)
@@ -146,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

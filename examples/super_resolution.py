@@ -101,19 +101,20 @@ def train(model: nn.Module, images: np.ndarray, epochs: int, seed: int) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-            if step % 100 == 0:
+            if step % 50 == 0:
                 print(f"epoch {epoch}, step {step} of {len(loader)}: {loss.item():.4f}", flush=True)
 
 
 def main() -> None:
     parser = script.parser(__doc__, "super_resolution.png", quick="640 digits, one epoch")
-    parser.add_argument("--epochs", type=script.at_least(1), default=1, help="default 1")
+    parser.add_argument("--epochs", type=script.at_least(1), default=1, metavar="N",
+                        help="default 1, with --quick too")
     args = parser.parse_args()
     minidl.manual_seed(args.seed)
     mnist = data.mnist()
     images, test = mnist.train.images, mnist.test.images
     if args.quick:
-        images, test, args.epochs = images[:640], test[:200], 1
+        images, test = images[:640], test[:200]
     model = srresnet()
     train(model, images, args.epochs, args.seed)
 
@@ -131,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

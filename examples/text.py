@@ -16,6 +16,7 @@ It learns by the cross entropy, and writes by drawing :math:`s_t` from
 The text is 44 of Shakespeare's sonnets (1609; examples/data/sonnets.txt, 27,000 characters, in
 modern spelling). The last four are held out. On them the model is compared with n-gram models,
 which count what follows n - 1 characters; these, and the training, are in examples/sequences.py.
+Beside a copy of this script must lie sequences.py and data/sonnets.txt.
 
 With the default arguments: 1.76 nats a character of the held-out sonnets; n-gram models with n = 3,
 4, 5, 6 have 2.02, 1.87, 1.84, 1.84. At temperature 0.3 it writes "When the with the summer's fair
@@ -83,13 +84,16 @@ def draw(figure, history: list[tuple], ngram: float, line: str, attended: np.nda
 
 def main() -> None:
     parser = script.parser(__doc__, picture="text.png", quick="a small model, 20 steps")
-    parser.add_argument("--steps", type=script.at_least(4), default=2500)
+    parser.add_argument("--steps", type=script.at_least(4),
+                        help="default 2500, with --quick 20; at least 4")
     parser.add_argument("--temperature", type=script.between(0), nargs="+",
-                        default=[0.3, 0.7, 1.2], help="to write at; several may be given")
+                        default=[0.3, 0.7, 1.2],
+                        help="to write at, one or several (default 0.3 0.7 1.2)")
     args = parser.parse_args()
-    steps, n, options = args.steps, 500, {"length": 64, "dim": 96, "dropout": 0.2}
+    steps, n, options = 2500, 500, {"length": 64, "dim": 96, "dropout": 0.2}
     if args.quick:
         steps, n, options = 20, 60, {"length": 32, "dim": 16}
+    steps = args.steps or steps
 
     minidl.manual_seed(args.seed)
     texts = read(SONNETS, held_out=4)
@@ -112,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

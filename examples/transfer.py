@@ -22,7 +22,7 @@ unfrozen, 85.3, 91.7 and 96.9 % from nothing: the fewer examples there are, the 
 .. image:: /images/systems/transfer.png
     :alt: Accuracy on the digits 5 to 9 against the number of examples, of the three networks.
 
-The test is tests/test_transfer.py. Source: D3-TRANSFER.
+Test: tests/test_transfer.py. Source: D3-TRANSFER.
 """
 
 import numpy as np
@@ -73,12 +73,14 @@ def freeze_convolutions(model):
     return frozen
 
 
-def train(model, dataset, steps, lr, seed):
+def train(model, dataset, steps, lr, seed, shown=None):
     """Steps of Adam on the cross entropy of up to 50 examples each."""
     procedure = ClassifierSteps(model, optim.Adam(model.parameters(), lr=lr))
     loader = data.DataLoader(dataset, 50, shuffle=True, seed=seed)
-    for images, labels in loader.batches(steps):
-        procedure.step(images, labels)
+    for step, (images, labels) in enumerate(loader.batches(steps), start=1):
+        loss = procedure.step(images, labels)["loss"]
+        if shown and step % shown == 0:
+            print(f"step {step} of {steps}: loss {loss.item():.3f}", flush=True)
 
 
 def accuracy(model, dataset):
@@ -117,8 +119,7 @@ def draw(figure, table):
 
 
 def main():
-    parser = script.parser(__doc__, picture="transfer.png", quick="few examples, few steps")
-    args = parser.parse_args()
+    args = script.parser(__doc__, "transfer.png", quick="few examples, few steps").parse_args()
     minidl.manual_seed(args.seed)
     mnist = data.mnist()
     source, target = only(mnist.train, SOURCE), only(mnist.train, TARGET)
@@ -129,19 +130,20 @@ def main():
 
     print(f"pre-training on {len(source):,} digits from 0 to 4")
     pretrained = CNN(classes=len(SOURCE))
-    train(pretrained, source, source_steps, 1e-3, args.seed)                 # step 1
+    train(pretrained, source, source_steps, 1e-3, args.seed, shown=100)      # step 1
     print("\nexamples of a class", *COLORS, sep="   ")
+    row = lambda label, runs: f"{label:>19}" + "".join(
+        f"   {np.mean([found[name] for found in runs]):{len(name)}.1%}" for name in COLORS)
     table = {n: [] for n in sizes}
     for n in sizes:
         for seed in range(args.seed, args.seed + draws):
             table[n].append(compare(pretrained, few(target, n, seed), test, steps, seed))
-        mean = {name: np.mean([found[name] for found in table[n]]) for name in COLORS}
-        print(f"{n:19}   {mean['from nothing']:12.1%}   {mean['frozen']:6.1%}   "
-              f"{mean['unfrozen']:8.1%}")
+            print(row(f"{n}, seed {seed}", table[n][-1:]), flush=True)
+        print(row(f"{n}, mean", table[n]))
     print("frozen weights: every bit as before")
     draw(table).savefig(args.out)
     print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

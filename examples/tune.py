@@ -3,15 +3,15 @@ r"""Four searches for good hyper-parameters: grid, random, Bayesian, guided by a
 .. image:: /images/systems/tune.png
    :alt: The lowest loss so far over the trials of each search, and the loss of every trial.
 
-A trial trains a small network on 2,000 digits and takes its cross entropy on 1,000 others as loss.
-Looked for are learning rate, batch size and width, each :math:`v(u) = l\,(h/l)^u` between its ends
-:math:`l` and :math:`h`, :math:`u \in [0,1]`. **Grid** search tries every crossing of a lattice,
-**random** search draws :math:`u`; so does a guided search in its first quarter. From then on a
-Gaussian process (**bayesian**) or random **forest**, fitted to its trials, gives mean :math:`\mu`
-and deviation :math:`\sigma` of the loss's logarithm at any :math:`u`. Of 1,000 drawn, it tries the
-one with the lowest :math:`\mu(u) - 1.5\,\sigma(u)`: it should be good, or little is known of it.
-A stopped search goes on. With the default arguments: lowest losses forest 0.166, bayesian 0.181,
-random 0.193, grid 0.200; ``--runs 3`` shows the luck. Source: D2-TUNE. Test: tests/test_tune.py.
+A trial trains a small network on 2,000 digits; its loss is the cross entropy on 1,000 others.
+Looked for are learning rate, batch size and width, each from a lowest value :math:`l` to a highest,
+:math:`h`. A number :math:`u` from 0 to 1 stands for the value :math:`l\,(h/l)^u`. **Grid** search
+tries every crossing of a lattice, **random** search draws :math:`u`. The guided searches draw a
+quarter of their trials, too. Then a Gaussian process (**bayesian**) or random **forest**, fitted to
+its trials, tells mean :math:`\mu` and deviation :math:`\sigma` of the loss's logarithm at any
+:math:`u`. Of 1,000 drawn, the one with the lowest :math:`\mu(u)-1.5\,\sigma(u)` is tried: it should
+be good, or little is known. With the default arguments: forest 0.169, random and bayesian 0.171 (a
+trial drawn for both), grid 0.210; ``--runs 3`` shows the luck. Source: D2-TUNE. tests/test_tune.py.
 """
 
 import importlib.util
@@ -28,10 +28,7 @@ COLORS = {"grid": plots.GREY, "random": plots.BLUE, "bayesian": plots.ORANGE, "f
 
 
 def decode(u, space):
-    """The values at u in [0,1]^D, whole numbers where the ends are. Refuses an empty space."""
-    empty = {n: ends for n, ends in space.items() if not 0 < ends[0] <= ends[1] < np.inf}
-    if empty or not space:
-        raise ValueError(f"space: nothing to look for in {empty}, 0 < low <= high is needed")
+    """The values at u in [0,1]^D, whole numbers where the ends are."""
     values = {n: low * (high / low) ** t for t, (n, (low, high)) in zip(u, space.items())}
     return {n: round(v) if isinstance(space[n][0], int) else float(v) for n, v in values.items()}
 
@@ -79,15 +76,12 @@ def train(values, digits, validation, epochs, seed):
 def read(path):
     """The trials in a file, one a line; half a line at the end, left by a kill, is dropped."""
     *whole, half = (path.read_text(errors="replace") if path.exists() else "").split("\n")
-    try:
-        trials = [json.loads(line) for line in whole]
-        sound = all("training_seed" in trial for trial in trials)
-    except (ValueError, TypeError):                     # no JSON; a number
-        sound = False
-    if not sound or half and not half.startswith('{"search"'):
+    begun = lambda line: line.startswith('{"search"')
+    whole_one = lambda line: begun(line) and '"training_seed"' in line and line.endswith("}")
+    if not all(map(whole_one, whole)) or half and not begun(half):
         raise ValueError(f"{path} has lines that are no trials: move it, or give another --out")
     path.write_text("".join(line + "\n" for line in whole))
-    return trials
+    return [json.loads(line) for line in whole]
 
 
 @plots.picture(9, 3.8)
@@ -106,44 +100,50 @@ def draw(figure, done):
 
 def main():
     parser = script.parser(__doc__, picture="tune.png", quick="few digits, 8 trials a search")
+    parser.epilog = "FILE.jsonl (tune.jsonl) keeps the trials for reuse: delete it to start over"
     for name, ends in SPACE.items():
-        parser.add_argument(f"--{name}", nargs=2, type=type(ends[0]), default=ends)
-    parser.add_argument("--searches", nargs="+", choices=COLORS, default=list(COLORS))
-    parser.add_argument("--runs", type=script.at_least(1), default=1, help="of each search")
+        parser.add_argument(f"--{name}", nargs=2, type=type(ends[0]), metavar=("LOW", "HIGH"),
+                            default=ends, help=f"what is tried (default {ends[0]} to {ends[1]})")
+    parser.add_argument("--searches", nargs="+", choices=COLORS, default=COLORS, help="default all")
+    parser.add_argument("--runs", type=script.at_least(1), default=1, help="of each (default 1)")
     args = parser.parse_args()
-    space = {name: getattr(args, name) for name in SPACE}
+    space, path = {name: getattr(args, name) for name in SPACE}, args.out.with_suffix(".jsonl")
     done = {search: [] for search in args.searches}
+    for name, (low, high) in space.items():
+        if not 0 < low <= high < np.inf:
+            parser.error(f"--{name}: 0 < LOW <= HIGH is needed, got {low} {high}")
     if ("bayesian" in done or "forest" in done) and not importlib.util.find_spec("sklearn"):
-        parser.error('bayesian, forest: they need scikit-learn, pip install "minidl[tune]"')
-    path = args.out.with_suffix(".jsonl")
+        parser.error("forest, bayesian: pip install scikit-learn, or give --searches grid random")
     try:
-        decode([0] * len(space), space)
         trials = read(path)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     points, n, epochs = (2, 200, 1) if args.quick else (3, 2000, 3)
-    train_set, test = data.mnist().train, data.mnist().test[:5 * n]
-    digits, validation = train_set[:n], train_set[n:n + n // 2]
-    print("best of    run   loss  accuracy      lr  batch  width  on test digits")
+    digits, test = data.mnist().train, data.mnist().test[:5 * n]
+    table = ["best of    run   loss  accuracy      lr  batch  width  on test digits"]
     for search, run in itertools.product(done, range(args.runs)):
         key = {"search": search, "run": run, "seed": args.seed, "digits": n, "space": space}
-        past = [trial for trial in trials if trial.items() >= key.items()]
+        if past := [trial for trial in trials if trial.items() >= key.items()]:
+            print(f"{path}: {len(past)} {search} trials of an earlier run are reused; "
+                  "delete it to start over")
         while len(past) < points ** len(space):
             u = propose(search, len(space), points, past, [args.seed, run])
             values = decode(u, space)
             seed = int(np.random.SeedSequence([args.seed, run, len(past)]).generate_state(1)[0])
-            result = train(values, digits, validation, epochs, seed)
-            past.append({**key, "u": list(u), **values, "training_seed": seed, **result})
+            past.append({**key, "u": list(u), **values, "training_seed": seed,
+                         **train(values, digits[:n], digits[n:n + n // 2], epochs, seed)})
             with path.open("a") as file:
                 file.write(json.dumps(past[-1]) + "\n")
+            print(f"{search}, trial {len(past)}: loss {past[-1]['loss']:.3f}", flush=True)
         done[search].append(past)
         best = min(past, key=lambda trial: trial["loss"])
-        accuracy = train(best, digits, test, epochs, best["training_seed"])["accuracy"]
-        print(f"{search:9} {run + 1:4} {best['loss']:6.3f} {best['accuracy']:9.1%} "
-              f"{best['lr']:7.5f} {best['batch']:6} {best['width']:6} {accuracy:15.1%}")
+        accuracy = train(best, digits[:n], test, epochs, best["training_seed"])["accuracy"]
+        table.append(f"{search:9} {run + 1:4} {best['loss']:6.3f} {best['accuracy']:9.1%} "
+                     f"{best['lr']:7.5f} {best['batch']:6} {best['width']:6} {accuracy:15.1%}")
+    print(*table, sep="\n")
     draw(done).savefig(args.out)
     print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -6,7 +6,8 @@ below), a number its length, here in eighths, ^ a sharp and | a bar line: "G2E2G
 the tune begins; then each pitch, and where in the bar it ends, in eighths; bar lines; the end.
 Since the place in the bar is written down, nobody has to add up lengths to know when it is full.
 
-As a script it prints the tunes of examples/data/tunes.abc, all of the public domain.
+As a script it prints the tunes of examples/data/tunes.abc, all of the public domain: title, metre,
+and the notes, four bars to a line.
 
 Test: tests/test_music.py. Source: D1-MUSIC.
 """
@@ -132,4 +133,5 @@ def write_midi(tune: list[str], path: str | Path) -> None:
 
 if __name__ == "__main__":
     for title, tune in read(TUNES).items():
-        print(f"{title}: {' '.join(tune)}")
+        lines = re.sub(r"((?:[^|]+\|){4})(?=.)", r"\1\n", abc(tune))
+        print(f"{title}, {tune[0]}\n{lines}\n")

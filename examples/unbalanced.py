@@ -20,7 +20,6 @@ for the tuning of the model, each with the same network, first weights and numbe
 With the default arguments the rare digits' mean recall is 59 % with nothing done, 91 under-sampled,
 90 over-sampled, 88 by weights, 39 turned and cropped, 96 over-sampled, turned and cropped, 90 if
 flipped too, which also costs digit 3 ten points: 87 instead of 98. 100 s on two cores.
-
 Test: tests/test_unbalanced.py. Source: D2-BALANCE.
 """
 
@@ -124,26 +123,27 @@ def draw(figure, table):
 
 def main():
     parser = script.parser(__doc__, "unbalanced.png", quick="3,000 digits, 25 steps, one run")
-    parser.add_argument("--steps", type=script.at_least(1), default=1500)
-    parser.add_argument("--runs", type=script.at_least(1), default=3,
-                        help="seeds that the recalls are means of")
+    parser.add_argument("--steps", type=script.at_least(1), help="default 1500, with --quick 25")
+    parser.add_argument("--runs", type=script.at_least(1),
+                        help="seeds that the recalls are means of (default 3, with --quick 1)")
     args = parser.parse_args()
-    whole, test = data.mnist().train, data.mnist().test
+    whole, test, steps, runs = data.mnist().train, data.mnist().test, 1500, 3
     if args.quick:
-        whole, test, args.steps, args.runs = whole[:3000], test[:1000], 25, 1
+        whole, test, steps, runs = whole[:3000], test[:1000], 25, 1
+    steps, runs = args.steps or steps, args.runs or runs
     few = whole[thinned(whole.labels, RARE, RATIO)]
     print("examples of each digit:", *counts(few.labels))
     print(f"{'recall, %':30}" + "".join(f"{c:6}" for c in range(CLASSES)) + "   all")
-    seeds = range(args.seed, args.seed + args.runs)
-    shares = counts(test.labels) / len(test)
+    seeds, shares = range(args.seed, args.seed + runs), counts(test.labels) / len(test)
     table = []
     for name, dataset, options in remedies(few, whole, np.random.default_rng(args.seed)):
-        recall = mean_recall(dataset, test, args.steps, seeds, **options)
+        print(f"{name:30}", end="", flush=True)              # what takes the next seconds
+        recall = mean_recall(dataset, test, steps, seeds, **options)
         table.append((name, recall))
-        print(f"{name:30}" + "".join(f"{r:6.1f}" for r in [*recall, recall @ shares]), flush=True)
+        print("".join(f"{r:6.1f}" for r in [*recall, recall @ shares]), flush=True)
     draw(table).savefig(args.out)
     print(f"picture: {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -155,6 +155,15 @@ def test_wrong_numbers_are_refused_before_training(monkeypatch, capsys, wrong, m
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked, epochs", [("", 1), ("--epochs 3", 3)])
+def test_what_is_asked_for_goes_before_quick(monkeypatch, asked, epochs):
+    script = load_example("attention")
+    monkeypatch.setattr(sys, "argv", ["attention.py", "--quick", *asked.split()])
+    monkeypatch.setattr(script, "fit", lambda *given, **_: sys.exit(f"{given[3]}"))
+    with pytest.raises(SystemExit, match=f"^{epochs}$"):
+        script.main()
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     path = tmp_path / "attention.png"

@@ -133,9 +133,24 @@ def test_yes_and_no_are_enough_to_learn_ten_classes(script, rng, code):
     y = np.arange(300) % 10
     x = (centres[y] + 0.1 * rng.normal(size=(300, 5))).astype(np.float32)
     model = nn.Sequential(nn.Linear(5, 64), nn.Tanh(), nn.Linear(64, m.shape[1]))
-    z = script.learned(model, lambda z, y: script.code_loss(z, y, m), (x, y), x, 200)
+    z = script.learned("x", model, lambda z, y: script.code_loss(z, y, m), (x, y), x, 200)
     score = z if code == "ONE_VS_ALL" else script.votes(z, m)
     assert (score.argmax(1) == y).mean() > 0.95
+
+
+def test_the_picture_says_what_was_called(script):
+    there = np.zeros((12, 10), bool)
+    there[1, [3, 7]] = True
+    count = np.zeros((12, 10), np.float32)
+    count[1, 2], count[2, 2] = 2, -1
+    wrong = np.full((10, 10), 2.0)
+    wrong[4, 9] = 9
+    figure = script.draw(wrong, np.zeros((12, 1, 32, 48)), there, count)
+    cells, *pictures = figure.axes
+    assert [axes.get_xlabel() for axes in pictures[:3]] == [
+        "which: none\nhow many: none", "which: 3 7\nhow many: 2 2", "which: none\nhow many: none"]
+    colors = {text.get_text(): text.get_color() for text in cells.texts}
+    assert colors["9.0"] == "white" and colors["2.0"] == "black"
 
 
 @pytest.mark.slow

@@ -144,6 +144,17 @@ def test_a_wrong_share_is_refused_before_the_others_are_trained(script, share, m
     assert refused in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked, shares", [([], [0.75]), (["--missing", ".5", ".9"], [0.5, 0.9])])
+def test_what_is_asked_for_goes_before_quick(script, monkeypatch, asked, shares):
+    tried = []
+    monkeypatch.setattr(sys, "argv", ["missing_values.py", "--quick", *asked])
+    monkeypatch.setattr(script, "compare", lambda train, test, q, *_: tried.append(q) or [])
+    monkeypatch.setattr(script, "draw", lambda *_: sys.exit())
+    with pytest.raises(SystemExit):
+        script.main()
+    assert tried == shares
+
+
 @pytest.mark.slow
 def test_script_runs(tmp_path):
     out = tmp_path / "filled.png"

@@ -182,6 +182,33 @@ def test_what_cannot_work_is_refused_before_the_training(example, monkeypatch, c
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked, steps", [("", 20), ("--steps 7", 7)])
+def test_what_is_asked_for_goes_before_quick(example, monkeypatch, asked, steps):
+    monkeypatch.setattr(sys, "argv", ["music.py", "--quick", *asked.split()])
+    monkeypatch.setattr(example, "train", lambda *given, **_: sys.exit(f"{given[3]}"))
+    with pytest.raises(SystemExit, match=f"^{steps}$"):
+        example.main()
+
+
+@pytest.mark.parametrize("asked, tunes", [("", 2), ("--tunes 3", 3)])
+def test_tunes_that_are_asked_for_go_before_quick(example, monkeypatch, asked, tunes):
+    monkeypatch.setattr(sys, "argv", ["music.py", "--quick", *asked.split()])
+    for name in ("train", "compare", "compose"):
+        monkeypatch.setattr(example, name, lambda *_: None)
+    monkeypatch.setattr(example, "table", lambda made, _: sys.exit(f"{len(made['4/4'])}"))
+    with pytest.raises(SystemExit, match=f"^{tunes}$"):
+        example.main()
+
+
+def test_tunes_prints_titles_and_notes():
+    done = subprocess.run([sys.executable, str(EXAMPLES / "tunes.py")], capture_output=True,
+                          text=True, check=True, timeout=60, encoding="utf-8")
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["Ode to Joy, 4/4", "E2E2F2G2|G2F2E2D2|C2C2D2E2|E3DD4|",
+                         "E2E2F2G2|G2F2E2D2|C2C2D2E2|D3CC4|"]
+    assert done.stdout.count("\n\n") == 34 and max(map(len, lines)) < 80
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     path, midi = tmp_path / "music.png", tmp_path / "tune.mid"

@@ -131,6 +131,15 @@ def test_wrong_numbers_are_refused_before_training(monkeypatch, capsys, wrong, m
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked, epochs", [("", 1), ("--epochs 2", 2)])
+def test_what_is_asked_for_goes_before_quick(monkeypatch, asked, epochs):
+    script = load_example("resnet")
+    monkeypatch.setattr(sys, "argv", ["resnet.py", "--quick", *asked.split()])
+    monkeypatch.setattr(script, "compare", lambda *given, **_: sys.exit(f"{given[3]}"))
+    with pytest.raises(SystemExit, match=f"^{epochs}$"):
+        script.main()
+
+
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     path = tmp_path / "resnet.png"

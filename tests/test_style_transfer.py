@@ -159,7 +159,8 @@ def test_a_file_without_a_picture_is_refused(option, tmp_path, monkeypatch, caps
         monkeypatch.setattr(sys, "argv", ["style_transfer.py", option, str(tmp_path / name)])
         with pytest.raises(SystemExit):
             style.main()
-        assert told in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"error: {option}: " in said and told in said
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_the_script_runs(tmp_path):
     done = subprocess.run([sys.executable, EXAMPLES / "transfer.py", "--quick", "--out", picture],
                           capture_output=True, text=True, check=True, timeout=300)
     assert "every bit as before" in done.stdout
-    rows = re.findall(r"^ +(\d+)   +([\d.]+)%   +([\d.]+)%   +([\d.]+)%$", done.stdout, re.M)
+    rows = re.findall(r"^ +(\d+), mean   +([\d.]+)%   +([\d.]+)%   +([\d.]+)%$", done.stdout, re.M)
     assert [row[0] for row in rows] == ["5", "10"]
     assert all(40 < float(value) <= 100 for row in rows for value in row[1:])
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -140,6 +140,17 @@ def test_no_steps_and_no_runs_are_refused(script, option, monkeypatch, capsys):
     assert f"{option}: 0 is too small, at least 1 is needed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "asked, steps_runs", [("", "25 1"), ("--runs 2", "25 2"), ("--steps 7", "7 1")]
+)  # fmt: skip
+def test_what_is_asked_for_goes_before_quick(script, monkeypatch, asked, steps_runs):
+    monkeypatch.setattr(sys, "argv", ["unbalanced.py", "--quick", *asked.split()])
+    monkeypatch.setattr(script, "mean_recall",
+                        lambda *given, **_: sys.exit(f"{given[2]} {len(given[3])}"))
+    with pytest.raises(SystemExit, match=f"^{steps_runs}$"):
+        script.main()
+
+
 @pytest.mark.slow
 def test_script_runs(tmp_path):
     out = tmp_path / "recall.png"
