@@ -13,9 +13,9 @@ What is written out here is what ``python -m minidl train cgan`` does: the same 
 .. image:: /images/systems/conditional_gan.png
    :alt: Drawn digits: from left to right those asked for, 0 to 9; each row from the same noise.
 
-With the default arguments: 99.0 % of 2,000 drawn digits are what was asked for, from 96.5 % of the
-fives to all of the zeros; a row keeps its slant and the weight of its strokes through all ten
-digits, and one row in eight is torn.
+With the default arguments: 98.6 % of 2,000 drawn digits are what was asked for, from 96.5 % of the
+fours to all zeros, ones and sixes; a row keeps its slant and the weight of its strokes through all
+ten digits, and one row in eight is torn. Nine minutes on two cores.
 
 Test: tests/test_gan_variants.py. Source: D3-CGAN.
 """
