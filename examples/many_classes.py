@@ -15,7 +15,7 @@ classification*, binary cross entropy) or how often (*multi-label regression*, m
    :alt: The errors of the 45 models of two digits; pictures of two digits and what they were called
 
 With the default arguments: softmax 92.5 % right, one-vs-all 91.5, one-vs-one 94.0. Of the pictures
-with two digits 91 % are all right, by which (F1 0.970) and how many (0.973). 75 s on two cores.
+with two digits 91 % are all right, by which (F1 0.970) and how many (0.973). 140 s on two cores.
 Test: tests/test_many_classes.py. Source: D2-MULTI.
 """
 

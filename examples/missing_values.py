@@ -19,7 +19,7 @@ picture. A network needs all 784 numbers. The document's ways to come by them:
    :alt: Digits with missing pixels, filled in every way, and the accuracy against the share missing
 
 With the default arguments (10,000 digits), at q = 0.75: 92 % right with nothing missing; regression
-88, interpolation 84, mean, median and mode 76, deletion 65, maximum 47. 70 s on two cores.
+88, interpolation 84, mean, median and mode 76, deletion 65, maximum 47. 85 s on two cores.
 
 Test: tests/test_missing_values.py. Source: D2-MISSING.
 """

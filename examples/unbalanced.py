@@ -19,7 +19,7 @@ for the tuning of the model, each with the same network, first weights and numbe
 
 With the default arguments the rare digits' mean recall is 59 % with nothing done, 91 under-sampled,
 90 over-sampled, 88 by weights, 39 turned and cropped, 96 over-sampled, turned and cropped, 90 if
-flipped too, which also costs digit 3 ten points: 87 instead of 98. 100 s on two cores.
+flipped too, which also costs digit 3 ten points: 87 instead of 98. 170 s on two cores.
 Test: tests/test_unbalanced.py. Source: D2-BALANCE.
 """
 
