@@ -130,22 +130,6 @@ def test_the_columns_are_the_plain_repairs_and_the_network(script, digits):
     np.testing.assert_array_equal(made["network"], script.repair(model, damaged, known))
 
 
-def test_the_script_refuses_too_few_epochs(script, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["inpainting.py", "--epochs", "0"])
-    with pytest.raises(SystemExit):
-        script.main()
-    told = "argument --epochs: 0 is too small, at least 1 is needed"
-    assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("asked, epochs", [("", 1), ("--epochs 3", 3)])
-def test_what_is_asked_for_goes_before_quick(script, monkeypatch, asked, epochs):
-    monkeypatch.setattr(sys, "argv", ["inpainting.py", "--quick", *asked.split()])
-    monkeypatch.setattr(script, "train", lambda *given, **_: sys.exit(f"{given[2]}"))
-    with pytest.raises(SystemExit, match=f"^{epochs}$"):
-        script.main()
-
-
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     picture = tmp_path / "digits.png"

@@ -182,14 +182,6 @@ def test_what_cannot_work_is_refused_before_the_training(example, monkeypatch, c
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("asked, steps", [("", 20), ("--steps 7", 7)])
-def test_what_is_asked_for_goes_before_quick(example, monkeypatch, asked, steps):
-    monkeypatch.setattr(sys, "argv", ["music.py", "--quick", *asked.split()])
-    monkeypatch.setattr(example, "train", lambda *given, **_: sys.exit(f"{given[3]}"))
-    with pytest.raises(SystemExit, match=f"^{steps}$"):
-        example.main()
-
-
 @pytest.mark.parametrize("asked, tunes", [("", 2), ("--tunes 3", 3)])
 def test_tunes_that_are_asked_for_go_before_quick(example, monkeypatch, asked, tunes):
     monkeypatch.setattr(sys, "argv", ["music.py", "--quick", *asked.split()])

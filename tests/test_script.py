@@ -1,10 +1,12 @@
 """minidl.script: what a script is asked for is refused in a sentence, before anything runs."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from examples import EXAMPLES, load_example
 from minidl import kernels, plots, script
 
 DOC = "A title.\n\nMore."
@@ -120,3 +122,30 @@ def test_run_tells_of_compiling_once_and_of_ctrl_c(capsys):
     assert kernels.on_compile == before
     script.run(lambda: None)
     assert kernels.on_compile == before
+
+
+# --------------------------------------------------------------------------- examples/
+# Script, its option, what it is with --quick, which argument of train() it becomes.
+COUNTED = [("inpainting", "--epochs", 1, 2), ("super_resolution", "--epochs", 1, 2),
+           ("segmentation", "--steps", 10, 2), ("text", "--steps", 20, 3),
+           ("music", "--steps", 20, 3)]
+
+
+@pytest.mark.parametrize("name, option, quick, place", COUNTED)
+def test_what_is_asked_for_goes_before_quick(name, option, quick, place, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    example = load_example(name)
+    monkeypatch.setattr(example, "train", lambda *given, **_: sys.exit(f"{given[place]}"))
+    for asked, wanted in (([], quick), ([option, "9"], 9)):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--quick", *asked])
+        with pytest.raises(SystemExit, match=f"^{wanted}$"):
+            example.main()
+
+
+@pytest.mark.parametrize("name, option, quick, place", COUNTED)
+def test_no_training_at_all_is_refused(name, option, quick, place, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", option, "0"])
+    with pytest.raises(SystemExit):
+        load_example(name).main()
+    assert f"argument {option}: 0 is too small, at least " in capsys.readouterr().err

@@ -165,14 +165,6 @@ def test_seven_steps_are_enough_for_the_schedule(script):
     script.train(model, data.mnist().train[:20], 7, np.random.default_rng(0), batch_size=1)
 
 
-@pytest.mark.parametrize("asked, steps", [("", 10), ("--steps 500", 500)])
-def test_what_is_asked_for_goes_before_quick(script, monkeypatch, asked, steps):
-    monkeypatch.setattr(sys, "argv", ["segmentation.py", "--quick", *asked.split()])
-    monkeypatch.setattr(script, "train", lambda *given, **_: sys.exit(f"{given[2]}"))
-    with pytest.raises(SystemExit, match=f"^{steps}$"):
-        script.main()
-
-
 def test_a_unet_of_no_sizes_is_an_error(script):
     with pytest.raises(ValueError, match="Level: channels are missing, a number for each size"):
         script.unet()

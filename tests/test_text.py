@@ -63,14 +63,6 @@ def test_what_cannot_work_is_refused_before_the_training(example, monkeypatch, c
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("asked, steps", [("", 20), ("--steps 7", 7)])
-def test_what_is_asked_for_goes_before_quick(example, monkeypatch, asked, steps):
-    monkeypatch.setattr(sys, "argv", ["text.py", "--quick", *asked.split()])
-    monkeypatch.setattr(example, "train", lambda *given, **_: sys.exit(f"{given[3]}"))
-    with pytest.raises(SystemExit, match=f"^{steps}$"):
-        example.main()
-
-
 @pytest.mark.slow
 def test_the_script_runs(tmp_path):
     path = tmp_path / "text.png"
