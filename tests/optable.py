@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import minidl
-from minidl import OPS
+from minidl import OPS, kernels
+from minidl.ops import arithmetic
 from minidl.testing.domains import DOMAINS
 
 every_op = pytest.mark.parametrize("name", [n for n in OPS if n in DOMAINS])
@@ -53,16 +56,34 @@ def noise_like(array: np.ndarray) -> np.ndarray:
     return np.asarray(sign * rng.uniform(0.5, 1.5, array.shape), dtype=array.dtype)
 
 
-def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool = False):
+def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool = False,
+                        upstream=noise_like):
     """(y, gradients) as arrays, for a random upstream gradient; None where there is none."""
     arrays = tensor_arguments(name, args) if arrays is None else arrays
     leaves = [leaf(x) for x in arrays]
     y = call(name, args, leaves)
     wanted = [x for x in leaves if x.requires_grad]
-    found = iter(minidl.grad(y, wanted, minidl.from_numpy(noise_like(y.data)),
+    found = iter(minidl.grad(y, wanted, minidl.Tensor._wrap(upstream(y.data)),
                              create_graph=create_graph, allow_unused=True))
     gradients = [next(found) if x.requires_grad else None for x in leaves]
     return y.data, [None if g is None else g.data for g in gradients]
+
+
+@contextlib.contextmanager
+def taken_from(smallest: int | None):
+    """Inside, kernels are taken for arrays of this size and above; None: as always."""
+    places = [(kernels, "SMALLEST"), (arithmetic, "LARGE")]
+    if kernels.problem() is None:
+        from minidl.kernels import layout, product
+        places += [(layout, "LARGE"), (product, "SMALL")]
+    before = [getattr(module, name) for module, name in places]
+    for module, name in places:
+        setattr(module, name, getattr(module, name) if smallest is None else smallest)
+    try:
+        yield
+    finally:
+        for (module, name), value in zip(places, before):
+            setattr(module, name, value)
 
 
 def assert_close(found, expected, rtol: float = 1e-10, what: str = "") -> None:

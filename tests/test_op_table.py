@@ -22,12 +22,13 @@ from optable import (
     in_dtype,
     leaf,
     noise_like,
+    taken_from,
     tensor_arguments,
     value_and_gradients,
 )
 
 import minidl
-from minidl import OPS, formulas, kernels
+from minidl import OPS, formulas
 from minidl.testing import check_gradients
 from minidl.testing.domains import DOMAINS, WITHOUT_DOMAIN
 from minidl.testing.strategies import in_order, memory_orders
@@ -146,15 +147,14 @@ def test_second_derivative_equals_finite_differences(name, data):
 def test_kernels_and_recorded_backward_agree(name, data, dtype):
     """Readable arithmetic and its replacements; backward as usual and under create_graph."""
     args = in_dtype(data.draw(DOMAINS[name]), dtype)
-    results, before = [], (minidl.kernels_in_use(), kernels.SMALLEST)
-    kernels.SMALLEST = 0                     # what is drawn is small
+    results, before = [], minidl.kernels_in_use()
     try:
         for which in ("reference", "fast"):
             minidl.use_kernels(which)
-            results += [value_and_gradients(name, args, create_graph=c) for c in (False, True)]
+            with taken_from(0):              # what is drawn is small
+                results += [value_and_gradients(name, args, create_graph=c) for c in (False, True)]
     finally:
-        minidl.use_kernels(before[0])
-        kernels.SMALLEST = before[1]
+        minidl.use_kernels(before)
     (y, gradients), *others = results
     rtol = 2e-5 if dtype == np.float32 else 1e-12
     for y2, gradients2 in others:
@@ -167,16 +167,44 @@ def test_kernels_and_recorded_backward_agree(name, data, dtype):
 
 @every_op
 @few
-@given(data=st.data(), order=memory_orders())
-def test_memory_order_has_no_influence(name, data, order):
+@given(data=st.data(), order=memory_orders(), upstream=memory_orders())
+def test_memory_order_has_no_influence(name, data, order, upstream):
+    """Of the arguments, and of the upstream gradient; kernels are taken for every size."""
     args = data.draw(DOMAINS[name])
-    arrays = tensor_arguments(name, args)
+    arrays = [in_order(x, order) for x in tensor_arguments(name, args)]
     y, gradients = value_and_gradients(name, args)
-    y2, gradients2 = value_and_gradients(name, args, [in_order(x, order) for x in arrays])
+    with taken_from(0):
+        y2, gradients2 = value_and_gradients(
+            name, args, arrays, upstream=lambda y: in_order(noise_like(y), upstream))
     assert_close(y2, y, 1e-12, "value")
     for g, g2 in zip(gradients, gradients2):
         if g is not None:
             assert_close(g2, g, 1e-12, "gradient")
+
+
+@every_op
+@few
+@given(data=st.data(), axis=st.integers(-3, 2))
+def test_numbers_seen_many_times_are_as_good_as_copies(name, data, axis):
+    """Arrays of stride 0: what ``expand`` makes, and what ``sum`` hands back."""
+    def seen_again(x):
+        if not -x.ndim <= axis < x.ndim:
+            return x
+        return np.broadcast_to(x[(slice(None),) * (axis % x.ndim) + (slice(0, 1),)], x.shape)
+
+    args = data.draw(DOMAINS[name])
+    views = [seen_again(x) if x.size else x for x in tensor_arguments(name, args)]
+    results = []
+    for smallest, array in ((None, np.array), (0, lambda x: x), (None, lambda x: x)):
+        with taken_from(smallest):
+            results.append(value_and_gradients(name, args, [array(x) for x in views],
+                                               upstream=lambda y: array(seen_again(noise_like(y)))))
+    (y, gradients), *others = results
+    for y2, gradients2 in others:
+        assert_close(y2, y, 1e-12, "value")
+        for g, g2 in zip(gradients, gradients2):
+            if g is not None:
+                assert_close(g2, g, 1e-12, "gradient")
 
 
 # --------------------------------------------------------------------------- manners

@@ -98,6 +98,8 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
         if not _tried:
             load()
         replacement = CPU.get(readable.__name__)
+        if not all([a.size and a.flags.aligned for a in arrays]):
+            return readable
     else:
         replacement = _for_cuda(readable.__name__, arrays)
     if replacement is None:

@@ -18,6 +18,8 @@ output pixel of ROWS images: the images of a batch have the same pairs.
 from __future__ import annotations
 
 import functools
+import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,57 +43,77 @@ from .tile import (
 
 PIXELS = 128               # that the weight gradient takes at a time
 CHAIN = 288                # products added up in one go: short chains round less
+ROOM = 2**24               # numbers that unfolded windows, or products before their sum, may take
 FEW = ROWS                 # images with fewer channels are unfolded first, so that runs are longer
 
 
 # --------------------------------------------------------------------------- which numbers meet
-@functools.lru_cache(maxsize=32)
-def _pairs(size, out_size, kernel, stride, padding, dilation):
-    """For each output pixel r and tap t the input pixel q under it, -1 outside: (OH OW, KH KW)."""
-    (row, row_in), (column, column_in) = (
-        _under(*each) for each in zip(size, out_size, kernel, stride, padding, dilation))
-    q = row[:, None, :, None] * size[1] + column[None, :, None, :]              # (OH, OW, KH, KW)
-    inside = row_in[:, None, :, None] & column_in[None, :, None, :]
-    return _table(np.where(inside, q, -1).reshape(out_size[0] * out_size[1], -1))
+class Pairs(NamedTuple):
+    """Under tap t of output pixel r = (i, j) lies the input pixel q = down[i, t] + across[j, t]; a
+    negative q lies outside. Two short tables say it for every pixel."""
+
+    down: np.ndarray           # (OH T): a W, the place of the first pixel of row a
+    across: np.ndarray         # (OW T): the column b
+    T: int                     # taps
+    OW: int                    # pixels of an output row
+    P: int                     # output pixels
 
 
-def _under(n, m, k, s, p, d):
-    """Along one axis: the input place under output i and tap u, (m, k), and if it is inside."""
-    before = p[0] if isinstance(p, tuple) else p
-    at = np.arange(m)[:, None] * s - before + np.arange(k) * d
-    return at, (at >= 0) & (at < n)
+OUTSIDE = -2**40
+KEPT = 2**14                   # numbers of a table, at most, for the table to be kept
 
 
-@functools.lru_cache(maxsize=32)
-def _pairs_back(size, out_size, kernel, stride, padding, dilation):
-    """For each input pixel q and tap t the output pixel r that sees q there, -1 if none does."""
-    forward = _pairs(size, out_size, kernel, stride, padding, dilation)
-    back = np.full((size[0] * size[1], forward.shape[1]), -1)
-    r, t = np.nonzero(forward >= 0)
-    back[forward[r, t], t] = r
-    return _table(back)
+def _pairs(*geometry):
+    """The pairs of the forward pass: (size, out_size, kernel, stride, padding, dilation)."""
+    return _tables(geometry, back=False)
+
+
+def _pairs_back(*geometry):
+    """The pairs seen from the other side: for input pixel q and tap t the output pixel r that sees
+    q there. The same geometry, of the forward pass."""
+    return _tables(geometry, back=True)
+
+
+def _tables(geometry, back: bool):
+    size, out_size, kernel = geometry[:3]
+    longest = max(*size, *out_size) * kernel[0] * kernel[1]
+    return (_kept if longest <= KEPT else _kept.__wrapped__)(geometry, back)
 
 
 @functools.lru_cache(maxsize=64)
-def _itself(pixels):
-    """The pairs of a 1x1 convolution."""
-    return _table(np.arange(pixels)[:, None])
+def _kept(geometry, back: bool) -> Pairs:
+    size, out_size, kernel = geometry[:3]
+    rows, columns = (_under(*each, back) for each in zip(*geometry))
+    if back:
+        size, out_size = out_size, size
+    T = kernel[0] * kernel[1]
+    down = np.where(rows < 0, OUTSIDE, rows * size[1])[:, :, None].repeat(kernel[1], 2)
+    across = np.where(columns < 0, OUTSIDE, columns)[:, None, :].repeat(kernel[0], 1)
+    return Pairs(down.reshape(-1), across.reshape(-1), T, out_size[1], math.prod(out_size))
 
 
-def _table(numbers):
-    numbers = np.ascontiguousarray(numbers, dtype=np.int64)
-    numbers.flags.writeable = False
-    return numbers
+def _under(n, m, k, s, p, d, back: bool):
+    """Along one axis: the input place under output i and tap u, (m, k); -1 outside. Or, `back`, the
+    output that sees input place a under tap u, (n, k)."""
+    at = np.arange(m)[:, None] * s - (p[0] if isinstance(p, tuple) else p) + np.arange(k) * d
+    inside = (at >= 0) & (at < n)
+    if not back:
+        return np.where(inside, at, -1)
+    places = np.full((n, k), -1)
+    i, u = np.nonzero(inside)
+    places[at[i, u], u] = i
+    return places
 
 
 # --------------------------------------------------------------------------- kernels
 @part
-def _list_runs(runs, at, ends, end, pairs, r, T, first, N, Q, C, n):
+def _list_runs(runs, at, ends, end, down, across, r, T, OW, first, N, Q, C, n):
     """Write the runs of output pixel r for the images from `first` on, and where each group of runs
     ends, of CHAIN products at most; how many groups there are."""
     count, groups, length, next_q, next_t = 0, 0, 0, -1, -1
+    i, j = r // OW * T, r % OW * T
     for t in range(T):
-        q = get(pairs, r * T + t)
+        q = get(down, i + t) + get(across, j + t)
         if q < 0:
             continue
         for c in range(0, C, CHAIN):
@@ -117,7 +139,7 @@ def _list_runs(runs, at, ends, end, pairs, r, T, first, N, Q, C, n):
 
 
 @parallel
-def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
+def _gather(start, stop, x, panels, y, down, across, T, OW, P, N, Q, C, O, block):
     """y[n,r,o] = sum over the pairs (q,t) of r, and c, of x[n,q,c] w[t,c,o].
 
     A step is one group of ROWS images and `block` output pixels.
@@ -131,8 +153,8 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
         image, pixel = step // blocks * ROWS, step % blocks * block
         rows, pixels = min(ROWS, N - image), min(block, P - pixel)
         for i in range(pixels):
-            groups[i] = _list_runs(runs, i * most * FIELDS, ends, i * (most + 1), pairs, pixel + i,
-                                   T, image, N, Q, C, n)
+            groups[i] = _list_runs(runs, i * most * FIELDS, ends, i * (most + 1), down, across,
+                                   pixel + i, T, OW, image, N, Q, C, n)
         for o in range(0, O, n):
             wide = min(n, O - o)
             for i in range(pixels):
@@ -152,7 +174,7 @@ def _gather(start, stop, x, panels, y, pairs, N, Q, C, P, T, O, block):
 
 
 @parallel
-def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
+def _weights(start, stop, x, g, dw, down, across, T, OW, P, N, Q, C, O, splits, group):
     """dw[s,t,o,c] = sum over the pairs (q,r) of tap t, and the images n of split s, of
     g[n,r,o] x[n,q,c].
 
@@ -165,7 +187,8 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
     # (rows of O numbers would crowd a part of the cache; the last tile reads ROWS beyond the end)
     a, b = np.zeros(PIXELS * width + ROWS, x.dtype), np.zeros(-(-C // n) * PIXELS * n, x.dtype)
     tile, run = np.empty(ROWS * n, x.dtype), np.empty(FIELDS, np.int64)
-    image, pixel = np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64)
+    image, row, column = (np.empty(PIXELS, np.int64), np.empty(PIXELS, np.int64),
+                          np.empty(PIXELS, np.int64))
     for step in range(start, stop):
         s, t0 = step // groups, step % groups * group
         for k in range((s * T + t0) * O * C, (s * T + t0 + group) * O * C):
@@ -173,18 +196,19 @@ def _weights(start, stop, x, g, dw, pairs, N, Q, C, P, T, O, splits, group):
         count, last = 0, min((s + 1) * share, N) - 1
         for m in range(s * share, last + 1):
             for r in range(P):
-                used = False
+                i, j, used = r // OW * T, r % OW * T, False
                 for t in range(t0, t0 + group):
-                    used = used or get(pairs, r * T + t) >= 0
+                    used = used or get(down, i + t) + get(across, j + t) >= 0
                 if used:
                     put(image, count, m)
-                    put(pixel, count, r)
+                    put(row, count, i)
+                    put(column, count, j)
                     copy(a, count * width, g, (m * P + r) * O, O)
                     count += 1
                 if count == PIXELS or (count and m == last and r == P - 1):
                     for t in range(t0, t0 + group):
                         for k in range(count):
-                            q = get(pairs, get(pixel, k) * T + t)
+                            q = get(down, get(row, k) + t) + get(across, get(column, k) + t)
                             _to_panels(b, k, x, (get(image, k) * Q + q) * C if q >= 0 else -1, C)
                         _add_products(a, b, dw, (s * T + t) * O * C, run, tile, count, width, O, C)
                     count = 0
@@ -218,35 +242,34 @@ def _add_products(a, b, dw, at, run, tile, count, width, O, C):
 
 
 @parallel
-def _unfold(start, stop, x, cols, pairs, Q, C, P, T):
-    """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none; a step is an image.
-    """
-    for m in range(start, stop):
-        if C == 1:
-            for i in range(P * T):
-                q = get(pairs, i)
-                pixel = get(x, m * Q + max(q, 0))
-                put(cols, m * P * T + i, pixel if q >= 0 else x.dtype.type(0))
-            continue
-        for i in range(P * T):
-            q, at = get(pairs, i), (m * P * T + i) * C
-            if q < 0:
-                for c in range(C):
-                    put(cols, at + c, x.dtype.type(0))
-            else:
-                for c in range(C):
-                    put(cols, at + c, get(x, (m * Q + q) * C + c))
+def _unfold(start, stop, x, cols, down, across, T, OW, P, Q, C, first):
+    """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none. A step is a row of
+    output pixels; step 0 is row `first` of all images' rows, and the first of cols."""
+    for step in range(start, stop):
+        m, i = (first + step) // (P // OW), (first + step) % (P // OW) * T
+        for j in range(OW):
+            at = (step * OW + j) * T * C
+            for t in range(T):
+                q = get(down, i + t) + get(across, j * T + t)
+                if C == 1:
+                    pixel = get(x, m * Q + max(q, 0))
+                    put(cols, at + t, pixel if q >= 0 else x.dtype.type(0))
+                else:
+                    for c in range(C):
+                        put(cols, at + t * C + c,
+                            get(x, (m * Q + q) * C + c) if q >= 0 else x.dtype.type(0))
 
 
 @parallel
-def _fold(start, stop, z, y, pairs, Q, O, P, T):
+def _fold(start, stop, z, y, down, across, T, OW, P, Q, O):
     """y[n,r,o] = sum over the pairs (q,t) of r of z[n,q,t,o]; a step is an image."""
     for m in range(start, stop):
         for r in range(P):
+            i, j = r // OW * T, r % OW * T
             for o in range(O):
                 total = z.dtype.type(0)
                 for t in range(T):
-                    q = get(pairs, r * T + t)
+                    q = get(down, i + t) + get(across, j + t)
                     if q >= 0:
                         total += get(z, ((m * Q + q) * T + t) * O + o)
                 put(y, (m * P + r) * O + o, total)
@@ -255,52 +278,75 @@ def _fold(start, stop, z, y, pairs, Q, O, P, T):
 # --------------------------------------------------------------------------- from tables to arrays
 def _gathered(x, w, pairs, N, Q, C, O, across):
     """(N*P*O) from x (N*Q*C) and w, (T,C,O) or, `across`, (T,O,C)."""
-    P, T = pairs.shape
+    T, P = pairs.T, pairs.P
     y = np.empty(N * P * O, x.dtype)
-    if O < FEW and C >= FEW:
+    if T == 1 and _is_itself(pairs, Q):                  # 1x1: pixels are the rows of a matrix
+        _times(x, packed(w, 1, C, O, across), y, N * P, C, O)
+    elif O < FEW and C >= FEW and Q * T * O <= ROOM:
         # Few results a pixel would leave most of a tile empty: all taps' products first, then sums.
         matrix = w.reshape(T, O, C) if across else w.reshape(T, C, O).transpose(0, 2, 1)
-        z = np.empty(N * Q * T * O, x.dtype)
         panels = packed(np.ascontiguousarray(matrix).reshape(-1), 1, C, T * O, across=True)
-        _convolve(x, panels, z, _itself(Q), N, Q, C, T * O)
-        _fold(N, 1, z, y, pairs.reshape(-1), Q, O, P, T)
+        images = max(1, ROOM // (Q * T * O))
+        for n in range(0, N, images):
+            some = min(images, N - n)
+            z = np.empty(some * Q * T * O, x.dtype)
+            _times(x[n * Q * C:(n + some) * Q * C], panels, z, some * Q, C, T * O)
+            _fold(some, 1, z, y[n * P * O:(n + some) * P * O], *pairs, Q, O)
     elif C < FEW:
-        cols = _unfolded(x, pairs, N, Q, C)
         if across:
             w = np.ascontiguousarray(w.reshape(T, O, C).transpose(0, 2, 1)).reshape(-1)
-        _convolve(cols, packed(w, 1, T * C, O), y, _itself(P), N, P, T * C, O)
+        panels = packed(w, 1, T * C, O)
+        for cols, r, rows in _unfolded(x, pairs, N, Q, C):
+            _times(cols, panels, y[r * O:(r + rows) * O], rows, T * C, O)
     else:
-        _convolve(x, packed(w, T, C, O, across), y, pairs, N, Q, C, O)
+        block = max(1, min(P, 16, 20000 // (T * C)))
+        _gather(-(-N // ROWS) * -(-P // block), 1, x, packed(w, T, C, O, across), y, *pairs, N, Q,
+                C, O, block)
     return y
 
 
+def _is_itself(pairs, Q) -> bool:
+    """Of one tap: does every output pixel see the input pixel of its own number?"""
+    if pairs.P != Q:
+        return False
+    rows, columns = np.arange(Q // pairs.OW) * pairs.OW, np.arange(pairs.OW)
+    return np.array_equal(pairs.down, rows) and np.array_equal(pairs.across, columns)
+
+
+def _times(x, panels, y, M, K, N):
+    """y (M,N) = x (M,K) times the matrix in `panels`."""
+    n = columns(x.dtype)
+    multiply(x, panels, y, M, K, N, (K, 1), (K * n, n))
+
+
 def _unfolded(x, pairs, N, Q, C):
-    P, T = pairs.shape
-    cols = np.empty(N * P * T * C, x.dtype)
-    _unfold(N, 1, x, cols, pairs.reshape(-1), Q, C, P, T)
-    return cols
-
-
-def _convolve(x, panels, y, pairs, N, Q, C, O):
-    P, T = pairs.shape
-    if pairs is _itself(Q):                              # 1x1: pixels are the rows of a matrix
-        return multiply(x, panels, y, N * P, C, O, (C, 1), (C * columns(x.dtype), columns(x.dtype)))
-    block = max(1, min(P, 16, 20000 // (T * C)))
-    _gather(-(-N // ROWS) * -(-P // block), 1, x, panels, y, pairs.reshape(-1), N, Q, C, P, T, O,
-            block)
+    """The windows as rows of T C numbers: (rows, number of the first, how many), piece by piece, as
+    many at a time as there is ROOM for."""
+    T, OW = pairs.T, pairs.OW
+    lines = N * (pairs.P // OW)
+    most = max(1, ROOM // (OW * T * C))
+    for first in range(0, lines, most):
+        count = min(most, lines - first)
+        cols = np.empty(count * OW * T * C, x.dtype)
+        _unfold(count, max(1, 4096 // (OW * T * C)), x, cols, *pairs, Q, C, first)
+        yield cols, first * OW, count * OW
 
 
 def _weight_sums(x, g, pairs, N, Q, C, O):
     """(T*C*O) from x (N*Q*C) and g (N*P*O)."""
-    if pairs is _itself(Q):
+    T = pairs.T
+    if T == 1 and _is_itself(pairs, Q):
         return product(x.reshape(-1, C).T, g.reshape(-1, O)).reshape(-1)
-    P, T = pairs.shape
+    if C < FEW:
+        parts = [product(cols.reshape(rows, T * C).T, g[r * O:(r + rows) * O].reshape(rows, O))
+                 for cols, r, rows in _unfolded(x, pairs, N, Q, C)]
+        return sum(parts[1:], parts[0]).reshape(-1)
     # Small matrices: all taps share the copy of g. Enough steps for all threads, whatever their
     # number; the partial sums are added in order.
     group = T if C * O <= 4096 else 1
     splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
     dw = np.empty(splits * T * O * C, x.dtype)
-    _weights(splits * (T // group), 1, x, g, dw, pairs.reshape(-1), N, Q, C, P, T, O, splits, group)
+    _weights(splits * (T // group), 1, x, g, dw, *pairs, N, Q, C, O, splits, group)
     dw = dw.reshape(splits, -1).sum(0) if splits > 1 else dw
     return dw.reshape(T, O, C).transpose(0, 2, 1).reshape(-1)
 
@@ -326,12 +372,7 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
     pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
-    rows, g_rows, T = layout.channels_last(x), layout.channels_last(g), kernel[0] * kernel[1]
-    if C < FEW:
-        cols = _unfolded(rows, pairs, N, H * W, C)
-        dw = _weight_sums(cols, g_rows, _itself(OH * OW), N, OH * OW, T * C, O)
-    else:
-        dw = _weight_sums(rows, g_rows, pairs, N, H * W, C, O)
+    dw = _weight_sums(layout.channels_last(x), layout.channels_last(g), pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)
 
 

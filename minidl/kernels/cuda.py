@@ -179,7 +179,8 @@ def _cross_entropy(x, t):
 
 def _cross_entropy_grad(gy, log_p, t):
     xp = namespace(gy)
-    gy, t = xp.ascontiguousarray(gy), xp.ascontiguousarray(t, dtype=np.int64)
+    gy, log_p = xp.ascontiguousarray(gy), xp.ascontiguousarray(log_p)
+    t = xp.ascontiguousarray(t, dtype=np.int64)
     gx = xp.empty_like(log_p)
     launch("cross_entropy_grad", gx.size, gx.dtype, gy, log_p, t, gx, gx.shape[1], gx.size)
     return gx

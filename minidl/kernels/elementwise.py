@@ -183,7 +183,7 @@ def _row_sums(start, stop, x, sums, rows, C):
 
 def rows(x):
     """x (N,C) or (N,C,H,W), flat, the channels innermost."""
-    return x.reshape(-1) if x.ndim == 2 else layout.channels_last(x)
+    return layout.line(x) if x.ndim == 2 else layout.channels_last(x)
 
 
 def like_rows(flat, shape):
@@ -198,16 +198,14 @@ def _one_a_channel(shape, ndim: int, C: int) -> bool:
 
 
 def _a_channel(x, b, *more) -> bool:
-    return x.ndim in (2, 4) and _one_a_channel(b.shape, x.ndim, x.shape[1]) and (
-        x.ndim == 4 or x.flags.c_contiguous)
+    return x.ndim in (2, 4) and _one_a_channel(b.shape, x.ndim, x.shape[1])
 
 
 @fits(_a_channel)
 def _bias_activation(x, b, slope):
     flat, C = rows(x), x.shape[1]
     y = np.empty_like(flat)
-    _bias_loop(flat.size // C, max(1, PIECE // C), flat, np.ascontiguousarray(b).reshape(-1), y,
-               float(slope))
+    _bias_loop(flat.size // C, max(1, PIECE // C), flat, layout.line(b), y, float(slope))
     return like_rows(y, x.shape)
 
 

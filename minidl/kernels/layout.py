@@ -1,7 +1,8 @@
 """Memory order: images with the channels last, weights with the taps first.
 
-Shapes are logically (N,C,H,W) everywhere; what these functions return is in memory as the kernels
-want it, without a copy where it is so already. What kernels make comes back as a transposed view.
+Shapes are logically (N,C,H,W) everywhere. A kernel walks flat memory and knows no strides: every
+array on its way to a kernel goes through one of these functions, which give what the kernel can
+read, without a copy where memory is so already. What kernels make comes back as a transposed view.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ def transposed(array, count: int, rows: int, columns: int):
     return target
 
 
+def line(x):
+    """The numbers of x in the order of its axes: flat, without gaps."""
+    return np.ascontiguousarray(x).reshape(-1)
+
+
 def channels_last(x):
     """The numbers of images x (N,C,H,W) in the order n, h, w, c: flat."""
     last = x.transpose(0, 2, 3, 1)
-    if last.flags.c_contiguous:
-        return last.reshape(-1)
-    N, C, H, W = x.shape
-    if x.flags.c_contiguous and x.size > LARGE:
+    if x.flags.c_contiguous and not last.flags.c_contiguous and x.size > LARGE:
+        N, C, H, W = x.shape
         return transposed(x, N, C, H * W)
-    return np.ascontiguousarray(last).reshape(-1)
+    return line(last)
 
 
 def images(flat, N, C, H, W):
@@ -57,13 +61,11 @@ def images(flat, N, C, H, W):
 def taps_first(w):
     """The numbers of weights w (O,C,KH,KW) in the order u, v, c, o: flat."""
     first = w.transpose(2, 3, 1, 0)
-    if first.flags.c_contiguous:
-        return first.reshape(-1)
-    O, C, KH, KW = w.shape
-    if w.flags.c_contiguous and w.size > LARGE:
+    if w.flags.c_contiguous and not first.flags.c_contiguous and w.size > LARGE:
+        O, C, KH, KW = w.shape
         return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
             transposed(w, O, C, KH * KW), 1, O, KH * KW * C)
-    return np.ascontiguousarray(first).reshape(-1)
+    return line(first)
 
 
 def weights(flat, O, C, KH, KW):

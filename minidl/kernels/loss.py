@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from . import fits
+from . import fits, layout
 from .elementwise import PIECE, _dense, _each
 from .threads import parallel
 from .tile import get, put
@@ -54,10 +54,15 @@ def _bce_grad_loop(start, stop, gy, x, t, gx):
         put(gx, i, get(gy, i) * ((1 if v >= 0 else e) / (1 + e) - get(t, i)))
 
 
+def _numbers(t):
+    """Class numbers as the loops read them."""
+    return layout.line(t.astype(np.int64, copy=False))
+
+
 @fits(lambda x: x.flags.c_contiguous)
 def _cross_entropy(x, t):
     loss, log_p = np.empty(len(x), x.dtype), np.empty_like(x)
-    _cross_entropy_loop(len(x), max(1, PIECE // x.shape[1]), x.reshape(-1), t, loss,
+    _cross_entropy_loop(len(x), max(1, PIECE // x.shape[1]), layout.line(x), _numbers(t), loss,
                         log_p.reshape(-1), x.shape[1])
     return loss, log_p
 
@@ -65,8 +70,8 @@ def _cross_entropy(x, t):
 @fits(lambda gy, log_p: gy.flags.c_contiguous and log_p.flags.c_contiguous)
 def _cross_entropy_grad(gy, log_p, t):
     gx = np.empty_like(log_p)
-    _cross_entropy_grad_loop(len(gx), max(1, PIECE // gx.shape[1]), gy, log_p.reshape(-1), t,
-                             gx.reshape(-1), gx.shape[1])
+    _cross_entropy_grad_loop(len(gx), max(1, PIECE // gx.shape[1]), gy, log_p.reshape(-1),
+                             _numbers(t), gx.reshape(-1), gx.shape[1])
     return gx
 
 

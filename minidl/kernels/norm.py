@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fits
+from . import fits, layout
 from .elementwise import like_rows, rows
 from .threads import parallel
 from .tile import get, put
@@ -87,8 +87,7 @@ def _statistics(x, R, C):
 
 def _channels(x, w, *more) -> bool:
     """Is x (N,C) or (N,C,H,W), and w one number a channel?"""
-    return x.ndim in (2, 4) and w.size == x.shape[1] == w.shape[1] and (
-        x.ndim == 4 or x.flags.c_contiguous)
+    return x.ndim in (2, 4) and w.size == x.shape[1] == w.shape[1]
 
 
 @fits(_channels)
@@ -98,14 +97,14 @@ def _batch_norm(x, w, b, dim, eps):
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))
     y = np.empty_like(flat)
     _scale_loop(flat.size // C, max(1, 16384 // C), flat, mean, scale * w.reshape(-1),
-                np.ascontiguousarray(b).reshape(-1), y, C)
+                layout.line(b), y, C)
     return like_rows(y, x.shape), *(s.reshape(shape) for s in (mean, variance, scale))
 
 
-@fits(lambda gy, x, *more: _channels(x, more[0]) and (gy.ndim == 4 or gy.flags.c_contiguous))
+@fits(lambda gy, x, w, *more: _channels(x, w))
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     g, flat, C, shape = rows(gy), rows(x), x.shape[1], w.shape
-    R, mean, scale = flat.size // C, mean.reshape(-1), scale.reshape(-1)
+    R, mean, scale = flat.size // C, layout.line(mean), layout.line(scale)
     sums = np.empty((SUMS, 2, C))
     _grad_sum_loop(_steps(C), 1, g, flat, mean, scale, sums.reshape(-1), R, C)
     gb, gw = sums.sum(0)

@@ -36,6 +36,12 @@ def _max_loop(start, stop, x, y, taps, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, 
                             put(y, at + c, value if better else best)
                             put(taps, at + c, tap if better else get(taps, at + c))
                     first = False
+            if first:                    # all of the window lies in the border
+                u = min(max(-((i * SH - PH) // DH), 0), KH - 1)
+                v = min(max(-((j * SW - PW) // DW), 0), KW - 1)
+                for c in range(C):
+                    put(y, at + c, x.dtype.type(-np.inf))
+                    put(taps, at + c, np.int32(u * KW + v))
 
 
 @parallel
@@ -61,19 +67,21 @@ def _scatter_loop(start, stop, g, taps, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH,
 
 @parallel
 def _sum_loop(start, stop, x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
-    """A step is one row of output pixels of one image."""
-    zero = x.dtype.type(0)
+    """A step is one row of output pixels of one image; sums are of float64, for a window may be the
+    whole image."""
+    sums = np.empty(C)
     for step in range(start, stop):
         image, i = step // OH * H * W, step % OH
         for j in range(OW):
-            at = (step * OW + j) * C
             for c in range(C):
-                put(y, at + c, zero)
+                put(sums, c, 0.0)
             for a in range(max(i * SH - PH, 0), min(i * SH - PH + KH, H)):
                 for b in range(max(j * SW - PW, 0), min(j * SW - PW + KW, W)):
                     place = (image + a * W + b) * C
                     for c in range(C):
-                        put(y, at + c, get(y, at + c) + get(x, place + c))
+                        put(sums, c, get(sums, c) + np.float64(get(x, place + c)))
+            for c in range(C):
+                put(y, (step * OW + j) * C + c, x.dtype.type(get(sums, c)))
 
 
 @parallel

@@ -174,11 +174,12 @@ if hasattr(os, "register_at_fork"):
 def parallel(kernel: Callable) -> Callable:
     """Make ``kernel(start, stop, *arguments)``, a loop over steps start..stop-1, a function
     ``launch(total, piece, *arguments)`` that does the steps 0..total-1 on the pool, `piece` at a
-    time. What different steps write must not overlap."""
+    time. What different steps write must not overlap; every array is flat and without gaps."""
     inner = part(kernel)
     if not JIT:
         @functools.wraps(kernel)
         def launch(total, piece, *arguments):
+            _must_be_flat(kernel, arguments)
             kernel(0, total, *arguments)
         return launch
 
@@ -192,8 +193,18 @@ def parallel(kernel: Callable) -> Callable:
 
     @functools.wraps(kernel)
     def launch(total, piece, *arguments):
+        _must_be_flat(kernel, arguments)
         pool = _pool or _the_pool()
         if pool.asleep:
             pool.wake()
         on_pool(pool.cells, total, piece, *arguments)
     return launch
+
+
+def _must_be_flat(kernel: Callable, arguments) -> None:
+    """A kernel reads memory by addresses and knows no strides: an array that did not come through
+    layout.py would be read wrong without a word."""
+    for a in arguments:
+        if type(a) is np.ndarray and not (a.ndim == 1 and a.flags.c_contiguous):
+            raise RuntimeError(f"{kernel.__name__}: an array of shape {a.shape} and strides "
+                               f"{a.strides} on its way to a kernel; flatten it by layout.py")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..device import namespace
+
 try:
     from hypothesis import strategies as st
 except ImportError as error:
@@ -78,7 +80,7 @@ def distinct_arrays(draw, shape=(), gap: float = 0.05, dtype=np.float64):
 
 
 # --------------------------------------------------------------------------- memory orders
-ORDERS = ("C", "F", "channels-last", "reversed", "strided")
+ORDERS = ("C", "F", "channels-last", "reversed", "strided", "rows apart", "column", "unaligned")
 
 
 def memory_orders():
@@ -88,18 +90,28 @@ def memory_orders():
 
 def in_order(array: np.ndarray, order: str) -> np.ndarray:
     """The same numbers and shape in another memory order: "C"; "F"; "channels-last" (axis 1
-    innermost, as a convolution leaves it); "reversed", a view with negative strides; "strided", a
-    view of every second number of a larger array."""
+    innermost, as a convolution leaves it); "reversed", a view with negative strides; "strided" and
+    "rows apart", every second number along the last and the first axis of a larger array;
+    "column", one of several along one more axis; "unaligned", at an odd address (on the CPU)."""
+    xp = namespace(array)
     if order == "channels-last" and array.ndim > 1:
-        return np.moveaxis(np.moveaxis(array, 1, -1).copy(), -1, 1)
+        return xp.moveaxis(xp.moveaxis(array, 1, -1).copy(), -1, 1)
     if order == "reversed" and array.ndim:
         back = (slice(None, None, -1),) * array.ndim
         return array[back].copy()[back]
-    if order == "strided" and array.ndim:
-        wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.array(7).astype(array.dtype))
-        wide[..., ::2] = array
-        return wide[..., ::2]
-    return np.array(array, order="F" if order == "F" else "C")
+    if order in ("strided", "rows apart") and array.ndim:
+        axis = -1 if order == "strided" else 0
+        wide = xp.repeat(array, 2, axis)
+        every_second = (..., slice(None, None, 2)) if axis else slice(None, None, 2)
+        wide[(..., slice(1, None, 2)) if axis else slice(1, None, 2)] = 7
+        return wide[every_second]
+    if order == "column":
+        return xp.stack([xp.full_like(array, 7), array, xp.full_like(array, 7)], -1)[..., 1]
+    if order == "unaligned" and xp is np:
+        odd = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        odd[...] = array
+        return odd
+    return xp.array(array, order="F" if order == "F" else "C")
 
 
 # --------------------------------------------------------------------------- convolutions
