@@ -15,6 +15,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .device import is_array, move, namespace, same_place, to_host
 from .kernels import fast, together
 from .tape import enable_grad, mode, no_grad
@@ -123,7 +125,7 @@ class Optimizer:
         step, waiting = self._step, together(next((p.data for p in self._parameters()), None))
         if mode.watcher is not None:                # sees each update for itself
             step, waiting = partial(mode.watcher.update, self), nullcontext()
-        with no_grad(), waiting:
+        with no_grad(), waiting, np.errstate(all="ignore"):      # inf and nan are values
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.requires_grad and p.grad is not None:
@@ -321,6 +323,7 @@ def _gradients(parameters) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
+@np.errstate(all="ignore")
 def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
                     error_if_nonfinite: bool = False) -> Tensor:
     """g <- g min(1, max_norm / (|g| + 1e-6)), |g| the norm of all gradients as one vector.

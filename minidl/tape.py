@@ -228,10 +228,11 @@ def op(source: str | Callable | None = None, *, terms=None):
                     args, inputs = entry.converted(args, inputs)
                     break
             try:
-                if (timed := timed_forward) is None:
-                    y, backward = forward(*args, **options)
-                else:
-                    y, backward = timed(entry, inputs, forward, args, options)
+                with np.errstate(all="ignore"):               # inf and nan are values
+                    if (timed := timed_forward) is None:
+                        y, backward = forward(*args, **options)
+                    else:
+                        y, backward = timed(entry, inputs, forward, args, options)
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
@@ -414,8 +415,9 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 for place, g in sums.items()}
     if wanted is not None:
         return [sums.get(w.node or w) for w in wanted]
-    for leaf in list(sums):
-        accumulate.deposit(leaf, sums.pop(leaf), create_graph, moment)
+    with np.errstate(all="ignore"):
+        for leaf in list(sums):
+            accumulate.deposit(leaf, sums.pop(leaf), create_graph, moment)
     return None
 
 

@@ -288,7 +288,8 @@ class Tensor:
         if new is not _LATER:
             new = _device.beside(as_tensor(new, self).data, self.data)
             try:
-                self.data[...] = new
+                with np.errstate(all="ignore"):
+                    self.data[...] = new
             except ValueError:
                 raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
@@ -302,7 +303,8 @@ class Tensor:
         same_device(op, self, other)
         other = other.data
         try:
-            new = function(self.data, other)
+            with np.errstate(all="ignore"):
+                new = function(self.data, other)
         except ValueError:
             new = other                         # does not broadcast: refused for its shape, below
         if new.dtype.kind == "f" and self.data.dtype.kind != "f":
@@ -343,8 +345,9 @@ class Tensor:
         self._write("x[i] = v")
         try:
             value = _plain(value)
-            self.data[ops.plain_index(index, self)] = (
-                _device.beside(value, self.data) if _device.is_array(value) else value)
+            with np.errstate(all="ignore"):
+                self.data[ops.plain_index(index, self)] = (
+                    _device.beside(value, self.data) if _device.is_array(value) else value)
         except (IndexError, ValueError) as error:
             raise type(error)(f"x[i] = v: {error}; x has shape {self.shape}") from None
 

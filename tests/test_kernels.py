@@ -168,7 +168,8 @@ def test_one_bad_number_stays_where_it_is(bad):
         return x
 
     def same_places(name, *args):
-        ours, theirs = kernel(name)(*args), READABLE[name](*args)
+        with np.errstate(all="ignore"):                   # as an op calls them
+            ours, theirs = kernel(name)(*args), READABLE[name](*args)
         for a, b in zip(*(v if isinstance(v, tuple) else (v,) for v in (ours, theirs))):
             np.testing.assert_array_equal(np.isnan(a), np.isnan(b), name)
 
@@ -186,8 +187,7 @@ def test_one_bad_number_stays_where_it_is(bad):
         same_places("_bias_activation", spoilt(9, 5), np.ones(5, np.float32), slope)
         same_places("_leaky_relu_grad", spoilt(9, 5), spoilt(9, 5), slope)
     same_places("_relu_grad", spoilt(9, 5), -np.ones((9, 5), np.float32))
-    with np.errstate(all="ignore"):
-        same_places("_cross_entropy", spoilt(9, 5), np.ones(9, np.int64))
+    same_places("_cross_entropy", spoilt(9, 5), np.ones(9, np.int64))
 
 
 def test_a_bias_of_the_last_axis_is_none_of_the_channels():

@@ -19,9 +19,9 @@ def _cross_entropy_loop(start, stop, x, t, loss, log_p, C):
         top = x[r * C]
         for c in range(1, C):
             top = max(top, x[r * C + c])
-        total = x.dtype.type(0)
+        total = 0.0
         for c in range(C):
-            total += math.exp(x[r * C + c] - top)
+            total += np.float64(math.exp(x[r * C + c] - top))
         shift = top + math.log(total)
         for c in range(C):
             log_p[r * C + c] = x[r * C + c] - shift

@@ -5,6 +5,8 @@ Windows are visited tap by tap: tap (u, v) of all windows at once is one strided
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..device import namespace
 from ..kernels import fast
 from ..tape import op
@@ -122,10 +124,10 @@ def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
 
 # --------------------------------------------------------------------------- sum
 def _sum_pool2d(x, window, stride, pads, out_size):
-    x, y = _bordered(x, pads, 0), None
+    x, y = _bordered(x, pads, 0), 0.0
     for _, place in _taps(window, stride, (1, 1), *out_size):
-        y = x[place].copy(order="K") if y is None else y + x[place]
-    return y
+        y = y + x[place].astype(np.float64)      # for a window may be the whole image
+    return y.astype(x.dtype)
 
 
 def _sum_pool2d_grad(g, window, stride, pads, size):

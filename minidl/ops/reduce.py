@@ -7,6 +7,8 @@ import builtins
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from ..device import namespace
 from ..tape import op
 from ..tensor import Tensor
@@ -40,12 +42,21 @@ def _kept(shape, axes) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+def _total(x, axis, keepdims):
+    """The sum of x over `axis`. float32 is added up in float64: along any axis but the last NumPy
+    adds one row to the next, and of four million times 0.1 a quarter of the digits would be lost.
+    """
+    if x.dtype != np.float32:
+        return x.sum(axis=axis, keepdims=keepdims)
+    return x.sum(axis=axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+
+
 @op(terms=Reduce())
 def _sum(input: Tensor, dim, keepdim):
     shape = input.shape
     def backward(gy):
         return _expand(_reshape(gy, _kept(shape, dim)), shape)
-    return input.data.sum(axis=dim, keepdims=keepdim), backward
+    return _total(input.data, dim, keepdim), backward
 
 
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:

@@ -221,11 +221,13 @@ def _getitem(input: Tensor, index):
 def _scatter(input: Tensor, index, shape):
     """The adjoint of x[index]: an array of zeros to which x is added at `index`."""
     xp = namespace(input.data)
-    y = xp.zeros(shape, dtype=input.dtype)
     if _is_basic(index):
+        y = xp.zeros(shape, dtype=input.dtype)
         y[index] = input.data
-    else:
-        xp.add.at(y, index, input.data)          # an element may be picked more than once
+    else:                                        # an element may be picked a million times
+        sums = xp.zeros(shape, dtype=np.float64)
+        xp.add.at(sums, index, input.data.astype(np.float64))
+        y = sums.astype(input.dtype)
     def backward(gy):
         return _getitem(gy, index)
     return y, backward
