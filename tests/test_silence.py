@@ -75,7 +75,8 @@ def test_every_op_forward_and_twice_back(name, data, dtype, seed, which):
 IN_PLACE = {
     "+=": lambda a, b: a.__iadd__(b), "-=": lambda a, b: a.__isub__(b),
     "*=": lambda a, b: a.__imul__(b), "/=": lambda a, b: a.__itruediv__(b),
-    "add_": lambda a, b: a.add_(b), "mul_": lambda a, b: a.mul_(b), "copy_": lambda a, b: a.copy_(b),
+    "add_": lambda a, b: a.add_(b), "mul_": lambda a, b: a.mul_(b),
+    "copy_": lambda a, b: a.copy_(b),
     "clamp_": lambda a, b: a.clamp_(-1, 1), "[:] =": lambda a, b: a.__setitem__(slice(None), b),
     "fill_": lambda a, b: a.fill_(float("inf")), "zero_": lambda a, b: a.zero_(),
 }
