@@ -50,17 +50,34 @@ FEW = ROWS                 # images with fewer channels are unfolded first, so t
 # --------------------------------------------------------------------------- which numbers meet
 class Pairs(NamedTuple):
     """Under tap t of output pixel r = (i, j) lies the input pixel q = down[i, t] + across[j, t]; a
-    negative q lies outside. Two short tables say it for every pixel."""
+    negative q lies outside. Two short tables say it for every pixel; of small images `whole` says
+    it once more, in one."""
 
     down: np.ndarray           # (OH T): a W, the place of the first pixel of row a
     across: np.ndarray         # (OW T): the column b
     T: int                     # taps
     OW: int                    # pixels of an output row
     P: int                     # output pixels
+    whole: np.ndarray | None   # (P T): q
+
+    @property
+    def tables(self) -> tuple:
+        return self[:5]
+
+    def bands(self):
+        """The q of some rows of output pixels after the other: (first row, how many, table)."""
+        OH = self.P // self.OW
+        if self.whole is not None:
+            yield 0, OH, self.whole
+            return
+        rows = max(1, KEPT // (self.OW * self.T))
+        down, across = self.down.reshape(OH, 1, self.T), self.across.reshape(1, self.OW, self.T)
+        for i in range(0, OH, rows):
+            yield i, min(rows, OH - i), (down[i:i + rows] + across).reshape(-1)
 
 
 OUTSIDE = -2**40
-KEPT = 2**14                   # numbers of a table, at most, for the table to be kept
+KEPT = 2**16                   # numbers of a table, at most, for the table to be kept
 
 
 def _pairs(*geometry):
@@ -76,8 +93,8 @@ def _pairs_back(*geometry):
 
 def _tables(geometry, back: bool):
     size, out_size, kernel = geometry[:3]
-    longest = max(*size, *out_size) * kernel[0] * kernel[1]
-    return (_kept if longest <= KEPT else _kept.__wrapped__)(geometry, back)
+    numbers = max(math.prod(size), math.prod(out_size)) * kernel[0] * kernel[1]
+    return (_kept if numbers <= KEPT else _kept.__wrapped__)(geometry, back)
 
 
 @functools.lru_cache(maxsize=64)
@@ -87,9 +104,11 @@ def _kept(geometry, back: bool) -> Pairs:
     if back:
         size, out_size = out_size, size
     T = kernel[0] * kernel[1]
-    down = np.where(rows < 0, OUTSIDE, rows * size[1])[:, :, None].repeat(kernel[1], 2)
-    across = np.where(columns < 0, OUTSIDE, columns)[:, None, :].repeat(kernel[0], 1)
-    return Pairs(down.reshape(-1), across.reshape(-1), T, out_size[1], math.prod(out_size))
+    down = np.where(rows < 0, OUTSIDE, rows * size[1]).repeat(kernel[1], 1)               # (OH, T)
+    across = np.tile(np.where(columns < 0, OUTSIDE, columns), kernel[0])                  # (OW, T)
+    P = math.prod(out_size)
+    whole = (down[:, None] + across).reshape(-1) if P * T <= KEPT else None
+    return Pairs(down.reshape(-1), across.reshape(-1), T, out_size[1], P, whole)
 
 
 def _under(n, m, k, s, p, d, back: bool):
@@ -242,37 +261,42 @@ def _add_products(a, b, dw, at, run, tile, count, width, O, C):
 
 
 @parallel
-def _unfold(start, stop, x, cols, down, across, T, OW, P, Q, C, first):
+def _unfold(start, stop, x, cols, table, width, lines, Q, C):
     """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none. A step is a row of
-    output pixels; step 0 is row `first` of all images' rows, and the first of cols."""
+    output pixels, of which an image has `lines`: `width` pairs (r,t)."""
     for step in range(start, stop):
-        m, i = (first + step) // (P // OW), (first + step) % (P // OW) * T
-        for j in range(OW):
-            at = (step * OW + j) * T * C
-            for t in range(T):
-                q = get(down, i + t) + get(across, j * T + t)
-                if C == 1:
-                    pixel = get(x, m * Q + max(q, 0))
-                    put(cols, at + t, pixel if q >= 0 else x.dtype.type(0))
-                else:
-                    for c in range(C):
-                        put(cols, at + t * C + c,
-                            get(x, (m * Q + q) * C + c) if q >= 0 else x.dtype.type(0))
+        image, first, to = step // lines * Q, step % lines * width, step * width
+        if C == 1:
+            for k in range(width):
+                q = get(table, first + k)
+                pixel = get(x, image + max(q, 0))
+                put(cols, to + k, pixel if q >= 0 else x.dtype.type(0))
+            continue
+        for k in range(width):
+            q, at = get(table, first + k), (to + k) * C
+            if q < 0:
+                for c in range(C):
+                    put(cols, at + c, x.dtype.type(0))
+            else:
+                for c in range(C):
+                    put(cols, at + c, get(x, (image + q) * C + c))
 
 
 @parallel
-def _fold(start, stop, z, y, down, across, T, OW, P, Q, O):
-    """y[n,r,o] = sum over the pairs (q,t) of r of z[n,q,t,o]; a step is an image."""
-    for m in range(start, stop):
-        for r in range(P):
-            i, j = r // OW * T, r % OW * T
+def _fold(start, stop, z, y, table, width, lines, first, P, Q, T, O):
+    """y[n,r,o] = sum over the pairs (q,t) of r of z[n,q,t,o]. A step is a row of output pixels,
+    `width` of them, of an image's `lines` rows from `first` on."""
+    for step in range(start, stop):
+        m, i = step // lines, step % lines
+        for j in range(width):
+            at = (m * P + (first + i) * width + j) * O
             for o in range(O):
                 total = z.dtype.type(0)
                 for t in range(T):
-                    q = get(down, i + t) + get(across, j + t)
+                    q = get(table, (i * width + j) * T + t)
                     if q >= 0:
                         total += get(z, ((m * Q + q) * T + t) * O + o)
-                put(y, (m * P + r) * O + o, total)
+                put(y, at + o, total)
 
 
 # --------------------------------------------------------------------------- from tables to arrays
@@ -291,7 +315,9 @@ def _gathered(x, w, pairs, N, Q, C, O, across):
             some = min(images, N - n)
             z = np.empty(some * Q * T * O, x.dtype)
             _times(x[n * Q * C:(n + some) * Q * C], panels, z, some * Q, C, T * O)
-            _fold(some, 1, z, y[n * P * O:(n + some) * P * O], *pairs, Q, O)
+            for first, lines, table in pairs.bands():
+                _fold(some * lines, max(1, 4096 // (pairs.OW * T * O)), z,
+                      y[n * P * O:(n + some) * P * O], table, pairs.OW, lines, first, P, Q, T, O)
     elif C < FEW:
         if across:
             w = np.ascontiguousarray(w.reshape(T, O, C).transpose(0, 2, 1)).reshape(-1)
@@ -300,8 +326,8 @@ def _gathered(x, w, pairs, N, Q, C, O, across):
             _times(cols, panels, y[r * O:(r + rows) * O], rows, T * C, O)
     else:
         block = max(1, min(P, 16, 20000 // (T * C)))
-        _gather(-(-N // ROWS) * -(-P // block), 1, x, packed(w, T, C, O, across), y, *pairs, N, Q,
-                C, O, block)
+        _gather(-(-N // ROWS) * -(-P // block), 1, x, packed(w, T, C, O, across), y,
+                *pairs.tables, N, Q, C, O, block)
     return y
 
 
@@ -321,15 +347,17 @@ def _times(x, panels, y, M, K, N):
 
 def _unfolded(x, pairs, N, Q, C):
     """The windows as rows of T C numbers: (rows, number of the first, how many), piece by piece, as
-    many at a time as there is ROOM for."""
+    many images and rows of pixels at a time as there is ROOM for."""
     T, OW = pairs.T, pairs.OW
-    lines = N * (pairs.P // OW)
-    most = max(1, ROOM // (OW * T * C))
-    for first in range(0, lines, most):
-        count = min(most, lines - first)
-        cols = np.empty(count * OW * T * C, x.dtype)
-        _unfold(count, max(1, 4096 // (OW * T * C)), x, cols, *pairs, Q, C, first)
-        yield cols, first * OW, count * OW
+    for first, lines, table in pairs.bands():
+        pixels = lines * OW
+        images = max(1, ROOM // (pixels * T * C)) if pixels == pairs.P else 1
+        for n in range(0, N, images):
+            some = min(images, N - n)
+            cols = np.empty(some * pixels * T * C, x.dtype)
+            _unfold(some * lines, max(1, 4096 // (OW * T * C)), x[n * Q * C:(n + some) * Q * C],
+                    cols, table, OW * T, lines, Q, C)
+            yield cols, n * pairs.P + first * OW, some * pixels
 
 
 def _weight_sums(x, g, pairs, N, Q, C, O):
@@ -346,7 +374,8 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
     group = T if C * O <= 4096 else 1
     splits = max(1, min(N, -(-16 // (T // group)), 2**21 // (T * C * O)))
     dw = np.empty(splits * T * O * C, x.dtype)
-    _weights(splits * (T // group), 1, x, g, dw, *pairs, N, Q, C, O, splits, group)
+    _weights(splits * (T // group), 1, x, g, dw, *pairs.tables, N, Q, C, O, splits,
+             group)
     dw = dw.reshape(splits, -1).sum(0) if splits > 1 else dw
     return dw.reshape(T, O, C).transpose(0, 2, 1).reshape(-1)
 
