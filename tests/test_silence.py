@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from optable import call, every_op, few, in_dtype, leaf, taken_from, tensor_arguments
 
 import minidl
-from minidl import nn, optim
 from minidl import functional as F
+from minidl import nn, optim
 from minidl.testing.domains import DOMAINS
 
 SPECIAL = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e300, -1e300, 1e-300]
