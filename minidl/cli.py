@@ -171,7 +171,7 @@ def exercise(args: argparse.Namespace) -> int:
         print(exercises.described(table[args.name], args.json) + ("" if args.json else
               f"\nJudge it: {PROG} exercise {args.name} FILE"))
         return 0
-    verdict = exercises.judge(table[args.name], args.file)
+    verdict = exercises.judge(table[args.name], args.file, args.timeout, args.seed)
     following = dict(zip(table, list(table)[1:])).get(args.name)
     print(verdict.json() if args.json else verdict.text() + (
         f"\nThe next one: {following}" if verdict.passed and following else ""))
@@ -311,6 +311,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("name", nargs="?", metavar="NAME", help="the exercise (default: list them)")
     p.add_argument("file", nargs="?", metavar="FILE", help="a Python file that solves it")
     p.add_argument("--json", action="store_true", help="one JSON object, for a grader")
+    p.add_argument("--timeout", type=float, default=10, metavar="SECONDS",
+                   help="for all cases together (default 10)")
+    p.add_argument("--seed", type=script.at_least(0), metavar="N",
+                   help="draw the cases of an earlier judgement again (default: new ones)")
 
     p = command(step, "step run.json", "step --model cnn --check", "step my_script.py --only conv1",
                 "step run.json --from 25 --phase backward --cell 0,3,5,5")

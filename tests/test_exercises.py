@@ -1,27 +1,47 @@
-"""The exercises: solutions pass, stubs fail in a sentence, known mistakes are recognised."""
+"""The exercises: solutions pass, stubs fail in a sentence, known mistakes are recognised.
+
+What a file can do to its judge stands in test_judge.py.
+"""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minidl import cli
-from minidl.exercises import EXERCISES, judge
+from minidl.exercises import EXERCISES, child, judge, process
 
 ROOT = Path(__file__).parent.parent
 STUBS, SOLUTIONS = ROOT / "examples" / "exercises", ROOT / "tests" / "solutions"
+
+
+def inside(task, timeout, most):
+    """What process.run does, without a process: a hundred files in the time of ten."""
+    with tempfile.TemporaryFile() as file:
+        child.answer(task, file)
+        return list(process.arrays(file))[:most], None
+
+
+def judge_inside(name: str, path, seed: int = 0):
+    """The verdict on a file that is known to be harmless."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "run", inside)
+        return judge(EXERCISES[name], path, seed=seed)
 
 
 def judged(tmp_path, name: str, source: str):
     """The verdict on `source`, which stands for a student's file."""
     path = tmp_path / "mine.py"
     path.write_text("import numpy as np\n" + source, encoding="utf-8")
-    return judge(EXERCISES[name], path)
+    return judge_inside(name, path)
 
 
 # --------------------------------------------------------------------------- stubs and solutions
@@ -35,7 +55,7 @@ def test_the_solution_passes(name):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_stub_fails_with_a_sentence(name):
-    verdict = judge(EXERCISES[name], STUBS / f"{name}.py")
+    verdict = judge_inside(name, STUBS / f"{name}.py")
     assert not verdict.passed
     if name.startswith("bug_"):
         assert verdict.problem == "value" and verdict.hint and verdict.cell in verdict.text()
@@ -61,10 +81,19 @@ def test_every_file_is_an_exercise():
         assert {path.stem for path in folder.glob("*.py")} == set(EXERCISES)
 
 
-def test_the_cases_do_not_change():
+def test_a_seed_draws_its_cases_again():
     for exercise in EXERCISES.values():
-        first, second = (list(exercise.cases(np.random.default_rng(0))) for _ in range(2))
-        assert str(first) == str(second)
+        first, second, other = (list(exercise.cases(np.random.default_rng(seed)))
+                                for seed in (0, 0, 1))
+        assert str(first) == str(second) != str(other)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([*EXERCISES]), st.integers(0, 2**32 - 1))
+def test_any_seed_is_fair(name, seed):
+    assert judge_inside(name, SOLUTIONS / f"{name}.py", seed).passed
+    verdict = judge_inside(name, STUBS / f"{name}.py", seed)
+    assert not verdict.passed and (verdict.hint or verdict.problem == "stub")
 
 
 # --------------------------------------------------------------------------- mistakes

@@ -1,9 +1,10 @@
 """Exercises: formulas to write in plain NumPy, judged by what the library computes.
 
-``exercise`` says what an exercise is, ``judge`` runs a student's file and finds which number is
-wrong and why, ``report`` says so. The exercises stand in ``layers``, ``convolution``, ``training``,
-``autoencoder`` and ``bugs``, each with its cases and the mistakes that are recognised; ``table``
-has their order. Stubs to start from are in examples/exercises, and ``minidl exercise`` lists them.
+``exercise`` says what an exercise is, ``process`` runs a student's file in a process of its own
+(``child``), ``judge`` finds which number is wrong and why, ``report`` says so. The exercises stand
+in ``layers``, ``convolution``, ``training``, ``autoencoder`` and ``bugs``, each with its cases and
+the mistakes that are recognised; ``table`` has their order. Stubs to start from are in
+examples/exercises, and ``minidl exercise`` lists them.
 The engine imports nothing from here.
 """
 

@@ -22,7 +22,9 @@ class Exercise:
     """`signature` is the function wanted, `outputs` the names of what it returns. `cases` makes
     (title, arguments) pairs from a generator. `forward` takes a namespace of arguments and returns
     tensors; with `wrt` the answer is its gradient for these, after its value if that is an output
-    too. A slip is (output, hint, wrong): wrong(arguments, answers) is what the mistake computes."""
+    too. A slip is (output, hint, wrong): wrong(arguments, answers) is what the mistake computes.
+    `also` yields calls beside the cases: the arguments to change, {"output": k} for output k of the
+    call before, and a function of the outputs that raises GradientError."""
 
     name: str
     task: str
@@ -34,7 +36,7 @@ class Exercise:
     forward: Callable[[SimpleNamespace], Any]
     wrt: tuple[str, ...] = ()
     slips: tuple[tuple[str, str, Callable], ...] = ()
-    also: Callable[[Callable, SimpleNamespace], None] | None = None
+    also: Callable[[SimpleNamespace], Iterator[tuple[Case, Callable]]] | None = None
 
     @property
     def function(self) -> str:

@@ -1,33 +1,44 @@
-"""Judge a student's file: run its function on every case and compare with the library.
+"""Judge a student's file: its function answers all cases, then they are compared with the library.
 
 A case is a dict of arguments. What is right is the value and the gradient (by the tape) of
-``Exercise.forward``. Where all numbers agree, the library's property test runs as well: finite
-differences by ``check_vjp``, or what the exercise names in ``also``. Where a number is wrong, the
+``Exercise.forward``, computed when the process that ran the file has ended (``process``). Where all
+numbers agree, the library's property test decides: finite differences by ``check_vjp`` under
+another upstream gradient, or what the exercise names in ``also``. Where a number is wrong, the
 student's numbers are compared with those that known mistakes make.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import inspect
-import sys
-import traceback
+import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from numbers import Real
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..tensor import Tensor
 from ..testing import GradientError, KinkError, check_vjp
+from . import process
 from .exercise import Case, Exercise, is_float
 from .report import Verdict, number
+from .shared import drawn
 
 FLOAT32 = ("right up to float32's rounding: an array of yours is float32; give it its argument's "
            "type, as in np.zeros(shape, x.dtype)")
+# What the process can say of a file or a call: how a verdict calls and begins it.
+SAYS = {"file": ("exception", "The file does not run: {}"),
+        "missing": ("missing", "The file defines no function {function}{}; wanted is {signature}"),
+        "signature": ("signature", "{function} is called as {signature}, in this order; yours is "
+                      "{}"),
+        "stub": ("stub", "The function is still to be written: {}"),
+        "exception": ("exception", "Your function stops: {}"),
+        "in place": ("in place", "The function changes its argument {0}; its caller still needs "
+                     "it: write {0} = {0} + ..., not {0} += ..., or begin with {0} = {0}.copy()"),
+        "outputs": ("outputs", "The function shall return {outputs}; {}")}
+TOO_SOON = ("ended", "The program ends before the function has answered")
 
 
 class _Problem(Exception):
@@ -38,127 +49,104 @@ class _Problem(Exception):
         self.kind, self.hint = kind, hint
 
 
-def judge(exercise: Exercise, path: str | Path) -> Verdict:
+def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
+          seed: int | None = None) -> Verdict:
     """Run the function in the file `path` on all cases of the exercise, and say what is wrong.
 
-    What the file prints goes to standard error. Raises ValueError where there is no such file.
+    The file runs in a process of its own, which is killed after `timeout` seconds; what it prints
+    goes to standard error. The random cases are drawn from `seed`, a new one by default, which
+    stands in the verdict. Raises ValueError where there is no such file, for one of more than
+    a million bytes, and for a `timeout` that is not above 0 and at most a day.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"exercise: there is no file {path}; copy the stub and fill it in: "
                          f"{exercise.stub}")
-    with contextlib.redirect_stdout(sys.stderr), np.errstate(all="ignore"), \
-            warnings.catch_warnings():
+    if path.stat().st_size > 1_000_000:
+        raise ValueError(f"exercise: {path} has more than 1,000,000 bytes")
+    if type(timeout) is bool or not isinstance(timeout, Real) or not 0 < timeout <= 86_400:
+        raise ValueError("exercise: timeout must be a number of seconds above 0 and at most "
+                         f"86,400, got {timeout!r}")
+    seed = secrets.randbits(32) if seed is None else seed
+    rng = np.random.default_rng(seed)
+    cases = list(exercise.cases(rng))
+    checks = [(i, changes, check) for i, (_, case) in enumerate(cases)
+              for changes, check in _checks(exercise, case, rng)]
+    calls = [case for _, case in cases] + [{**cases[i][1], **new} for i, new, _ in checks]
+    task = {"path": str(path), "source": path.read_bytes().decode("latin-1"),
+            "function": exercise.function, "parameters": exercise.parameters,
+            "outputs": exercise.outputs,
+            "calls": [[_sent(case[name]) for name in exercise.parameters] for case in calls]}
+    verdict = Verdict(exercise.name, cases=len(cases), seed=seed,
+                      formula=f"{exercise.formula} ({exercise.source})")
+    with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cases = list(exercise.cases(np.random.default_rng(0)))
-        verdict = Verdict(exercise.name, cases=len(cases),
-                          formula=f"{exercise.formula} ({exercise.source})")
-        try:
-            solve = _load(exercise, path)
-        except _Problem as problem:
-            verdict.problem, verdict.message = problem.kind, str(problem)
-            return verdict
-        return _judge(exercise, solve, cases, verdict)
+        most = 1 + len(calls) * (1 + len(exercise.outputs))
+        answers = _Answers(exercise, *process.run(task, float(timeout), most))
+        return _judge(exercise, answers, cases, checks, verdict)
 
 
-# --------------------------------------------------------------------------- the student's function
-def _load(exercise: Exercise, path: Path) -> Callable[[Case], list[np.ndarray]]:
-    """case -> outputs, by the function of the file; raises _Problem for whatever is unfit."""
-    module, name = ModuleType(path.stem), exercise.function
-    module.__file__ = str(path)
-    try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise _Problem("exception", f"The file does not run: {_where(error, path)}") from error
-    f = module.__dict__.get(name)
-    if not callable(f):
-        others = [n for n, v in module.__dict__.items() if inspect.isfunction(v)]
-        raise _Problem("missing", f"The file defines no function {name}" + (
-            f" (but {', '.join(others)})" if others else "") + f"; wanted is {exercise.signature}")
-    wanted, have = exercise.parameters, ["..."]
-    try:
-        have = list(inspect.signature(f).parameters)
-        inspect.signature(f).bind(*wanted)
-        fits = have == wanted or sorted(have) != sorted(wanted)     # the names in another order
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise _Problem("signature", f"{name} is called as {exercise.signature}, in this order; "
-                       f"yours is {name}({', '.join(have)})")
-    return lambda case: _call(exercise, f, case, path)
-
-
-def _call(exercise: Exercise, f: Callable, case: Case, path: Path) -> list[np.ndarray]:
-    arguments = copy.deepcopy([case[name] for name in exercise.parameters])
-    try:
-        result = f(*arguments)
-    except NotImplementedError as error:
-        raise _Problem("stub", "The function is still to be written: "
-                       f"{_where(error, path)}") from error
-    except (Exception, SystemExit) as error:
-        raise _Problem("exception", f"Your function stops: {_where(error, path)}") from error
-    for name, after in zip(exercise.parameters, arguments):
-        if isinstance(after, np.ndarray) and not (after.shape == case[name].shape and
-                                                  np.array_equal(after, case[name])):
-            raise _Problem("in place", f"The function changes its argument {name}; its caller "
-                           f"still needs it: write {name} = {name} + ..., not {name} += ..., or "
-                           f"begin with {name} = {name}.copy()")
-    names = exercise.outputs
-    if result is None:
-        raise _Problem("outputs", f"The function returns None: does it end with `return "
-                       f"{', '.join(names)}`?")
-    if len(names) > 1 and not (isinstance(result, (tuple, list)) and len(result) == len(names)):
-        what = (f"{len(result)} values" if isinstance(result, (tuple, list)) else
-                f"one {type(result).__name__}")
-        raise _Problem("outputs", f"The function shall return {', '.join(names)}; it returns "
-                       f"{what}")
-    return [_output(name, value) for name, value in zip(names, result if len(names) > 1
-                                                        else [result])]
-
-
-def _output(name: str, value: Any) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiub":
-        raise _Problem("outputs", f"{name} shall be an array of numbers, got "
-                       f"{type(value).__name__} ({array.dtype})")
-    return array
-
-
-def _where(error: BaseException, path: Path) -> str:
-    """The last line of the student's file that the error went through, and the error."""
-    kind = f"{type(error).__name__}: {error}".rstrip(": .")
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}, `{(error.text or '').strip()}`: {type(error).__name__}: " \
-               f"{error.msg}"
-    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f"line {own[-1].lineno}, `{own[-1].line}`: {kind}" if own else kind
+def _sent(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    return {"values": value.ravel().tolist(), "shape": value.shape, "dtype": value.dtype.str}
 
 
 # --------------------------------------------------------------------------- comparing
-def _judge(exercise: Exercise, solve: Callable, cases: list, verdict: Verdict) -> Verdict:
-    first, differing = None, []
+class _Answers:
+    """What the student's process wrote, read call by call, and why it ended if it was not done."""
+
+    def __init__(self, exercise: Exercise, arrays: list[np.ndarray],
+                 problem: tuple[str, str] | None):
+        self.exercise, self.arrays, self.problem = exercise, iter(arrays), problem
+
+    def text(self) -> None:
+        """Raise what the process says of the file or a call, if it says anything."""
+        kind, _, said = self._next().tobytes()[:2000].decode(errors="replace").partition("\n")
+        if kind:
+            word, sentence = SAYS.get(kind, TOO_SOON)
+            raise _Problem(word, sentence.format(
+                process.plain(said), function=self.exercise.function,
+                signature=self.exercise.signature, outputs=", ".join(self.exercise.outputs)))
+
+    def outputs(self, expected: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs of a call, which have the shapes of those expected; else raises _Problem."""
+        self.text()
+        found = [self._next() for _ in expected]
+        for name, e, g in zip(self.exercise.outputs, expected, found):
+            if e.shape != g.shape:
+                raise _Problem("shape", f"{name} must have shape {e.shape}, got {g.shape}",
+                               _shape_hint(e.shape, g.shape))
+        return found
+
+    def _next(self) -> np.ndarray:
+        for array in self.arrays:
+            return array
+        raise _Problem(*(self.problem or TOO_SOON))
+
+
+def _judge(exercise: Exercise, answers: _Answers, cases: list, checks: list,
+           verdict: Verdict) -> Verdict:
+    try:
+        answers.text()                                 # of the file
+    except _Problem as problem:
+        verdict.problem, verdict.message = problem.kind, str(problem)
+        return verdict
+    first, differing, right = None, [], []
     for title, case in cases:
-        expected = exercise.answer(case)
+        right.append(exercise.answer(case))
         try:
-            got = solve(case)
-            for name, e, g in zip(exercise.outputs, expected, got):
-                if e.shape != g.shape:
-                    raise _Problem("shape", f"{name} must have shape {e.shape}, got {g.shape}",
-                                   _shape_hint(e.shape, g.shape))
+            got = answers.outputs(right[-1])
         except _Problem as problem:
             first = first or (title, case, problem)
             continue
-        wrong = [k for k, (e, g) in enumerate(zip(expected, got)) if not _close(e, g).all()]
+        wrong = [k for k, (e, g) in enumerate(zip(right[-1], got)) if not _close(e, g).all()]
         if wrong:
             first = first or (title, case, wrong)
-            differing.append((case, expected, got))
+            differing.append((case, right[-1], got))
         else:
             verdict.cases_right += 1
-    if first is None:
-        first = _properties(exercise, solve, cases)
+    first = first or _properties(answers, cases, checks, right)
     if first is None:
         verdict.passed = True
         return verdict
@@ -194,15 +182,21 @@ def _shape_hint(expected: tuple[int, ...], got: tuple[int, ...]) -> str | None:
     return None
 
 
-def _properties(exercise: Exercise, solve: Callable, cases: list) -> tuple | None:
-    """The library's property test of every case; what fails, as `first` of _judge."""
-    for title, case in cases:
+def _checks(exercise: Exercise, case: Case, rng: np.random.Generator) -> Iterator:
+    """The library's property tests of a case: (arguments to call once more with, a function of the
+    outputs that raises GradientError)."""
+    if exercise.wrt:
+        yield _differences(exercise, case, rng)
+    if exercise.also:
+        yield from exercise.also(SimpleNamespace(**case))
+
+
+def _properties(answers: _Answers, cases: list, checks: list, right: list) -> tuple | None:
+    """What fails of the checks, as `first` of _judge."""
+    for i, _, check in checks:
+        title, case = cases[i]
         try:
-            if exercise.wrt:
-                _differences(exercise, solve, case)
-            if exercise.also:
-                exercise.also(lambda **changed: solve({**case, **changed}),
-                              SimpleNamespace(**case))
+            check(answers.outputs(right[i]))
         except KinkError:
             continue                                   # a tie or a kink: no slope to compare with
         except GradientError as error:
@@ -210,26 +204,24 @@ def _properties(exercise: Exercise, solve: Callable, cases: list) -> tuple | Non
                                          f"check beside them fails: {error}")
         except _Problem as problem:
             return title, case, problem
-    return None
+    return (*cases[-1], _Problem(*answers.problem)) if answers.problem else None
 
 
-def _differences(exercise: Exercise, solve: Callable, case: Case) -> None:
+def _differences(exercise: Exercise, case: Case, rng: np.random.Generator) -> tuple:
     """The student's gradients against finite differences of the library's forward pass."""
-    inputs = [case[name] for name in exercise.wrt]
-    changed = lambda xs: {**case, **dict(zip(exercise.wrt, xs))}
+    wrt, upstream = exercise.wrt, exercise.upstream
+    changes = {upstream: drawn(rng, *case[upstream].shape)} if upstream else {}
 
     def forward(*xs):
         a = SimpleNamespace(**{name: Tensor(v) if is_float(v) else v
-                               for name, v in changed(xs).items()})
-        return exercise.forward(a).data
+                               for name, v in {**case, **dict(zip(wrt, xs))}.items()})
+        return (exercise.forward(a).data * changes.get(upstream, 1.0)).sum()
 
-    def vjp(gy, *xs):
-        upstream = exercise.upstream
-        found = solve({**changed(xs), **({upstream: gy} if upstream else {})})
-        slopes = found[-len(inputs):]
-        return tuple(slopes) if upstream else tuple(gy * g for g in slopes)
-    check_vjp(forward, vjp if len(inputs) > 1 else lambda gy, x: vjp(gy, x)[0], *inputs,
-              entries=16, directions=3)
+    def check(outputs):
+        slopes = outputs[-len(wrt):]
+        check_vjp(forward, lambda gy, *xs: gy * slopes[0] if len(wrt) == 1 else tuple(
+            gy * g for g in slopes), *(case[name] for name in wrt), entries=16, directions=3)
+    return changes, check
 
 
 def _close(expected: np.ndarray, got: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:

@@ -16,8 +16,9 @@ class Verdict:
     """A judgement. The fields from `problem` on are None where they have nothing to say.
 
     `problem` is a word for a grader: "value" (a number is wrong; then `cell` to `got_output` tell
-    which), "shape", "outputs", "in place", "exception", "stub", "missing", "signature", or
-    "property" (all numbers agree, but a check by finite differences or the like fails).
+    which), "shape", "outputs", "in place", "exception", "stub", "missing", "signature", "time" (it
+    takes too long), "ended" (the program ends before it answers), or "property" (all numbers agree,
+    but a check by finite differences or the like fails). `seed` draws the same random cases again.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Verdict:
     expected_output: np.ndarray | None = None
     got_output: np.ndarray | None = None
     formula: str | None = None
+    seed: int | None = None
 
     def json(self) -> str:
         """One JSON object: arrays as nested lists, nan and inf as strings."""
@@ -47,7 +49,8 @@ class Verdict:
         if self.passed:
             return f"{self.name}: right, all {self.cases} cases"
         lines = [f"{self.name}: not right yet" + (
-            f" ({self.cases_right} of {self.cases} cases are)" if self.case else "")]
+            f" ({self.cases_right} of {self.cases} cases are; --seed {self.seed} draws them again)"
+            if self.case else "")]
         if self.case:
             lines += ["", f'The first case that fails is "{self.case}":']
             lines += [_shown(name, value) for name, value in (self.inputs or {}).items()]

@@ -81,17 +81,21 @@ def _stepped(rule, *names):
 
 def _same_as(optimizer, *state, **options):
     """Five steps in a row, the state handed on, beside the library's optimiser."""
-    def also(call, a) -> None:
-        p, rest = a.p, [np.zeros(a.p.shape) for _ in state]
+    def also(a):
         tensor = Tensor(a.p, requires_grad=True)
         theirs = optimizer([tensor], **{name: f(a) for name, f in options.items()})
+        handed = {"p": a.p, **{name: np.zeros(a.p.shape) for name in state}}
         for t in range(1, 6):
             g = a.g * (1 + t % 2)
-            p, *rest = call(p=p, g=g, t=t, **dict(zip(state, rest)))
-            tensor.grad = Tensor(g)
-            theirs.step()
-            if not np.allclose(p, tensor.detach().numpy(), rtol=1e-9, atol=1e-9):
-                raise GradientError(f"step {t} of a run: p is {p}, the optimiser's is {tensor}")
+
+            def check(outputs, t=t, g=g) -> None:
+                tensor.grad = Tensor(g)
+                theirs.step()
+                p = outputs[0]
+                if not np.allclose(p, tensor.detach().numpy(), rtol=1e-9, atol=1e-9):
+                    raise GradientError(f"step {t} of a run: p is {p}, the optimiser's is {tensor}")
+            yield {**handed, "g": g, "t": t}, check
+            handed = {name: {"output": k} for k, name in enumerate(("p", *state))}
     return also
 
 
