@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .compare import difference
 from .updates import applied
 
 CLOSE = {"float32": 2e-5, "float64": 1e-8}
@@ -47,7 +48,8 @@ def _close(found, expected) -> bool:
     if found is None or expected is None:
         return True
     close, finite = CLOSE.get(str(found.dtype), 1e-2), np.abs(found[np.isfinite(found)])
-    return np.allclose(found, expected, close, close * float(finite.max(initial=0)), True)
+    limit = close * (finite.max(initial=0) + np.abs(np.nan_to_num(expected)))
+    return bool((np.abs(difference(found, expected)) <= limit).all())
 
 
 def updated(trace, event: dict) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .cells import SHOWN, Explanation, names_of
+from .compare import difference
 from .grids import Plane, bold, indexed, red, shape_text, summary
 from .terms import _SHORT, Call
 from .trace import Trace
@@ -43,6 +44,7 @@ class Walk:
             self.checks.setdefault(self.made[check["op"]] if event is None else event + 1, check)
 
     # ------------------------------------------------------------------ the text
+    @np.errstate(all="ignore")                   # inf and nan are values
     def event(self, number: int) -> str:
         """One event, by its number (from 1)."""
         event = self.trace.events[number - 1]
@@ -230,9 +232,7 @@ class Walk:
 
     def _compared(self, total: float, a: np.ndarray, cell: tuple, scale: float) -> str:
         """A sum beside what is stored. Rounding is measured by `scale`, or the largest of a."""
-        stored = float(a[cell])
-        equal = total == stored or total != total and stored != stored        # also inf, nan
-        apart = 0.0 if equal else stored - total
+        stored, apart = float(a[cell]), float(difference(a[cell], total))
         limit = (1e-4 if a.dtype.itemsize <= 4 else 1e-8) * max(
             scale, np.abs(a[np.isfinite(a)].astype(float)).max(initial=0.0))
         text = f"sum {total + 0:.6g}, stored {stored + 0:.6g}, difference {apart:.2g}"
