@@ -340,8 +340,8 @@ def hooked_too_late(x):
 
 
 @pytest.mark.parametrize("how, said", [
-    (lambda x: optim.clip_grad_norm_(x, 1.0), "changed in place after backward"),
-    (lambda x: optim.clip_grad_value_(x, 1.0), "changed in place after backward"),
+    (lambda x: optim.clip_grad_norm_(x, 1.0), "it was changed in place after backward"),
+    (lambda x: optim.clip_grad_value_(x, 1.0), "it was changed in place after backward"),
     (put_by_hand, "the program put a gradient here itself"),
     (written_to, "its array was written to, or the backward pass of an op"),
     (hooked_too_late, "its array was written to, or the backward pass of an op")])
@@ -366,8 +366,8 @@ def test_a_gradient_that_was_set_to_zero_begins_anew():
         assert x.explain_grad(0).total == x.explain_grad(0).stored == factor
     x.grad = None
     with minidl.keep():
-        for factor in (3.0, 5.0):
-            (x * x * factor).backward(create_graph=True)
+        for factor, again in ((3.0, False), (5.0, True)):
+            (x * x * factor).backward(create_graph=again)
     assert x.explain_grad(0).total == x.explain_grad(0).stored == 32.0
 
 
