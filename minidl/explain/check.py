@@ -115,6 +115,9 @@ def _replayed(trace, op: dict) -> dict:
     if recorded.dtype.kind != "f":
         return _result("pass", "no float to compare")
     expected = _run(call, call.operands)
+    if expected.shape != recorded.shape:
+        return _result("fail", f"run again it gives shape {expected.shape}, recorded is "
+                       f"{recorded.shape}", 0, 1.0)
     return _compared(call.operands, recorded, expected, _scale(expected, *call.operands[:1]),
                      "the op replayed in float64")
 

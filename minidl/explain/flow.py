@@ -54,10 +54,10 @@ def _close(found, expected) -> bool:
 
 def updated(trace, event: dict) -> np.ndarray | None:
     """The parameter after an update, by the rule's formula; None for a rule not known here, and
-    where numbers were left out of a file."""
+    where numbers were left out of a file, or are not one for each of the parameter."""
     arrays = {k: trace.arrays[place] for k, place in
               {"p": event["before"], "g": event["gradient"], **event["state"]}.items()}
-    if any(a is None for a in arrays.values()):
+    if any(a is None or a.shape != arrays["p"].shape for a in arrays.values()):
         return None
     a = {k: v.astype(np.float64) for k, v in arrays.items()}
     return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"])

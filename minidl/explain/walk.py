@@ -121,7 +121,7 @@ class Walk:
                  "before": "w, before the step", "after": "w, after the step"}
         for k, a in arrays.items():
             yield from self._array(k, about.get(k, "of the optimiser, before the step"), a,
-                                   [] if cell is None else [cell])
+                                   [cell] if cell and a is not None and fits(cell, a.shape) else [])
         if not (cell is None or any(a is None for a in arrays.values())):
             yield from self._rule(event, name, arrays, cell, which)
         if number in self.checks:
@@ -130,7 +130,7 @@ class Walk:
     def _rule(self, event: dict, name: str, arrays: dict, cell: tuple, which: str
               ) -> Iterator[str]:
         """The optimiser's rule for one number, beside what is stored."""
-        at = {k: float(a[cell]) for k, a in arrays.items()}
+        at = {k: float(a[cell]) for k, a in arrays.items() if fits(cell, a.shape)}
         yield _row("cell", f"{name}{indexed(cell)}, " + (
             which if which == "as chosen" else "where the gradient is largest"))
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
@@ -278,6 +278,8 @@ def _found(explain: Callable, of: Any, cell: Any) -> Explanation | str:
         return CUT if cell is None else explain(of, cell)
     except (ValueError, TypeError) as error:
         return str(error)
+    except Exception as error:            # of an op whose arguments in a file are not its own
+        return f"{type(error).__name__}: {error}"
 
 
 def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ...]]:
