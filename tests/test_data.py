@@ -301,14 +301,14 @@ def make_no_file(path: Path, kind: str) -> None:
     """Something else than a regular file."""
     if kind == "folder":
         path.mkdir()
-    elif kind == "link to a device":
-        path.symlink_to(os.devnull)
-    elif kind == "link to nothing":
-        path.symlink_to(path.parent / "nowhere")
     elif not hasattr(os, "mkfifo"):
         pytest.skip("this system has no such files")
     elif kind == "pipe":
         os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to(os.devnull)
+    elif kind == "link to nothing":
+        path.symlink_to(path.parent / "nowhere")
     else:
         import socket
 
