@@ -369,6 +369,20 @@ def test_no_escape_sequence_of_a_program_reaches_the_terminal(tmp_path, monkeypa
     assert all(line.isprintable() for text in said for line in text.split("\n"))
 
 
+def test_an_op_that_would_make_huge_arrays_is_refused(good, file):
+    """Shapes that fit each other, of arrays that a file may have, and windows of 34 GB."""
+    document = json.loads(good)
+    op = document["ops"][find(document, "conv2d")]
+    op["arguments"][3] = {"tuple": [0, 0]}
+    for node, sides in zip((*op["inputs"], op["outputs"][0]), (512, 256, 257)):
+        one, two = document["nodes"][node]["shape"][:2]
+        shape = document["nodes"][node]["shape"] = [one, two, sides, sides]
+        document["nodes"][node] |= {"value": len(document["arrays"]), "grad": None}
+        document["arrays"].append({"shape": shape, "dtype": "f4", "fill": 1.0, "full": True,
+                                   "stats": {}})
+    assert "conv2d: its windows hold more than 134,217,728 numbers" in followed(file(document))
+
+
 def test_a_docstring_keeps_its_lines(good, file):
     trace = Trace.load(file(changed(good, "maps", "conv2d", "says", to="one\ntwo\x1b[1m")))
     assert trace.maps["conv2d"]["says"] == "one\ntwo\\x1b[1m"

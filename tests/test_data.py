@@ -318,6 +318,33 @@ def make_no_file(path: Path, kind: str) -> None:
             found.bind(str(path))
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_random_damages_are_refused_or_harmless(tmp_path, packed):
+    """Bits flipped, bytes cut off or added, in the header as often as anywhere."""
+    rng, refused = np.random.default_rng(0), 0
+    whole = idx(digits(10, side=(5, 4))[0])
+    for _ in range(200):
+        raw = bytearray(gzip.compress(whole, mtime=0) if packed else whole)
+        for _ in range(rng.integers(1, 4)):
+            match rng.integers(4):
+                case 0:
+                    raw[rng.integers(len(raw))] ^= 1 << rng.integers(8)
+                case 1:
+                    raw[rng.integers(min(16, len(raw)))] ^= 1 << rng.integers(8)
+                case 2:
+                    del raw[rng.integers(1, len(raw)) :]
+                case 3:
+                    raw += rng.bytes(rng.integers(1, 30))
+        (tmp_path / "images").write_bytes(raw)
+        try:
+            found = data.read_idx(tmp_path / "images", 3)
+            assert found.shape == (10, 5, 4)
+        except ValueError as error:
+            assert str(error).startswith(str(tmp_path / "images"))
+            refused += 1
+    assert refused > 100
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [("folder", "a folder"), ("pipe", "a named pipe"), ("link to a device", "a device")],

@@ -313,7 +313,15 @@ def test_a_hook_and_a_seed_are_said():
     x.register_hook(lambda g: g * 10)
     with minidl.keep():
         (x * 2).backward()
-    assert repr(x.explain_grad(0)).count("a hook saw it, and what a hook returns is stored") == 1
+    said = "a hook saw it, and what a hook returns is stored"
+    assert repr(x.explain_grad(0)).count(said) == 1
+    x = minidl.tensor([1.0], requires_grad=True)
+    with minidl.keep():
+        y = x * 2
+        y.register_hook(lambda g: g * 10)
+        (y * y).backward()
+    assert said in repr(y.explain_grad(0)) and said not in repr(x.explain_grad(0))
+    assert x.explain_grad(0).total == x.grad.item() == 80.0
 
 
 def changed(how) -> str:

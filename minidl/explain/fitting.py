@@ -16,6 +16,7 @@ from ..ops.terms import Contract, Elementwise
 from ..tape import OPS, Op
 
 ROOM = 1 << 22                # numbers of an array with its border, whatever the nodes' sizes
+WINDOWS = 1 << 27             # numbers in all windows of a convolution
 _SIZES = "shape", "size", "kernel", "out_size", "length"
 
 
@@ -77,6 +78,8 @@ def _contract(text: str, out: list[int], inputs: list[list[int]]) -> None:
                 lengths.setdefault(name, n) != n for name, n in zip(names, shape)
                 if name.isidentifier()):
             raise ValueError(f"shapes {inputs} and {out} do not fit {text}")
+    if "u" in lengths and math.prod(n for name, n in lengths.items() if name != "o") > WINDOWS:
+        raise ValueError(f"its windows hold more than {WINDOWS:,} numbers")
     if lead and np.broadcast_shapes(*lead[1:]) != lead[0]:
         raise ValueError(f"shapes {inputs} do not give {out}")
 
