@@ -358,6 +358,17 @@ def test_what_is_said_of_a_gradient_is_what_happened_to_it(how, said):
     assert f"the stored gradient is another number: {said}" in text and "hook" not in text
 
 
+def test_rounding_is_not_taken_for_a_change():
+    """Of two examples, batch normalisation's gradient is a difference of nearly equal numbers."""
+    x = minidl.tensor([[-0.8467], [0.8326]], requires_grad=True)
+    with minidl.keep():
+        y = F.batch_norm(x, None, None, training=True)
+        (y * minidl.tensor([[1.3], [-0.7]])).sum().backward()
+    for index in np.ndindex(2, 1):
+        found = x.explain_grad(index)
+        assert abs(found.stored) < 1e-4 and "another number" not in repr(found)
+
+
 def test_nothing_is_said_of_a_gradient_that_is_its_terms_sum():
     assert "another number" not in changed(lambda x: None)
     assert "another number" not in changed(lambda x: x.register_hook(lambda g: g * 10))

@@ -274,7 +274,7 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
             if smooth:
                 break
         error = abs(found.value - analytic)
-        if not smooth:
+        if not smooth or _open((*call.operands, gy), analytic, found.value):
             kinks += 1
         else:
             compared, largest = compared + 1, max(largest, error / (scale or 1.0))
