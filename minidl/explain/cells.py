@@ -387,8 +387,7 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
 
 
 def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
-    """Why a stored gradient may be another number than its terms' sum: what is known to have
-    happened to it, or else what that can mean."""
+    """Why a stored gradient is not its terms' sum: what is known to have happened to it, if any."""
     grad, found = x.grad, []
     if (x if x.node is None else x.node).hooked >= max(grad.since, 1):
         found.append("a hook saw it, and what a hook returns is stored")
