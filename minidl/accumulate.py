@@ -33,10 +33,13 @@ def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
     return g.sum(tuple(range(lead)) + tuple(spread)).reshape(shape)
 
 
-def complete(g: Tensor, dtype, hooks) -> Tensor:
-    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks."""
-    if g.data.dtype != dtype:
-        g = g.to(dtype)
+def complete(g: Tensor, place: Tensor | Node, hooks, moment: int) -> Tensor:
+    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks. That
+    they saw it is noted, if `moment` is that of a ``backward()`` (0: of ``grad``, kept nowhere)."""
+    if g.data.dtype != place.dtype:
+        g = g.to(place.dtype)
+    if hooks and moment:
+        place.hooked = moment
     for hook in list(hooks.values()) if hooks else ():
         changed = hook(g)
         g = g if changed is None else as_tensor(changed, g)
@@ -56,6 +59,7 @@ def deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) ->
         place.grad.since = moment              # what it is added up from ran then, or later
     elif create_graph:
         place.grad = before + g
+        place.grad.since = before.since
     else:
         before.data[...] += g.data
 

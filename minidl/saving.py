@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .device import is_array, to_host
+from .files import check_regular
 from .tensor import Tensor
 
 
@@ -63,8 +64,9 @@ def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], header: dict[s
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """What :func:`write_arrays` wrote: the arrays, and the header."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"load: there is no file {path}")
+    check_regular(path)                    # to open a named pipe is to wait for its writer
     if missing := problem():
         raise ImportError(f"load: {missing}")
     from safetensors import SafetensorError, safe_open

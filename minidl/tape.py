@@ -290,7 +290,7 @@ class Node:
     hooks = grad = args = value = changed_at = None
     retain_grad = keep = False
     site = out = seed = None                  # under keep(): the user's line, the output, what
-    ran = 0                                   # backward() began with here, and when it came by
+    ran = hooked = 0                          # backward() began with; when it and hooks came by
 
     def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
         self.born = next(_CLOCK)
@@ -364,7 +364,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     places = () if wanted is None else {w.node or w for w in wanted}
     run = None if wanted is None else _leading_to(places, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
-    watcher, moment = mode.watcher, now()
+    watcher, moment = mode.watcher, now() if wanted is None else 0
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
         if y.node is not None and y.node.keep:
@@ -381,7 +381,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
             if gy is None:
                 continue
             if node.hooks or gy.data.dtype != node.dtype:
-                gy = accumulate.complete(gy, node.dtype, node.hooks)
+                gy = accumulate.complete(gy, node, node.hooks, moment)
             if node in places:
                 sums[node] = gy
             if run is None:
@@ -411,7 +411,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
         grads = g = gy = None                  # or the last ones would seem to be in use
 
         sums = {place: g if type(place) is Node
-                else accumulate.complete(g, place.dtype, place._hooks)
+                else accumulate.complete(g, place, place._hooks, moment)
                 for place, g in sums.items()}
     if wanted is not None:
         return [sums.get(w.node or w) for w in wanted]

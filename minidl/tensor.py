@@ -46,6 +46,7 @@ class Tensor:
     origin = None                          # under keep(): the op behind a tensor without gradient
     consumers = ()                         # under keep(): the nodes that used it, once a use
     since = 0                              # of a gradient: the backward() that it began with
+    hooked = 0                             # the last backward() in which hooks saw the gradient
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,11 @@ def test_missing_folder_and_file(tmp_path):
         (lambda raw: raw[:5], "truncated or damaged"),
         (lambda raw: raw[:-6] + bytes([raw[-6] ^ 255]) + raw[-5:], "truncated or damaged"),
         (lambda raw: gzip.decompress(raw)[:-1], r"truncated, shape \(10,\) needs 18 bytes"),
-        (lambda raw: gzip.decompress(raw) + b"1", "too long"),
+        (lambda raw: gzip.decompress(raw) + b"1", "too long, .* 18 bytes .* more"),
+        (lambda raw: gzip.compress(gzip.decompress(raw) + b"1"), "too long, .* the file has more"),
+        (lambda raw: raw + b"garbage", "truncated or damaged"),
+        (lambda raw: raw + raw, "too long"),
+        (lambda raw: b"\0\0\x08\1" + b"\xff" * 5, r"shape \(4294967295,\); labels .* not read"),
         (lambda raw: gzip.decompress(raw)[:6], "truncated inside its header"),
         (lambda raw: b"", "0 bytes are no IDX file"),
         (lambda raw: b"<html> not found", "magic number is 3c 68 74 6d where 00 00 08 01"),
@@ -211,6 +216,150 @@ def test_damaged_idx_file(tmp_path, damage, message):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=f"t10k-labels-idx1-ubyte.gz: .*{message}"):
         data.mnist(folder)
+
+
+# --- files that are no files, or far larger than they look --------------------------------------
+
+
+def peak(function) -> int:
+    """The most memory that was held at once while `function` ran, in bytes."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def bomb(path: Path, head: bytes, size: int) -> None:
+    """A gzip file of zeros, a thousandth of `size` long."""
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(head)
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("rank", "shape", "message"),
+    [
+        (3, (10, 28, 28), r"too long, shape \(10, 28, 28\)"),
+        (1, (10,), r"too long, shape \(10,\)"),
+        (3, (2**32 - 1,) * 3, "images .* of more than 1,073,741,824 bytes are not read"),
+        (3, (0, 2**32 - 1, 2**32 - 1), "are not read"),
+        (3, (2_000_000, 28, 28), "are not read"),
+        (1, (2**31,), "labels .* of more than 16,777,216 bytes are not read"),
+        (None, (), "magic number is 00 00 00 00"),
+    ],
+)
+def test_a_bomb_is_not_unpacked(tmp_path, rank, shape, message):
+    """64 MB of zeros in 64 KB: what the header allows is unpacked, and one byte more."""
+    head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, rank, *shape) if rank else b""
+    path = tmp_path / "bomb.gz"
+    bomb(path, head, 1 << 26)
+
+    def read():
+        with pytest.raises(ValueError, match=rf"bomb.gz: .*{message}"):
+            data.read_idx(path, rank or 3)
+
+    assert path.stat().st_size < 100_000 and peak(read) < 5_000_000
+
+
+def test_a_header_that_promises_more_than_there_is_costs_only_what_there_is(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">BBBB3I", 0, 0, 8, 3, 1_000_000, 28, 28) + bytes(1000))
+
+    def read():
+        with pytest.raises(ValueError, match=r"images: truncated, .* 784000016 bytes .* 1016"):
+            data.read_idx(path, 3)
+
+    assert peak(read) < 3_000_000
+
+
+def test_a_cache_entry_of_any_length_is_a_miss(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
+    entry = tmp_path / "mnist" / "t10k-labels-idx1-ubyte"
+    entry.parent.mkdir()
+    with open(entry, "wb") as file:
+        file.truncate(1 << 32)  # sparse: 4 GB, and nothing on the disk
+    assert peak(lambda: mnist_module._unpacked(entry.name)) < 80_000_000  # 64 MB are xz's own
+    assert entry.stat().st_size == 10_008
+
+
+@pytest.mark.parametrize(
+    "kind", ["folder", "pipe", "socket", "link to a device", "link to nothing"]
+)
+def test_a_cache_entry_that_is_no_file_is_a_miss(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("MINIDL_CACHE", str(tmp_path))
+    entry = tmp_path / "mnist" / "t10k-labels-idx1-ubyte"
+    entry.parent.mkdir()
+    make_no_file(entry, kind)
+    assert mnist_module._unpacked(entry.name).size == 10_008
+    assert kind == "folder" or (entry.is_file() and not entry.is_symlink())
+
+
+def make_no_file(path: Path, kind: str) -> None:
+    """Something else than a regular file."""
+    if kind == "folder":
+        path.mkdir()
+    elif not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no such files")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to(os.devnull)
+    elif kind == "link to nothing":
+        path.symlink_to(path.parent / "nowhere")
+    else:
+        import socket
+
+        if len(str(path)) > 100:
+            pytest.skip("the path is too long for a socket")
+        with socket.socket(socket.AF_UNIX) as found:
+            found.bind(str(path))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_random_damages_are_refused_or_harmless(tmp_path, packed):
+    """Bits flipped, bytes cut off or added, in the header as often as anywhere."""
+    rng, refused = np.random.default_rng(0), 0
+    whole = idx(digits(10, side=(5, 4))[0])
+    for _ in range(200):
+        raw = bytearray(gzip.compress(whole, mtime=0) if packed else whole)
+        for _ in range(rng.integers(1, 4)):
+            match rng.integers(4):
+                case 0:
+                    raw[rng.integers(len(raw))] ^= 1 << rng.integers(8)
+                case 1:
+                    raw[rng.integers(min(16, len(raw)))] ^= 1 << rng.integers(8)
+                case 2:
+                    del raw[rng.integers(1, len(raw)) :]
+                case 3:
+                    raw += rng.bytes(rng.integers(1, 30))
+        (tmp_path / "images").write_bytes(raw)
+        try:
+            found = data.read_idx(tmp_path / "images", 3)
+            assert found.shape == (10, 5, 4)
+        except ValueError as error:
+            assert str(error).startswith(str(tmp_path / "images"))
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("folder", "a folder"), ("pipe", "a named pipe"), ("link to a device", "a device")],
+)
+def test_what_is_no_file_is_named(tmp_path, kind, message):
+    """In a folder of the user's own it is an error, and nothing waits for it."""
+    for path, read in (
+        (write_set(tmp_path / "idx") / "t10k-labels-idx1-ubyte", data.mnist),
+        (write_set(tmp_path / "gz", packed=True) / "train-images-idx3-ubyte.gz", data.mnist),
+        (write_cifar(tmp_path / "cifar") and tmp_path / "cifar" / "test_batch.bin", data.cifar10),
+    ):
+        path.unlink()
+        make_no_file(path, kind)
+        with pytest.raises(ValueError, match=f"{path.name}: {message}, where a regular file"):
+            read(path.parent)
 
 
 def test_swapped_files(tmp_path):
@@ -271,6 +420,15 @@ def test_cifar10_errors(tmp_path):
         data.cifar10(tmp_path)
     path.write_bytes(b"\x0a" + raw[1:])
     with pytest.raises(ValueError, match=r"data_batch_2.bin: label 10 at position 0"):
+        data.cifar10(tmp_path)
+    path.write_bytes(raw[3073:])
+    with pytest.raises(ValueError, match=r"data_batch_2.bin: truncated, it holds 3 pictures .* 4"):
+        data.cifar10(tmp_path)
+    path.write_bytes(raw * 2501)
+    with pytest.raises(ValueError, match=r"data_batch_2.bin: too long, .* 30,730,000 bytes"):
+        data.cifar10(tmp_path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"data_batch_2.bin: truncated, or no CIFAR-10 file: 0"):
         data.cifar10(tmp_path)
     path.rename(tmp_path / "data_batch_2")
     with pytest.raises(FileNotFoundError, match=r"data_batch_2.bin is missing.*pickle"):
@@ -345,6 +503,6 @@ def test_shipped_files_are_what_was_published():
     """The licence travels with the four files, and nothing else does."""
     names = {path.name for path in mnist_module.FILES.iterdir()}
     assert names == {f"{name}.xz" for name in mnist_module.DIGESTS} | {"LICENCE.txt"}
-    labels = mnist_module._unpack(mnist_module.FILES / "t10k-labels-idx1-ubyte.xz")
+    labels = mnist_module._unpack(mnist_module.FILES / "t10k-labels-idx1-ubyte.xz", 20_000)
     digest = hashlib.sha256(labels).hexdigest()
     assert digest == mnist_module.DIGESTS["t10k-labels-idx1-ubyte"]

@@ -21,7 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Low to high: a file imports from its own line or from lines above it in this list.
 LAYERS = [
-    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda"],
+    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files"],
     ["tensor", "tape", "accumulate"],
     ["saving"],
     ["ops"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,19 @@ def test_what_cannot_be_saved_or_loaded_says_so(tmp_path):
         minidl.load(path)
     with pytest.raises(TypeError, match=r"Adam: params is a module; .*Adam\(model.parameters\(\)"):
         optim.Adam(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("kind, message", [
+    ("folder", "a folder"), ("pipe", "a named pipe"), ("device", "a device")])
+def test_what_is_no_file_is_not_waited_for(kind, message, tmp_path):
+    path = tmp_path / "net.safetensors"
+    if kind == "folder":
+        path.mkdir()
+    elif not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no such files")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(ValueError, match=f"net.safetensors: {message}, where a regular file"):
+        minidl.load(path)

@@ -81,13 +81,14 @@ def test_contributions_arrive_one_by_one():
 
 
 def test_a_second_backward_adds_to_the_first():
-    a = minidl.tensor([3.0], requires_grad=True)
-    with minidl.record() as trace:
-        (a * 2).sum().backward()
-        (a * 5).sum().backward()
-    arrived = [float(trace.arrays[e["sum"]][0]) for e in of(trace, "backward")
-               if trace.nodes[e["node"]]["name"] == "a"]
-    assert arrived == [2.0, 7.0]
+    for shape in ((1,), ()):
+        a = minidl.ones(shape, requires_grad=True)
+        with minidl.record() as trace:
+            (a * 2).sum().backward()
+            (a * 5).sum().backward()
+        arrived = [trace.arrays[e["sum"]].item() for e in of(trace, "backward")
+                   if trace.nodes[e["node"]]["name"] == "a"]
+        assert arrived == [2.0, 7.0]
 
 
 def test_a_gradient_that_did_not_arrive_is_none():
@@ -435,7 +436,7 @@ def test_a_small_budget_cuts_the_largest_arrays_openly(small, tmp_path):
     ("{", "no trace, or a damaged one"), ("[1]", "JSON, but no trace"),
     ('{"format": "other"}', "JSON, but no trace"),
     ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 1"),
-    ('{"format": "minidl-trace", "version": 1}', "a damaged trace: KeyError")])
+    ('{"format": "minidl-trace", "version": 1}', "a damaged trace: trace: must have 'maps'")])
 def test_what_is_no_trace_is_a_clear_error(text, message, tmp_path):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -448,7 +449,7 @@ def test_a_damaged_reference_is_a_clear_error(small, tmp_path):
     document = json.loads((tmp_path / "run.json").read_text())
     document["ops"][2]["outputs"] = [9999]
     (tmp_path / "run.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="a damaged trace: IndexError"):
+    with pytest.raises(ValueError, match=r"a damaged trace: ops\[2\].outputs\[0\]: must be"):
         Trace.load(tmp_path / "run.json")
 
 

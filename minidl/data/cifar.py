@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
+from minidl.files import open_regular, read_at_most
 
 CIFAR10 = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -17,39 +18,53 @@ SHAPES = (
 )  # fmt: skip
 
 _RECORD = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes, row by row
+_MOST = 10_000 * _RECORD  # bytes of a file
 
 
 def cifar10(folder: str | Path) -> Splits:
     """CIFAR-10's binary version: images uint8 (N, 3, 32, 32), labels int64 (N,).
 
     `folder` (or its subfolder `cifar-10-batches-bin`) holds data_batch_1.bin … data_batch_5.bin
-    and test_batch.bin. Raises FileNotFoundError for a missing file, and ValueError, naming the
-    file, for one that is truncated or whose labels are no classes.
+    and test_batch.bin, each with equally many pictures, 10,000 of them in CIFAR-10 itself. Raises
+    FileNotFoundError for a missing file, and ValueError, naming the file, for one that is
+    truncated or too long, that holds fewer pictures than the others, whose labels are no classes,
+    or that is no regular file.
     Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """
     place = Path(folder)
     if (place / "cifar-10-batches-bin").is_dir():
         place = place / "cifar-10-batches-bin"
-    batches = [_read_batch(place / f"data_batch_{i}.bin") for i in range(1, 6)]
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    train = ArrayDataset(images, labels, CIFAR10)
-    return Splits(train, ArrayDataset(*_read_batch(place / "test_batch.bin"), CIFAR10), "CIFAR-10")
+    paths = [place / f"data_batch_{i}.bin" for i in range(1, 6)] + [place / "test_batch.bin"]
+    batches = [_read_batch(path) for path in paths]
+    counts = [len(labels) for _, labels in batches]
+    for path, count in zip(paths, counts):
+        if count < max(counts):                # a file may end between two pictures
+            raise ValueError(
+                f"{path}: truncated, it holds {count} pictures where another file of the set "
+                f"holds {max(counts)}"
+            )
+    *train, test = (ArrayDataset(images, labels, CIFAR10) for images, labels in batches)
+    images, labels = (np.concatenate(parts) for parts in zip(*(part.arrays for part in train)))
+    return Splits(ArrayDataset(images, labels, CIFAR10), test, "CIFAR-10")
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    if not path.is_file():
+    if not path.exists():
         pickled = path.with_suffix("").is_file()
         raise FileNotFoundError(
             f"cifar10: {path} is missing"
             + ("; what is there is the Python (pickle) version, the binary one is needed" * pickled)
         )
-    raw = np.fromfile(path, dtype=np.uint8)
-    if raw.size == 0 or raw.size % _RECORD:
+    with open_regular(path) as file:
+        raw = read_at_most(file, _MOST + 1)
+    if len(raw) > _MOST:
+        raise ValueError(f"{path}: too long, a file of CIFAR-10 has {_MOST:,} bytes")
+    if not raw or len(raw) % _RECORD:
         raise ValueError(
-            f"{path}: truncated, or no CIFAR-10 file: {raw.size} bytes are not a whole number "
+            f"{path}: truncated, or no CIFAR-10 file: {len(raw)} bytes are not a whole number "
             f"of records of {_RECORD} bytes"
         )
-    records = raw.reshape(-1, _RECORD)
+    records = np.frombuffer(raw, np.uint8).reshape(-1, _RECORD)
     labels = records[:, 0]
     check_labels(labels, 10, str(path))
     return records[:, 1:].reshape(-1, 3, 32, 32), labels

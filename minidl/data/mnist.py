@@ -11,17 +11,24 @@ import numpy as np
 
 from minidl.cache import cache_folder
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
-from minidl.data.idx import parse_idx, read_idx
+from minidl.data.idx import read_idx
+from minidl.files import open_regular, read_at_most
 from minidl.saving import write_atomically
 
 FILES = Path(__file__).parent / "files"
 
-# SHA-256 of the four files as their authors published them, unpacked.
+# SHA-256 and length of the four files as their authors published them, unpacked.
 DIGESTS = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+SIZES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
 }
 
 DIGITS = tuple(string.digits)
@@ -63,8 +70,8 @@ def mnist(folder: str | Path | None = None) -> Splits:
         return _read_folder(Path(folder))
     train, test = (
         _pair(
-            parse_idx(_unpacked(f"{part}-images-idx3-ubyte"), 3, f"{part}-images-idx3-ubyte"),
-            parse_idx(_unpacked(f"{part}-labels-idx1-ubyte"), 1, f"{part}-labels-idx1-ubyte"),
+            _unpacked(f"{part}-images-idx3-ubyte")[16:].reshape(-1, 28, 28),
+            _unpacked(f"{part}-labels-idx1-ubyte")[8:],
             DIGITS,
         )
         for part in ("train", "t10k")
@@ -82,15 +89,15 @@ def _pair(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> A
 def _unpacked(name: str) -> np.ndarray:
     """The bytes of one IDX file, from the cache when it is whole, else from the package.
 
-    The cache holds the unpacked file itself, so one digest judges both: a damaged cache is
-    noticed, and written anew.
+    The cache holds the unpacked file itself, so one digest judges both: a damaged cache, or
+    something else that stands in its place, is noticed, and written anew.
     """
     cached = cache_folder() / "mnist" / name
-    with contextlib.suppress(OSError):
-        raw = np.fromfile(cached, dtype=np.uint8)
+    with contextlib.suppress(OSError, ValueError), open_regular(cached) as file:
+        raw = read_at_most(file, SIZES[name] + 1)
         if _is_authentic(raw, name):
-            return raw
-    raw = np.frombuffer(bytearray(_unpack(FILES / f"{name}.xz")), dtype=np.uint8)
+            return np.frombuffer(raw, np.uint8)
+    raw = _unpack(FILES / f"{name}.xz", SIZES[name] + 1)
     if not _is_authentic(raw, name):
         raise ValueError(
             f"{FILES / name}.xz: the file was changed, what it unpacks to has not the SHA-256 "
@@ -98,15 +105,16 @@ def _unpacked(name: str) -> np.ndarray:
         )
     with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
         cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cached, raw.tobytes())
-    return raw
+        write_atomically(cached, raw)
+    return np.frombuffer(raw, np.uint8)
 
 
-def _is_authentic(raw: np.ndarray, name: str) -> bool:
+def _is_authentic(raw: bytearray, name: str) -> bool:
     return hashlib.sha256(raw).hexdigest() == DIGESTS[name]
 
 
-def _unpack(path: Path) -> bytes:
+def _unpack(path: Path, most: int) -> bytearray:
+    """The first `most` bytes that an xz file holds."""
     try:
         import lzma
     except ImportError as error:  # a Python that was compiled without liblzma
@@ -115,8 +123,9 @@ def _unpack(path: Path) -> bytes:
             "give mnist() a folder with the plain or .gz files, or install liblzma and rebuild"
         ) from error
     try:
-        return lzma.decompress(path.read_bytes())
-    except lzma.LZMAError as error:
+        with open_regular(path) as file:
+            return read_at_most(lzma.LZMAFile(file), most)
+    except (lzma.LZMAError, EOFError) as error:
         raise ValueError(
             f"{path}: the file is truncated or damaged ({error}); install minidl again"
         ) from error
@@ -182,7 +191,7 @@ def _find(place: Path, start: str, rank: int) -> Path:
     """`start-idxR-ubyte`, as published; with a dot for the hyphen, as some tools unpack it."""
     names = [f"{start}{mark}idx{rank}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
     for name in names:
-        if (place / name).is_file():
+        if (place / name).exists():
             return place / name
     raise FileNotFoundError(f"mnist: {place} holds no {names[0]}, plain or .gz")
 

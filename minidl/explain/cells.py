@@ -20,7 +20,8 @@ from ..ops.terms import Composite, Contract, Elementwise, Gather
 from ..tape import Node, _contents
 from ..tensor import Tensor
 from . import terms as maps
-from .fields import back
+from .compare import difference
+from .fields import back, forward
 from .source import Site
 
 SHOWN = 8                     # terms that are printed; the rest is summed
@@ -58,10 +59,8 @@ class Explanation:
     difference: float = field(init=False)
 
     def __post_init__(self):
-        difference = float("nan") if self.stored is None else self.stored - self.total
-        if self.total == self.stored:         # also where both are infinite
-            difference = 0.0
-        object.__setattr__(self, "difference", difference)
+        apart = float("nan") if self.stored is None else float(difference(self.stored, self.total))
+        object.__setattr__(self, "difference", apart)
 
     @property
     def magnitude(self) -> float:
@@ -223,6 +222,7 @@ def _with_bias(sum_: Explanation, product: Explanation) -> Explanation:
         sum_.stored, product.outside, sum_.site)
 
 
+@np.errstate(all="ignore")                       # inf and nan are values
 def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = None) -> Explanation:
     """Of one element of a call's output."""
     kind, names, notes = call.op.terms, names_of(call), []
@@ -352,6 +352,7 @@ def _put(text: str, call) -> str:
 
 
 # --------------------------------------------------------------------------- gradients
+@np.errstate(all="ignore")                       # inf and nan are values
 def explain_grad(x: Tensor, index: tuple) -> Explanation:
     """Of one element of x's gradient: see :meth:`minidl.Tensor.explain_grad`."""
     index = checked(x, index, "explain_grad")
@@ -360,9 +361,9 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
             "call backward() first, ask before zero_grad(), and for a tensor inside the graph run "
             "all of it inside `with minidl.keep():`")
         raise RuntimeError(f"explain_grad: no gradient has arrived here (None, not zero): {why}")
-    stored = float(maps._array(x.grad)[index])
+    stored, since = float(maps._array(x.grad)[index]), x.grad.since or x.grad._last_change
     uses = [node for node in dict.fromkeys(x.consumers) if node.born > x._last_change and (
-        node.ran >= x.grad.since or not node.ran)]        # not: before the last zero_grad()
+        node.ran >= since or not node.ran)]               # not: before the last zero_grad()
     seed = x.node.seed if x.node is not None else None
     if not uses and seed is None:
         raise RuntimeError("explain_grad: it is not known who used this tensor" + (
@@ -377,10 +378,28 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
     total = _total(found) + sum(p.total for p in parts)
     result = Explanation(f"gradient at {_indexed(index)}", (), found, total, stored,
                          notes=tuple(notes), parts=parts)
-    if not abs(result.difference) <= 1e-3 * (result.magnitude + abs(stored)):
-        return replace(result, notes=(*notes, "the stored gradient is another number: a hook, "
-                                      "clipping, or the program itself changed it"))
+    came = max([abs(term.factors[0][2]) for part in parts for term in part.terms], default=0.0)
+    limit = 1e-3 * (result.magnitude + abs(stored)) + 1e-5 * came      # slopes were rounded too
+    if result.difference and not abs(result.difference) <= limit:
+        return replace(result, notes=(*notes, "the stored gradient is another number: "
+                                      f"{'; '.join(_reasons(x, index, total))}"))
     return result
+
+
+def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
+    """Why a stored gradient is not its terms' sum: what is known to have happened to it, if any."""
+    grad, found = x.grad, []
+    if (x if x.node is None else x.node).hooked >= max(grad.since, 1):
+        found.append("a hook saw it, and what a hook returns is stored")
+    if grad.since and grad._last_change > grad.since:
+        found.append("it was changed in place after backward(), as clipping does")
+    if not grad.since:
+        found.append("the program put a gradient here itself")
+    if not np.isfinite(total - maps._array(grad)[index]):
+        found.append("not all is finite here, and a kernel may have multiplied inf by the zeros of "
+                     "the padding, or added inf - inf")
+    return found or ["its array was written to, or the backward pass of an op that used this "
+                     "tensor is wrong; the check() of a recording tells"]
 
 
 def _gradient_parts(x: Tensor, node: Node, index):
@@ -406,6 +425,7 @@ def _through(node: Node, part: Explanation) -> tuple[Explanation, ...]:
         return ()
 
 
+@np.errstate(all="ignore")                       # inf and nan are values
 def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`."""
     kind, names, outside = call.op.terms, names_of(call), 0
@@ -422,7 +442,8 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
         else:
             formula = f"{slope} of {result} = {kind.value}"
             slopes = maps.slopes(call, k, place).ravel()
-            reached = np.flatnonzero(slopes)
+            mask = np.arange(x.size).reshape(shape) == place       # a NaN elsewhere is no slope
+            reached = np.flatnonzero(forward(call, k, mask).ravel() & (slopes != 0))
         factors = zip(_factors(f"g{result}", gy, reached),
                       _factors(slope, slopes.reshape(gy.shape), reached))
         found = [Term(pair, pair[0][2] * pair[1][2]) for pair in factors]

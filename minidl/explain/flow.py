@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .compare import difference
 from .updates import applied
 
 CLOSE = {"float32": 2e-5, "float64": 1e-8}
@@ -47,15 +48,16 @@ def _close(found, expected) -> bool:
     if found is None or expected is None:
         return True
     close, finite = CLOSE.get(str(found.dtype), 1e-2), np.abs(found[np.isfinite(found)])
-    return np.allclose(found, expected, close, close * float(finite.max(initial=0)), True)
+    limit = close * (finite.max(initial=0) + np.abs(np.nan_to_num(expected)))
+    return bool((np.abs(difference(found, expected)) <= limit).all())
 
 
 def updated(trace, event: dict) -> np.ndarray | None:
     """The parameter after an update, by the rule's formula; None for a rule not known here, and
-    where numbers were left out of a file."""
+    where numbers were left out of a file, or are not one for each of the parameter."""
     arrays = {k: trace.arrays[place] for k, place in
               {"p": event["before"], "g": event["gradient"], **event["state"]}.items()}
-    if any(a is None for a in arrays.values()):
+    if any(a is None or a.shape != arrays["p"].shape for a in arrays.values()):
         return None
     a = {k: v.astype(np.float64) for k, v in arrays.items()}
     return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"])

@@ -14,6 +14,14 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = tuple(_PACKAGE + part + os.sep for part in ("models", "training"))
 
 
+def shown(text: str) -> str:
+    """`text` on one line, as a terminal may show it: what is no printable character, such as the
+    beginning of an escape sequence, is written out (\\x1b); a tab is a space."""
+    text = text.replace("\t", " ")
+    return text if text.isprintable() else "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Site(NamedTuple):
     """A line of a program, and the modules around it, the outermost first."""
 
@@ -32,10 +40,10 @@ class Site(NamedTuple):
         """The dotted name under which the outermost module knows the innermost; "" without."""
         names = [name for outer, inner in zip(self.modules, self.modules[1:])
                  for name, module in outer.named_modules() if module is inner]
-        return ".".join(filter(None, names))
+        return shown(".".join(filter(None, names)))
 
     def __str__(self) -> str:
-        return f"{Path(self.path).name}:{self.line}  {self.text}".rstrip()
+        return shown(f"{Path(self.path).name}:{self.line}  {self.text}".rstrip())
 
 
 def _holder(frame, module):

@@ -127,8 +127,8 @@ def slopes(call: Call, k: int, place: int) -> np.ndarray:
 def _largest(x, axis, keepdims):
     """The maximum along `axis`; equal ones share what depends on it. Also for complex numbers."""
     first = np.real(x) == np.max(np.real(x), axis=axis, keepdims=True)
-    return np.sum(x * first, axis=axis, keepdims=keepdims) / np.sum(first, axis=axis,
-                                                                    keepdims=keepdims)
+    return np.sum(np.where(first, x, 0), axis=axis, keepdims=keepdims) / np.sum(
+        first, axis=axis, keepdims=keepdims)
 
 
 def _variance(x, axis, keepdims):

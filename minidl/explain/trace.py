@@ -20,11 +20,11 @@ from ..device import to_host
 from ..saving import write_atomically
 from ..tape import OPS
 from ..tensor import Tensor
+from .reading import DTYPES, FILLS, FORMAT, LARGEST, VERSION, cleaned, read
+from .source import shown
 
-FORMAT, VERSION = "minidl-trace", 1
 BUDGET = 2_700_000            # bytes of base64; what is larger is cut, and says so
-_DTYPES = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "u1": np.uint8,
-           "b1": np.bool_}
+PARTS = "meta", "sources", "maps", "arrays", "nodes", "ops", "events", "checks", "frames"
 
 
 class Trace:
@@ -56,7 +56,9 @@ class Trace:
     # ------------------------------------------------------------------ while recording
     def array(self, values) -> int:
         """The place of a copy of these numbers in `arrays`."""
-        values = np.array(to_host(values), order="C")
+        if not isinstance(values, np.generic):                # which 0-d arrays add up to
+            values = to_host(values)
+        values = np.array(values, order="C")
         key = values.shape, str(values.dtype), values.tobytes()
         if key not in self._equal:
             self._equal[key] = len(self.arrays)
@@ -69,8 +71,8 @@ class Trace:
         key = path, line
         if key not in self._lines:
             self._lines[key] = len(self.sources)
-            self.sources.append({"path": Path(path).name, "line": line,
-                                 "text": linecache.getline(path, line).strip()})
+            self.sources.append({"path": shown(Path(path).name), "line": line,
+                                 "text": shown(linecache.getline(path, line).strip())})
         return self._lines[key]
 
     def complete(self) -> None:
@@ -79,6 +81,9 @@ class Trace:
         kinds = {str(a.dtype) for a in self.arrays if a.dtype.kind == "f"}
         self.meta = {"minidl": __version__, "dtype": "/".join(sorted(kinds)), "probe": None,
                      **self.meta}
+        self.nodes, self.events = cleaned(self.nodes), cleaned(self.events)     # names and options
+        for op in self.ops:
+            op["module"] = shown(op["module"])
         self._equal.clear()
         self._lines.clear()
 
@@ -211,103 +216,27 @@ class Trace:
                                      for a in self.arrays if a is not None)
         while most > 16 and bytes_of(most) > budget:
             most = int(most * 0.8)
-        document = {"format": FORMAT, "version": VERSION, "meta": self.meta,
-                    "sources": self.sources, "maps": self.maps,
-                    "arrays": [_encoded(a, most) for a in self.arrays], "nodes": self.nodes,
-                    "ops": self.ops, "events": self.events, "checks": self.checks,
-                    "frames": self.frames}
+        document = {"format": FORMAT, "version": VERSION, **{p: getattr(self, p) for p in PARTS}}
+        document["arrays"], room = [], FILLS
+        for a in self.arrays:
+            document["arrays"].append(item := _encoded(a, most, room))
+            room -= 8 * a.size if "fill" in item else 0
         if not Path(path).absolute().parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {Path(path).absolute().parent}")
-        write_atomically(path, json.dumps(document, allow_nan=False, default=_plain).encode())
+        text = json.dumps(document, allow_nan=False, default=_plain).encode()
+        if len(text) > LARGEST:
+            raise ValueError(f"save: the trace has {len(text):,} bytes, and one of more than "
+                             f"{LARGEST:,} is not read: give a smaller budget")
+        write_atomically(path, text)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
         """Read a file that :meth:`save` wrote. Raises FileNotFoundError, and ValueError for another
-        version or a damaged file."""
-        try:
-            document = json.loads(Path(path).read_bytes())
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: there is no such file") from None
-        except IsADirectoryError:
-            raise ValueError(f"{path}: a folder, not a trace") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: no trace, or a damaged one ({type(error).__name__})"
-                             ) from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise ValueError(f"{path}: JSON, but no trace (format is "
-                             f"{document.get('format') if isinstance(document, dict) else None!r})")
-        if document.get("version") != VERSION:
-            raise ValueError(f"{path}: a trace of version {document.get('version')}, this minidl "
-                             f"reads version {VERSION}: record it again")
-        trace = cls()
-        try:
-            for part in ("meta", "sources", "maps", "nodes", "ops", "events", "checks", "frames"):
-                setattr(trace, part, document[part])
-            trace.arrays = [_decoded_array(a) for a in document["arrays"]]
-            for part in (trace.nodes, trace.ops):
-                for number, item in enumerate(part):
-                    if item["id"] != number:
-                        raise ValueError(f"item {number} has id {item['id']}")
-            trace._references()
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValueError(f"{path}: a damaged trace: {type(error).__name__}: {error}") from None
+        version or a damaged file, naming the place in it: see ``explain.reading``."""
+        document, trace = read(path), cls()
+        for part in PARTS:
+            setattr(trace, part, document[part])
         return trace
-
-    def _references(self) -> None:
-        """Every number that points somewhere points at something."""
-        def inside(places, *numbers) -> None:
-            for number in numbers:
-                if number is not None and not 0 <= number < len(places):
-                    raise IndexError(f"{number} is outside 0..{len(places) - 1}")
-
-        for node in self.nodes:
-            inside(self.arrays, node["value"], node["grad"])
-            inside(self.ops, node["op"])
-            array = self.arrays[node["value"]]
-            if array is not None and list(array.shape) != node["shape"]:
-                raise ValueError(f"node {node['id']} has shape {node['shape']}, its numbers "
-                                 f"{list(array.shape)}")
-            node["role"], node["name"]
-        for op in self.ops:
-            inside(self.nodes, *op["inputs"], *op["outputs"])
-            inside(self.sources, op["line"], op["code"])
-            inside(self.nodes, *_pointed_at(op["arguments"]))
-            self.maps[op["op"]], op["module"], op["library"], op["needs"]
-        told = set()
-        for event in self.events:
-            if event["phase"] == "update":
-                inside(self.nodes, event["node"])
-                inside(self.arrays, event["gradient"], event["before"], event["after"],
-                       *event["state"].values())
-                event["rule"], event["step"], event["options"]
-                continue
-            inside(self.ops, event["op"])
-            if event["phase"] == "forward":
-                told.add(event["op"])
-            elif event["phase"] == "backward":
-                inside(self.nodes, event["node"])
-                inside(self.arrays, event["gy"], event["contribution"], event["sum"])
-                inside(self.ops[event["op"]]["inputs"], event["input"])
-                event["number"], event["of"]
-            else:
-                raise ValueError(f"an event of phase {event['phase']!r}")
-        if told != set(range(len(self.ops))):
-            raise ValueError("an op without its forward event")
-        for check in self.checks:
-            check["status"], check["reason"], check["cells"]
-
-
-def _pointed_at(argument: Any) -> Iterator[int]:
-    """The nodes that an op's arguments name."""
-    if isinstance(argument, list):
-        for inner in argument:
-            yield from _pointed_at(inner)
-    elif isinstance(argument, dict):
-        (kind, value), = argument.items()
-        if kind in ("node", "array"):
-            yield value
-        elif kind == "tuple":
-            yield from _pointed_at(value)
 
 
 def declared(entry) -> dict:
@@ -323,12 +252,12 @@ def _base64_size(n: int) -> int:
     return 4 * -(-n // 3)
 
 
-def _encoded(a: np.ndarray | None, most: int) -> dict:
+def _encoded(a: np.ndarray | None, most: int, room: int) -> dict:
     if a is None:
         return {"shape": None, "dtype": None, "data": None, "full": False, "stats": {}}
     kind = a.dtype.newbyteorder("<") if a.dtype.kind != "b" else a.dtype
     name = f"{a.dtype.kind}{a.dtype.itemsize}"
-    if name not in _DTYPES:
+    if name not in DTYPES:
         a, kind, name = a.astype(np.float64), np.dtype("<f8"), "f8"
     flat, full = a.ravel(), a.size <= most
     finite = flat[np.isfinite(flat)] if a.dtype.kind == "f" else flat
@@ -337,21 +266,11 @@ def _encoded(a: np.ndarray | None, most: int) -> dict:
         "zeros": int((finite == 0).sum())}
     if a.dtype.kind == "f":
         stats |= {"nan": int(np.isnan(flat).sum()), "inf": int(np.isinf(flat).sum())}
-    if a.size > 1 and (flat == flat[0]).all() and np.isfinite(flat[0]):     # one number says it all
+    if 1 < a.size <= room // 8 and (flat == flat[0]).all() and np.isfinite(flat[0]):
         return {"shape": list(a.shape), "dtype": name, "fill": flat[0].item(), "full": True,
-                "stats": stats}
+                "stats": stats}                                      # one number says it all
     data = base64.b64encode(flat[:None if full else most].astype(kind).tobytes()).decode()
     return {"shape": list(a.shape), "dtype": name, "data": data, "full": full, "stats": stats}
-
-
-def _decoded_array(item: dict) -> np.ndarray | None:
-    if not item["full"]:
-        return None
-    kind = np.dtype(_DTYPES[item["dtype"]])
-    if "fill" in item:
-        return np.full(item["shape"], item["fill"], kind)
-    raw = base64.b64decode(item["data"], validate=True)
-    return np.frombuffer(raw, kind.newbyteorder("<")).astype(kind).reshape(item["shape"])
 
 
 def _plain(value: Any) -> Any:

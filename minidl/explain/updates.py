@@ -23,12 +23,14 @@ RULES = {
     "Adagrad": ["s = s + g^2", "w = w - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)"],
 }
 DECAY = {"AdamW": "w = w * (1 - lr * weight_decay)"}
+_ODD = KeyError, TypeError, ValueError, ArithmeticError      # what odd options and states lead to
 STATE = {"momentum_buffer": "b", "square_avg": "v", "exp_avg": "m", "exp_avg_sq": "v", "sum": "s"}
 
 
 def _ready(rule: str, w, g, state: dict, step: int, options: dict, first: bool):
     """The rule's lines, none for one that is not the library's, and the names they use."""
-    names = {**options, "w": w, "g": g, "t": step, "sqrt": np.sqrt}
+    names = {k: np.float64(v) if type(v) is int else v for k, v in options.items()}
+    names |= {"w": w, "g": g, "t": np.float64(step), "sqrt": np.sqrt}
     names |= {STATE[name]: value for name, value in state.items() if name in STATE}
     names |= dict(zip(("b1", "b2"), options.get("betas", ())))
     if rule == "SGD" and options.get("momentum"):
@@ -44,10 +46,10 @@ def worked(rule: str, w: float, g: float, state: dict[str, float], step: int,
            options: dict) -> list[tuple[str, float]] | None:
     """The rule with the numbers put in, as (what, result); the last result is the new weight. None
     for a rule that is not the library's. `state` is what it was before the step."""
-    lines, names = _ready(rule, w, g, state, step, options, step == 1)
     try:
+        lines, names = _ready(rule, w, g, state, step, options, step == 1)
         return [_line(text, names) for text in lines] or None
-    except NameError:                       # of that name, but with options or state of its own
+    except (NameError, *_ODD):              # of that name, but with options or state of its own
         return None
 
 
@@ -55,12 +57,12 @@ def applied(rule: str, w: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray
             options: dict) -> np.ndarray | None:
     """The whole parameter after the step, w, g and `state` in float64; None as above."""
     first = not np.any(state.get("momentum_buffer", 0))
-    lines, names = _ready(rule, w, g, state, step, options, first)
     try:
+        lines, names = _ready(rule, w, g, state, step, options, first)
         for text in lines:
             name, formula = text.split(" = ")
             names[name] = _value(formula, names)
-    except NameError:
+    except (NameError, *_ODD):
         return None
     return names["w"] if lines else None
 
@@ -77,6 +79,6 @@ def _line(text: str, names: dict) -> tuple[str, float]:
     value = _value(formula, names | numbers)
     put = lambda found: (f"{numbers[found[0]]:.6g}" if numbers[found[0]] >= 0
                          else f"({numbers[found[0]]:.6g})")
-    shown = re.sub("|".join(rf"\b{k}\b" for k in numbers), put, formula)
+    shown = re.sub(r"\b[A-Za-z]\w*\b", lambda m: put(m) if m[0] in numbers else m[0], formula)
     names[name] = float(value)
     return f"{text} = {shown}", float(value)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .cells import SHOWN, Explanation, names_of
+from .compare import difference
 from .grids import Plane, bold, indexed, red, shape_text, summary
 from .terms import _SHORT, Call
 from .trace import Trace
@@ -43,6 +44,7 @@ class Walk:
             self.checks.setdefault(self.made[check["op"]] if event is None else event + 1, check)
 
     # ------------------------------------------------------------------ the text
+    @np.errstate(all="ignore")                   # inf and nan are values
     def event(self, number: int) -> str:
         """One event, by its number (from 1)."""
         event = self.trace.events[number - 1]
@@ -119,7 +121,7 @@ class Walk:
                  "before": "w, before the step", "after": "w, after the step"}
         for k, a in arrays.items():
             yield from self._array(k, about.get(k, "of the optimiser, before the step"), a,
-                                   [] if cell is None else [cell])
+                                   [cell] if cell and a is not None and fits(cell, a.shape) else [])
         if not (cell is None or any(a is None for a in arrays.values())):
             yield from self._rule(event, name, arrays, cell, which)
         if number in self.checks:
@@ -128,7 +130,7 @@ class Walk:
     def _rule(self, event: dict, name: str, arrays: dict, cell: tuple, which: str
               ) -> Iterator[str]:
         """The optimiser's rule for one number, beside what is stored."""
-        at = {k: float(a[cell]) for k, a in arrays.items()}
+        at = {k: float(a[cell]) for k, a in arrays.items() if fits(cell, a.shape)}
         yield _row("cell", f"{name}{indexed(cell)}, " + (
             which if which == "as chosen" else "where the gradient is largest"))
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
@@ -230,9 +232,7 @@ class Walk:
 
     def _compared(self, total: float, a: np.ndarray, cell: tuple, scale: float) -> str:
         """A sum beside what is stored. Rounding is measured by `scale`, or the largest of a."""
-        stored = float(a[cell])
-        equal = total == stored or total != total and stored != stored        # also inf, nan
-        apart = 0.0 if equal else stored - total
+        stored, apart = float(a[cell]), float(difference(a[cell], total))
         limit = (1e-4 if a.dtype.itemsize <= 4 else 1e-8) * max(
             scale, np.abs(a[np.isfinite(a)].astype(float)).max(initial=0.0))
         text = f"sum {total + 0:.6g}, stored {stored + 0:.6g}, difference {apart:.2g}"
@@ -278,6 +278,8 @@ def _found(explain: Callable, of: Any, cell: Any) -> Explanation | str:
         return CUT if cell is None else explain(of, cell)
     except (ValueError, TypeError) as error:
         return str(error)
+    except Exception as error:            # of an op whose arguments in a file are not its own
+        return f"{type(error).__name__}: {error}"
 
 
 def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ...]]:

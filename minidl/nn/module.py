@@ -7,6 +7,8 @@ are, in the order they came. Names and meanings are PyTorch's, and so are the ke
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -53,7 +55,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: define forward(self, ...)")
 
     def __call__(self, *args, **kwargs):
-        out = self.forward(*args, **kwargs)
+        try:
+            out = self.forward(*args, **kwargs)
+        except RecursionError:
+            raise ValueError(f"{type(self).__name__}: modules are nested too deep to be called, or "
+                             "one calls itself: Python allows "
+                             f"{sys.getrecursionlimit()} calls within each other, a module takes "
+                             "two or more (sys.setrecursionlimit allows more)") from None
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
@@ -64,6 +72,21 @@ class Module:
         replaces the output. Returns a handle with ``remove()``."""
         self._forward_hooks = self.__dict__.get("_forward_hooks", {})
         return HookHandle(self._forward_hooks, hook)
+
+    def __deepcopy__(self, memo: dict) -> Module:
+        """``copy.deepcopy``: what is below first, so that no depth of nesting is too much."""
+        for module in reversed([*self.modules()]):
+            if id(module) not in memo:
+                make, args, state, *_ = module.__reduce_ex__(4)
+                memo[id(module)] = made = make(*args)
+                state = copy.deepcopy(state, memo)
+                if hasattr(made, "__setstate__"):
+                    made.__setstate__(state)
+                else:                                       # a dict; or that and one of __slots__
+                    for part in state if isinstance(state, tuple) else (state,):
+                        for name, value in (part or {}).items():
+                            object.__setattr__(made, name, value)
+        return memo[id(self)]
 
     # ------------------------------------------------------------------ attributes
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,16 +162,25 @@ class Module:
 
     def named_modules(self, memo: set | None = None, prefix: str = "",
                       remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, parents first, with dotted names."""
-        memo = set() if memo is None else memo
-        if self in memo:
-            return
-        if remove_duplicate:
-            memo.add(self)
-        yield prefix, self
-        for name, child in self._own(CHILD):
-            below = f"{prefix}.{name}" if prefix else name
-            yield from child.named_modules(memo, below, remove_duplicate)
+        """This module and all below it, parents first, with dotted names. No recursion: modules
+        may be nested as deep as one likes. Raises ValueError for a module that contains itself,
+        unless each module is wanted once."""
+        memo, above = set() if memo is None else memo, {None: iter([(prefix, self)])}
+        while above:                       # the modules that lead here, each with what is below it
+            for path, module in above[next(reversed(above))]:
+                if module in memo:
+                    continue
+                if module in above:
+                    raise ValueError(f"{type(module).__name__}: the module contains itself, as "
+                                     f"{path!r}")
+                if remove_duplicate:
+                    memo.add(module)
+                yield path, module
+                dot = f"{path}." if path else ""
+                above[module] = iter([(dot + name, child) for name, child in module._own(CHILD)])
+                break
+            else:
+                above.popitem()
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -284,9 +316,14 @@ class Module:
 
     def apply(self, fn: Callable[[Module], Any]) -> Module:
         """Call ``fn(module)`` on every module, children first."""
-        for child in self.children():
-            child.apply(fn)
-        fn(self)
+        for _ in self.named_modules(remove_duplicate=False):
+            pass                           # a module that contains itself has no end: refused here
+        waiting, order = [self], []
+        while waiting:                     # parents first, from the right
+            order.append(waiting.pop())
+            waiting.extend(order[-1].children())
+        for module in reversed(order):
+            fn(module)
         return self
 
     # ------------------------------------------------------------------ showing it
@@ -311,11 +348,24 @@ class Module:
                          for name, value in plain + absent if name != "training")
 
     def __repr__(self):
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._own(CHILD)]
-        extra = self.extra_repr()
-        if not lines:
-            return f"{type(self).__name__}({extra})"
-        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+        lines, open_, told = [], [], None             # depths with a bracket to close; a child that
+        for path, module in self.named_modules(remove_duplicate=False):    # has told its own way
+            if told is not None and path.startswith(told):
+                continue
+            depth = path.count(".") + bool(path)
+            while open_ and open_[-1] >= depth:
+                lines.append("  " * open_.pop() + ")")
+            ours = not depth or type(module).__repr__ is Module.__repr__
+            text = f"{type(module).__name__}({module.extra_repr()}" if ours else repr(module)
+            if not ours:
+                told = f"{path}."
+            elif any(True for _ in module._own(CHILD)):
+                open_.append(depth)
+            else:
+                text += ")"
+            name = f"({path.rpartition('.')[2]}): " if path else ""
+            lines.append("  " * depth + (name + text).replace("\n", "\n" + "  " * depth))
+        return "\n".join([*lines, *("  " * depth + ")" for depth in reversed(open_))])
 
 
 def _replace(tensor: Tensor, new: Tensor) -> None:

@@ -182,7 +182,8 @@ def clamp(input: Tensor, min=None, max=None):
     return input.data.clip(low, high), backward
 
 
-@op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)", "(y > x) + 0.5 * (x == y)"))
+@op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)",
+                      "where(x > y, 0.0, where(x == y, 0.5, 1.0))"))
 def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
