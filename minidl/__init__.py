@@ -8,7 +8,8 @@ __version__ = "0.1.0"
 
 import numpy as _np
 
-from .tensor import Tensor, as_tensor, bool_, float32, float64, int32, int64, uint8
+from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
+from .tensor import Tensor, as_tensor
 # isort: split
 from . import random
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels

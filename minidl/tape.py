@@ -54,7 +54,8 @@ mode = _Mode()
 
 
 class _Switch(ContextDecorator):
-    """Set one field of `mode` inside a ``with`` block or a decorated function."""
+    """Set one field of `mode` inside a ``with`` block or a decorated function (a generator's body
+    too). Raises TypeError for an async function."""
 
     def __init__(self, field: str, value):
         self._field, self._value, self._before = field, value, []     # a list: blocks may nest
@@ -71,6 +72,38 @@ class _Switch(ContextDecorator):
         """ContextDecorator's hook: a decorated function gets a switch of its own at each call, for
         threads may share the function."""
         return _Switch(self._field, self._value)
+
+    def __call__(self, function):
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__name__}: an async function cannot be decorated, others "
+                            "run while it waits; write `with` blocks without await in its body")
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):
+            return _inside(self._recreate_cm, function(*args, **kwargs))
+        return generator
+
+
+def _inside(switch: Callable, body):
+    """The generator `body`, each of its steps run under ``switch()``: between them the caller's
+    own mode holds."""
+    go_on, sent = body.send, None
+    while True:
+        try:
+            with switch():
+                result = go_on(sent)
+        except StopIteration as end:
+            return end.value
+        try:
+            go_on, sent = body.send, (yield result)
+        except GeneratorExit:
+            with switch():
+                body.close()
+            raise
+        except BaseException as error:
+            go_on, sent = body.throw, error
 
 
 def no_grad() -> ContextDecorator:

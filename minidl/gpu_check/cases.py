@@ -71,7 +71,7 @@ def _elementwise(draw: Draw) -> Cases:
         "neg": [(a,), (x,)], "abs": [(draw.off_zero(37, 96),)],
         "exp": [(a,), (x,)], "log": [(positive,)], "sqrt": [(positive,)], "sin": [(a,)],
         "cos": [(a,)],
-        "clamp": [(a, -1.0, 1.0), (a, None, 0.5), (a, -0.5, None)],
+        "_clamp": [(a, -1.0, 1.0), (a, None, 0.5), (a, -0.5, None)],
         "maximum": [(both[0], both[1]), (both[0], both[1, :1])],
         "where": [(a > 0, a, draw(37, 96)), (row > 0, a, draw())],
         "clone": [(a,), (x,)],
@@ -124,8 +124,8 @@ def _reductions(draw: Draw) -> Cases:
         "_sum": either,
         "_norm": [(draw.off_zero(*y.shape), *rest) for y, *rest in either],
         "_amax": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
+        "_amin": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
         "_logsumexp": either,
-        "_max_along": [(draw.distinct(37, 96), 1, False), (draw.distinct(37, 96), 0, True)],
         "softmax": [(a, 1), (a, 0), (x, 1)], "log_softmax": [(a, 1), (a, 0), (x, 1)],
         "standardize": [(a, (0,), 1e-5), (x, (0, 2, 3), 1e-3)],
         "normalized_affine": [

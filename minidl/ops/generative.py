@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .. import random
 from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
-from .activation import softplus
+from .activation import _softplus1
 from .loss import _reduced, bce_logits
 from .reduce import mean, norm, sum
 from .shape import reshape
@@ -21,7 +21,7 @@ from .shape import reshape
 def gan_value(real: Tensor, fake: Tensor) -> Tensor:
     """V(D,G) = E_x log D(x) + E_z log(1 - D(G(z))), from D's logits. D climbs it, G descends it.
     Source: D3-GAN-V; with the condition given to both players the same formula is D3-CGAN."""
-    return -mean(softplus(-real)) - mean(softplus(fake))
+    return -mean(_softplus1(-real)) - mean(_softplus1(fake))
 
 
 def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def gan_generator_loss(fake: Tensor, saturating: bool = False) -> Tensor:
     """The non-saturating loss -E log D(G(z)); or, `saturating`, the document's own
     E log(1 - D(G(z))), whose gradient vanishes while D wins. Source: D3-GAN-V."""
-    return -mean(softplus(fake)) if saturating else mean(softplus(-fake))
+    return -mean(_softplus1(fake)) if saturating else mean(_softplus1(-fake))
 
 
 def wgan_critic_loss(real: Tensor, fake: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import math
 from typing import NamedTuple
 
 from ..device import namespace
+from ..dtypes import int64
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, _silent
+from .arithmetic import _constant, _real, _silent, clone, maximum, minimum, where
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -45,7 +46,8 @@ def _sum(input: Tensor, dim, keepdim):
     shape = input.shape
     def backward(gy):
         return _expand(_reshape(gy, _kept(shape, dim)), shape)
-    return input.data.sum(axis=dim, keepdims=keepdim), backward
+    x = input.data
+    return x.sum(axis=dim, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else int64), backward
 
 
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
@@ -65,17 +67,33 @@ def _count(input: Tensor, axes) -> int:
     return math.prod(input.shape[i] for i in axes)
 
 
-def var(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-    """The variance over `dim`: sum (x - mean)^2 / (n - correction)."""
+def _correction(name: str, dim, unbiased, correction):
+    """(dim, correction) of PyTorch's two signatures: `unbiased` True is correction=1, False 0, and
+    stands in dim's place when it is alone."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}: unbiased={unbiased} and correction={correction} are the same "
+                        "choice; give one")
+    return dim, (1 if unbiased is None else int(unbiased)) if correction is None else correction
+
+
+def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+        keepdim: bool = False) -> Tensor:
+    """The variance over `dim`: sum (x - mean)^2 / (n - correction). The correction is 1, or, if not
+    `unbiased`, 0."""
+    dim, correction = _correction("var", dim, unbiased, correction)
     axes = _axes("var", dim, input.ndim)
     centred = input - mean(input, axes, keepdim=True)
     return _sum(centred * centred, axes, keepdim) / builtins.max(
         _count(input, axes) - correction, 0)
 
 
-def std(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
+def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+        keepdim: bool = False) -> Tensor:
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
     its gradient is 0, as the norm's is."""
+    dim, correction = _correction("std", dim, unbiased, correction)
     axes = _axes("std", dim, input.ndim)
     length = _norm(input - mean(input, axes, keepdim=True), axes, keepdim)
     return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
@@ -88,34 +106,33 @@ def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     return _norm(input, _axes("norm", dim, input.ndim), keepdim)
 
 
+def _top(x, dim):
+    """The maximum over `dim`, kept as axes of length 1; 0 where there are no numbers."""
+    if x.size:
+        return x.max(axis=dim, keepdims=True)
+    return namespace(x).zeros(_kept(x.shape, dim), x.dtype)
+
+
 @op(terms=Composite("sqrt(sum(x**2, dim))", "dy/dx_i = x_i / y"))
 def _norm(input: Tensor, dim, keepdim):
+    """m sqrt(sum (x/m)^2), m the largest |x|: no square is too large or too small for its dtype."""
     x = _real(input)
-    y = namespace(x).sqrt((x * x).sum(axis=dim, keepdims=keepdim))
+    xp = namespace(x)
+    top = _top(xp.abs(x), dim)
+    top = xp.where(xp.isfinite(top) & (top > 0), top, 1).astype(x.dtype)
+    with _silent():
+        scaled = x / top
+        y = xp.sqrt((scaled * scaled).sum(axis=dim, keepdims=True)) * top
+    kept = y.shape
     def backward(gy, need, out):
-        kept = _kept(x.shape, dim)
         length = _reshape(out, kept)
         zero = length.data == 0
         safe = length + _constant(zero.astype(x.dtype))      # x / |x| with 0 / 0 = 0
-        return _reshape(gy, kept) * input / safe
-    return y, backward
+        return _reshape(gy, kept) * (input / safe)
+    return (y if keepdim else y.squeeze(dim)), backward
 
 
 # --------------------------------------------------------------------------- extremes
-@op(terms=Gather())
-def _max_along(input: Tensor, dim, keepdim):
-    """The first maximum along one axis, and where it is."""
-    x = input.data
-    xp = namespace(x)
-    where = xp.expand_dims(xp.argmax(x, axis=dim), dim)
-    y = xp.take_along_axis(x, where, axis=dim)
-    length = x.shape[dim]
-    def backward(gy):
-        return _put_along(_reshape(gy, where.shape), where, dim, length)
-    found = where.copy()                       # the caller's own: the backward pass keeps `where`
-    return ((y, found) if keepdim else (y.squeeze(dim), found.squeeze(dim))), backward
-
-
 @op(terms=Scatter())
 def _put_along(input: Tensor, where, dim, length):
     """Zeros but for x at the recorded places: the adjoint of picking them."""
@@ -134,24 +151,35 @@ def _take_along(input: Tensor, where, dim):
     return namespace(input.data).take_along_axis(input.data, where, axis=dim), backward
 
 
-@op(terms=Composite("max(x, dim)"))
-def _amax(input: Tensor, dim, keepdim):
+def _to_equals(input: Tensor, dim):
+    """The backward pass of an extreme: those that are equal to it share the gradient equally."""
     kept = _kept(input.shape, dim)
     def backward(gy, need, out):
-        ties = (input.data == out.data.reshape(kept)).astype(gy.dtype)
-        return _reshape(gy, kept) * _constant(ties / ties.sum(axis=dim, keepdims=True))
-    return input.data.max(axis=dim, keepdims=keepdim), backward
+        x, extreme = input.data, out.data.reshape(kept)
+        equal = (x == extreme) | ((x != x) & (extreme != extreme))              # nan counts too
+        return where(_constant(equal), _reshape(gy, kept) / _constant(
+            equal.sum(axis=dim, keepdims=True).astype(x.dtype)), 0.0)
+    return backward
+
+
+@op(terms=Composite("max(x, dim)"))
+def _amax(input: Tensor, dim, keepdim):
+    return input.data.max(axis=dim, keepdims=keepdim), _to_equals(input, dim)
+
+
+@op(terms=Composite("min(x, dim)"))
+def _amin(input: Tensor, dim, keepdim):
+    return input.data.min(axis=dim, keepdims=keepdim), _to_equals(input, dim)
 
 
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The maximum over `dim`; equal maxima share the gradient equally."""
-    _not_empty("amax", input)
-    return _amax(input, _axes("amax", dim, input.ndim), keepdim)
+    return _amax(input, _some("amax", input, dim), keepdim)
 
 
 def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The minimum over `dim`; equal minima share the gradient equally."""
-    return -amax(-input, dim, keepdim)
+    return _amin(input, _some("amin", input, dim), keepdim)
 
 
 def max(input: Tensor, dim=None, keepdim: bool = False):
@@ -159,23 +187,27 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
     where the first maximum counts and gets all of the gradient; with a tensor as second argument
     the elementwise :func:`maximum`."""
     if isinstance(dim, Tensor):
-        return input.maximum(dim)
-    if dim is None:
-        return amax(input)
-    _not_empty("max", input)
-    if input.ndim == 0:
-        return Extreme(amax(input), argmax(input))
-    return Extreme(*_max_along(input, _axis("max", dim, input.ndim), keepdim))
+        return maximum(input, dim)
+    return amax(input) if dim is None else _picked(input, argmax(input, dim, True), dim, keepdim)
 
 
 def min(input: Tensor, dim=None, keepdim: bool = False):
-    """The smallest element; with `dim` the ``(values, indices)`` of the first minimum."""
+    """The smallest element (as :func:`amin`); with `dim` the ``(values, indices)`` of the first
+    minimum; with a tensor as second argument the elementwise :func:`minimum`."""
     if isinstance(dim, Tensor):
-        return input.minimum(dim)
-    if dim is None:
-        return amin(input)
-    values, indices = max(-input, dim, keepdim)
-    return Extreme(-values, indices)
+        return minimum(input, dim)
+    return amin(input) if dim is None else _picked(input, argmin(input, dim, True), dim, keepdim)
+
+
+def _picked(input: Tensor, where: Tensor, dim, keepdim) -> Extreme:
+    """The elements at the places `where` along `dim`, and these places."""
+    if input.ndim == 0:
+        return Extreme(clone(input), where)
+    dim = _axis("max", dim, input.ndim)
+    values = _take_along(input, where.data, dim)
+    shape = where.shape if keepdim else where.shape[:dim] + where.shape[dim + 1:]
+    places = where.data.reshape(shape).copy()  # the caller's own: the backward pass keeps `where`
+    return Extreme(_reshape(values, shape), Tensor._wrap(places))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -189,18 +221,21 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def _place(name: str, input: Tensor, dim, keepdim) -> Tensor:
-    _not_empty(name, input)
-    find = getattr(namespace(input.data), name)
-    axes = _axes(name, dim, input.ndim)
-    y = find(input.data) if dim is None or not axes else find(input.data, axis=axes[0])
+    axes = _some(name, input, None if dim is None else [_axis(name, dim, input.ndim)])
+    y = getattr(input.data, name)(axis=None if dim is None or not axes else axes[0])
     kept = _kept(input.shape, axes)
     shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
     return Tensor._wrap(namespace(input.data).asarray(y).reshape(shape))
 
 
-def _not_empty(name: str, input: Tensor) -> None:
-    if input.numel() == 0:
-        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements")
+def _some(name: str, input: Tensor, dim) -> tuple[int, ...]:
+    """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
+    largest."""
+    axes = _axes(name, dim, input.ndim)
+    if any(input.shape[i] == 0 for i in axes):
+        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements to choose from"
+                         + ("" if len(axes) == input.ndim else f" along dim {dim}"))
+    return axes
 
 
 # --------------------------------------------------------------------------- log-sum-exp family
@@ -209,7 +244,7 @@ def _not_empty(name: str, input: Tensor) -> None:
 def _logsumexp(input: Tensor, dim, keepdim):
     x = _real(input)
     xp = namespace(x)
-    top = x.max(axis=dim, keepdims=True)
+    top = _top(x, dim)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
     with _silent():
         y = xp.log(xp.exp(x - top).sum(axis=dim, keepdims=True)) + top
@@ -220,13 +255,12 @@ def _logsumexp(input: Tensor, dim, keepdim):
 
 def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     """log sum_k e^{x_k}, computed as m + log sum_k e^{x_k - m} with m the maximum."""
-    _not_empty("logsumexp", input)
     return _logsumexp(input, _axes("logsumexp", dim, input.ndim), keepdim)
 
 
 def _softmax_array(x, dim):
     xp = namespace(x)
-    e = xp.exp(x - x.max(axis=dim, keepdims=True))
+    e = xp.exp(x - _top(x, dim))
     return e / e.sum(axis=dim, keepdims=True)
 
 
@@ -256,7 +290,7 @@ def log_softmax(input: Tensor, dim: int = -1):
     x, dim = _real(input), _axes("log_softmax", _axis("log_softmax", dim, input.ndim), input.ndim)
     xp = namespace(x)
     with _silent():
-        shifted = x - x.max(axis=dim, keepdims=True)
+        shifted = x - _top(x, dim)
         y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
     def backward(gy, need, out):
         return gy - out.exp() * gy.sum(dim, keepdim=True)
