@@ -40,6 +40,9 @@ def from_numpy(array: _np.ndarray) -> Tensor:
     """A tensor that shares the array's memory."""
     if not isinstance(array, _np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
+    if not array.dtype.isnative:
+        raise TypeError(f"from_numpy: an array of another byte order, {array.dtype.str}, cannot be "
+                        "shared; minidl.tensor(array) copies it")
     return as_tensor(array)
 
 

@@ -169,8 +169,18 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     return squeeze(y, 0) if single else y
 
 
+def _some_pixels(op: str, input: Tensor) -> None:
+    """Refuse images without channels or pixels, as PyTorch does; a batch may be empty."""
+    if 0 in input.shape[1:]:
+        raise ValueError(f"{op}: input {input.shape} has no channels or no pixels")
+
+
 def _check_channels(op, input, weight, expected, groups, divided) -> None:
     same_floats(op, input, weight)
+    if not weight.numel():
+        raise ValueError(f"{op}: weight {weight.shape} has no elements")
+    if 0 in input.shape[2:] and input.shape[0]:
+        raise ValueError(f"{op}: input {input.shape} has no pixels")
     if not isinstance(groups, int):
         raise TypeError(f"{op}: groups must be an integer, got {groups!r}")
     if groups < 1 or divided % groups:
@@ -242,6 +252,7 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     """
     if input.ndim != 4:
         raise ValueError(f"unfold: input must be (N, C, H, W), got {input.shape}")
+    _some_pixels("unfold", input)
     kernel, args = _window_arguments("unfold", kernel_size, dilation, padding, stride)
     N, C = input.shape[:2]
     OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
@@ -284,6 +295,7 @@ def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode)
     padding, dilation = _pair(op, "padding", padding, 0), _pair(op, "dilation", dilation, 1)
     if any(2 * p > k for p, k in zip(padding, window)):
         raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
+    _some_pixels(op, input)
     size = input.shape[2:]
     if not ceil_mode:
         _out_size(op, size, window, stride, padding, dilation)
@@ -358,6 +370,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         raise ValueError("interpolate: give either size or scale_factor")
     if input.ndim != 4:
         raise ValueError(f"interpolate: input must be (N, C, H, W), got {input.shape}")
+    _some_pixels("interpolate", input)
     H, W = input.shape[2:]
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
     if size is None:

@@ -51,9 +51,10 @@ class LRScheduler:
         """Each group's learning rate after this schedule's last step."""
         return list(self._last_lr)
 
-    def state_dict(self) -> dict[str, int]:
-        """All there is to save; the optimiser's own state dict has the learning rates."""
-        return {"last_epoch": self.last_epoch}
+    def state_dict(self) -> dict[str, Any]:
+        """What there is to save; the optimiser's own state dict has the learning rates."""
+        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs),
+                "_last_lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken (or PyTorch's); the rates themselves come
@@ -66,8 +67,12 @@ class LRScheduler:
             if key in state_dict and state_dict[key] != own:
                 raise ValueError(f"{name}: {key}={state_dict[key]!r} given, this schedule has "
                                  f"{own!r}")
-        self.last_epoch = state_dict["last_epoch"]
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        bases = [float(lr) for lr in state_dict.get("base_lrs", self.base_lrs)]
+        if len(bases) != len(self.base_lrs):
+            raise ValueError(f"{name}: {len(bases)} groups given, this schedule has "
+                             f"{len(self.base_lrs)}")
+        self.last_epoch, self.base_lrs = int(state_dict["last_epoch"]), bases
+        self._last_lr = [float(lr) for lr in state_dict.get("_last_lr", self._last_lr)]
 
 
 class StepLR(LRScheduler):

@@ -286,6 +286,9 @@ def _record(entry: Op, args, inputs, y, backward):
             y, *extra = y
         if isinstance(y, np.generic):              # NumPy gives scalars where shapes are ()
             y = np.asarray(y)
+        if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
+            raise TypeError(f"{entry.name.strip('_')}: computed with a {type(y).__name__}, not a "
+                            "plain array: somebody's .data was set to it; use np.asarray(...)")
         if type(y) is not np.ndarray and len(inputs) > 1:      # CuPy lets some mixtures pass
             same_device(entry.name.strip("_"), *inputs)
     if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):

@@ -29,7 +29,7 @@ def score_dot(s: Tensor, h: Tensor) -> Tensor:
 
 def score_scaled_dot(s: Tensor, h: Tensor) -> Tensor:
     """e = s . h / sqrt(E). Source: D3-ATT; Vaswani et al. (2017)."""
-    return score_dot(s, h) / math.sqrt(s.shape[-1])
+    return score_dot(s, h) / math.sqrt(max(s.shape[-1], 1))
 
 
 def score_general(s: Tensor, h: Tensor, weight: Tensor) -> Tensor:
@@ -66,7 +66,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(f"scaled_dot_product_attention: query {query.shape}, key {key.shape}, "
                          f"value {value.shape} do not fit")
-    e = score_dot(query, key) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    e = score_dot(query, key) * (
+        1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale)
     if is_causal:
         if attn_mask is not None:
             raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import checks
 from ..device import namespace
 from ..kernels import fast
@@ -78,7 +80,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     same_floats("linear", input, weight)
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
-    rows = input if input.ndim == 2 else reshape(input, -1, weight.shape[1])
+    rows = input if input.ndim == 2 else reshape(
+        input, math.prod(input.shape[:-1]), weight.shape[1])
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])

@@ -13,7 +13,7 @@ from ..tape import mode, op
 from ..tensor import Tensor, as_tensor, same_device
 from .activation import _sigmoid, _softplus1, sigmoid
 from .arithmetic import _constant, _pair, log, weighed, where
-from .reduce import log_softmax, mean, softmax, sum
+from .reduce import _top, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
 from .terms import Composite, Elementwise
 
@@ -68,9 +68,10 @@ def _classes_last(x: Tensor) -> Tensor:
     """(N, C, d1, ...) as (N * d1 * ..., C); (C,) as (1, C)."""
     if x.ndim == 1:
         return reshape(x, 1, -1)
+    examples = math.prod(_example_shape(x))
     if x.ndim > 2:
-        x = transpose(reshape(x, x.shape[0], x.shape[1], -1), 1, 2)
-    return reshape(x, -1, x.shape[-1])
+        x = transpose(reshape(x, *x.shape[:2], math.prod(x.shape[2:])), 1, 2)
+    return reshape(x, examples, x.shape[-1])
 
 
 def _example_shape(input: Tensor) -> tuple[int, ...]:
@@ -119,7 +120,7 @@ def _class_shares(x, t, ignore_index):
 
 def _cross_entropy(x, t):
     xp = namespace(x)
-    shifted = x - x.max(axis=1, keepdims=True)
+    shifted = x - _top(x, (1,))
     log_p = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
     return -log_p[xp.arange(len(t)), t], log_p
 
@@ -240,7 +241,7 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     """-sum_c w_c t_c log p_c, 0 log 0 being 0; "mean" divides by the number of examples, whatever
     the weights."""
     rows, t = _classes_last(log_p), _classes_last(target)
-    t = t * (1 - label_smoothing) + label_smoothing / t.shape[1]
+    t = t * (1 - label_smoothing) + label_smoothing / max(t.shape[1], 1)
     loss = -sum(weighed(t * _class_weights("cross_entropy", weight, rows), rows), 1)
     return _reduced("cross_entropy", reshape(loss, *_example_shape(log_p)), reduction)
 

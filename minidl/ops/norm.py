@@ -10,7 +10,7 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .arithmetic import _constant
+from .arithmetic import _constant, clone
 from .reduce import _axes, _sum, var
 from .shape import reshape
 from .terms import Composite
@@ -98,6 +98,11 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     return (y, mean, variance), backward
 
 
+def _standard(x: Tensor, dim, eps) -> Tensor:
+    """y of :func:`standardize`; of no numbers there is no mean."""
+    return standardize(x, dim, eps)[0] if x.numel() else clone(x)
+
+
 def _affine(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
@@ -134,7 +139,9 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
         scale = (running_var + eps) ** -0.5
         y = (input - reshape(running_mean, *shape)) * reshape(scale, *shape)
         return _affine(y, weight, bias, shape)
-    count = input.numel() // C if C else 0
+    if not input.numel():                        # nothing to measure: the running ones stay
+        return _affine(clone(input), weight, bias, shape)
+    count = input.numel() // C
     if count <= 1:
         raise ValueError("batch_norm: training needs more than one value for each channel, got "
                          f"input {input.shape}")
@@ -158,7 +165,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
     if input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
-    y, *_ = standardize(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
+    y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
 
@@ -172,5 +179,5 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
     grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
-    y, *_ = standardize(grouped, (2,), eps)
+    y = _standard(grouped, (2,), eps)
     return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))
