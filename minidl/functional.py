@@ -18,6 +18,7 @@ from .ops import conv as _conv
 from .ops import pool as _pool
 from .ops.activation import bias_activation as _bias_activation
 from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.arithmetic import needs_floats
 from .ops.attention import (
     attention,
     multi_head_attention,
@@ -322,6 +323,8 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
     input, single = _images("max_pool2d", input)
     window, stride, pads, dilation, out = _pool_geometry(
         "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    if any(map(any, pads)):                           # of -inf, which integers do not have
+        needs_floats("max_pool2d with padding", input)
     y, tap = _pool.max_pool2d(input, window, stride, pads, dilation, out)
     y = squeeze(y, 0) if single else y
     if not return_indices:
@@ -340,6 +343,7 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
     if divisor_override is not None:
         raise ValueError("avg_pool2d: divisor_override is not offered; multiply the result instead")
     input, single = _images("avg_pool2d", input)
+    needs_floats("avg_pool2d", input)
     size = input.shape[2:]
     window, stride, pads, _, out = _pool_geometry(
         "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)

@@ -101,15 +101,16 @@ def bias_activation(x: Tensor, b: Tensor, slope):
     return y, backward_of_sum if slope == 1 else backward
 
 
-@op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
+@op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))",
+                      "where(x > 0, 1.0, alpha * exp(minimum(x, 0)))"))
 def elu(input: Tensor, alpha: float = 1.0):
     """x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner, Hochreiter (2015)."""
     x = _real(input)
     xp = namespace(x)
     y = xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
     positive = _constant(x > 0)
-    def backward(gy, need, out):
-        return where(positive, gy, gy * (where(positive, 0.0, out) + alpha))
+    def backward(gy):
+        return where(positive, gy, gy * alpha * where(positive, 0.0, input).exp())
     return y, backward
 
 

@@ -32,6 +32,12 @@ def _real(x: Tensor):
     return x.data if x.data.dtype.kind == "f" else x.data.astype(np.float32)
 
 
+def needs_floats(name: str, x: Tensor) -> None:
+    """Refuse integers and booleans where a formula has no use for them."""
+    if x.data.dtype.kind != "f":
+        raise TypeError(f"{name}: input must be floats, got {x.dtype}; use .float() first")
+
+
 def _silent():
     """inf and nan are values, as in PyTorch: no warning from NumPy where one arises."""
     return np.errstate(divide="ignore", invalid="ignore", over="ignore")

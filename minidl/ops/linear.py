@@ -10,7 +10,7 @@ from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, as_tensor
 from .activation import bias_activation
-from .arithmetic import _pair, add
+from .arithmetic import _pair, add, needs_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -61,8 +61,7 @@ def _linear_arrays(x, w):
 def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
     """Refuse integers (images as they are stored, say), and float64 for a float32 network (an array
     that NumPy made, say: it would double the cost of everything after it)."""
-    if input.data.dtype.kind != "f":
-        raise TypeError(f"{name}: input must be floats, got {input.dtype}; use .float() first")
+    needs_floats(name, input)
     if input.data.dtype != weight.data.dtype:
         raise TypeError(f"{name}: input is {input.dtype} and weight {weight.dtype}; convert one of "
                         "them, as in x.float() or model.double()")

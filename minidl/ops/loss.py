@@ -12,7 +12,7 @@ from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, as_tensor, same_device
 from .activation import _sigmoid, _softplus1, sigmoid
-from .arithmetic import _constant, _pair, log, weighed, where
+from .arithmetic import _constant, _pair, log, needs_floats, weighed, where
 from .reduce import _top, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
 from .terms import Composite, Elementwise
@@ -29,11 +29,12 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
 
 
 def _same_shape(name: str, input: Tensor, target) -> Tensor:
+    needs_floats(name, input)
     target = as_tensor(target, input)
     if input.shape != target.shape:
         raise ValueError(f"{name}: target {target.shape} must have the shape of input "
                          f"{input.shape}")
-    return target
+    return target if target.is_floating_point() else target.to(input.dtype)
 
 
 # --------------------------------------------------------------------------- regression
@@ -160,6 +161,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
     ``weight`` (C,) weighs each example by its class, and "mean" divides by the weights' sum.
     Examples of class `ignore_index` count nothing. Source: D0-CE.
     """
+    needs_floats("nll_loss", input)
     return _nll("nll_loss", input, target, weight, ignore_index, reduction)
 
 
@@ -212,11 +214,15 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     """
     if input.ndim == 0:
         raise ValueError("cross_entropy: input needs a class axis")
+    needs_floats("cross_entropy", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     target = as_tensor(target)
     soft = target.is_floating_point() and target.shape == input.shape
-    if not (soft or label_smoothing or weight is not None) and input.is_floating_point():
+    if soft and ignore_index >= 0:
+        raise ValueError(f"cross_entropy: ignore_index={ignore_index} is for class numbers, target "
+                         "has probabilities")
+    if not (soft or label_smoothing or weight is not None):
         return _cross_entropy_of_numbers(input, target, ignore_index, reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if soft:
@@ -253,10 +259,11 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     "maximum(log(1 - p), -100) - maximum(log(p), -100)"))
 def _bce(p: Tensor, t: Tensor):
     """-[t log p + (1 - t) log(1 - p)], each logarithm at least -100."""
-    xp = namespace(p.data)
+    a, b = _pair(p, t)
+    xp = namespace(a)
     with np.errstate(divide="ignore"):
-        log_p, log_q = xp.maximum(xp.log(p.data), -100), xp.maximum(xp.log1p(-p.data), -100)
-    y = -(t.data * log_p + (1 - t.data) * log_q)
+        log_p, log_q = xp.maximum(xp.log(a), -100), xp.maximum(xp.log1p(-a), -100)
+    y = -(b * log_p + (1 - b) * log_q)
     def backward(gy, need):
         slope = (p - t) / (p * (1 - p)).clamp(min=1e-12)
         if not need[1]:

@@ -10,7 +10,7 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .arithmetic import _constant, clone
+from .arithmetic import _constant, clone, needs_floats
 from .reduce import _axes, _sum, var
 from .shape import reshape
 from .terms import Composite
@@ -123,6 +123,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     """
     if input.ndim < 2:
         raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("batch_norm", input)
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
     for name, t in (("running_mean", running_mean), ("running_var", running_var),
@@ -165,6 +166,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
     if input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
+    needs_floats("layer_norm", input)
     y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
@@ -175,6 +177,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     x (N,C,...). Wu, He (2018)."""
     if input.ndim < 2:
         raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("group_norm", input)
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")

@@ -11,7 +11,7 @@ from ..device import namespace
 from ..dtypes import int64
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, _silent, clone, maximum, minimum, where
+from .arithmetic import _constant, _real, _silent, clone, maximum, minimum, needs_floats, where
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -57,8 +57,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
 
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
-    if input.dtype.kind != "f":
-        raise TypeError(f"mean: needs floats, got {input.dtype}; use .float() first")
+    needs_floats("mean", input)
     axes = _axes("mean", dim, input.ndim)
     return _sum(input, axes, keepdim) / _count(input, axes)
 
@@ -186,6 +185,8 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
     """The largest element (as :func:`amax`); with `dim` the ``(values, indices)`` along one axis,
     where the first maximum counts and gets all of the gradient; with a tensor as second argument
     the elementwise :func:`maximum`."""
+    if keepdim and (dim is None or isinstance(dim, Tensor)):
+        raise ValueError("max: keepdim needs one axis as dim; amax keeps any")
     if isinstance(dim, Tensor):
         return maximum(input, dim)
     return amax(input) if dim is None else _picked(input, argmax(input, dim, True), dim, keepdim)
@@ -194,6 +195,8 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
 def min(input: Tensor, dim=None, keepdim: bool = False):
     """The smallest element (as :func:`amin`); with `dim` the ``(values, indices)`` of the first
     minimum; with a tensor as second argument the elementwise :func:`minimum`."""
+    if keepdim and (dim is None or isinstance(dim, Tensor)):
+        raise ValueError("min: keepdim needs one axis as dim; amin keeps any")
     if isinstance(dim, Tensor):
         return minimum(input, dim)
     return amin(input) if dim is None else _picked(input, argmin(input, dim, True), dim, keepdim)
