@@ -16,12 +16,12 @@ from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kerne
 from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
-from . import cuda, functional, nn, optim
+from . import cuda, functional, nn, ops, optim
 from .profiling import profile
-from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
+from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
                   neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,
-                  squeeze, stack, std, sub, sum, tanh, transpose, unsqueeze, var, where)
+                  squeeze, stack, std, sum, tanh, transpose, unsqueeze, var, where)
 
 
 def record(step=None, *args, probe: int | None = None, **kwargs):
@@ -44,6 +44,16 @@ def from_numpy(array: _np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy: an array of another byte order, {array.dtype.str}, cannot be "
                         "shared; minidl.tensor(array) copies it")
     return as_tensor(array)
+
+
+def add(input, other, *, alpha=1) -> Tensor:
+    """input + alpha other."""
+    return ops.add(input, other if alpha == 1 else alpha * other)
+
+
+def sub(input, other, *, alpha=1) -> Tensor:
+    """input - alpha other."""
+    return ops.sub(input, other if alpha == 1 else alpha * other)
 
 
 def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:

@@ -186,7 +186,8 @@ WRONG = {
     "index": (lambda: z(3)[3], IndexError, "index 3 is out of bounds"),
     "index by floats": (lambda: z(3)[z(2)], IndexError, "the tensor has shape (3,)"),
     # numbers and dtypes
-    "mean of integers": (lambda: T([1, 2]).mean(), TypeError, "mean: input must be floats, got int64"),
+    "mean of integers": (lambda: T([1, 2]).mean(), TypeError,
+                         "mean: input must be floats, got int64"),
     "gradients of integers": (lambda: T([1, 2], requires_grad=True), TypeError,
                               "requires_grad: only float tensors have gradients, this one is "
                               "int64; use .float() first"),
