@@ -189,7 +189,7 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
         raise ValueError("max: keepdim needs one axis as dim; amax keeps any")
     if isinstance(dim, Tensor):
         return maximum(input, dim)
-    return amax(input) if dim is None else _picked(input, argmax(input, dim, True), dim, keepdim)
+    return amax(input) if dim is None else _picked("max", input, dim, keepdim)
 
 
 def min(input: Tensor, dim=None, keepdim: bool = False):
@@ -199,16 +199,18 @@ def min(input: Tensor, dim=None, keepdim: bool = False):
         raise ValueError("min: keepdim needs one axis as dim; amin keeps any")
     if isinstance(dim, Tensor):
         return minimum(input, dim)
-    return amin(input) if dim is None else _picked(input, argmin(input, dim, True), dim, keepdim)
+    return amin(input) if dim is None else _picked("min", input, dim, keepdim)
 
 
-def _picked(input: Tensor, where: Tensor, dim, keepdim) -> Extreme:
-    """The elements at the places `where` along `dim`, and these places."""
+def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
+    """The first largest ("max") or smallest ("min") elements along `dim`, and where they are."""
+    axis = _axis(name, dim, input.ndim)
+    _some(name, input, axis)
+    where = _place(f"arg{name}", input, axis, True)
     if input.ndim == 0:
         return Extreme(clone(input), where)
-    dim = _axis("max", dim, input.ndim)
-    values = _take_along(input, where.data, dim)
-    shape = where.shape if keepdim else where.shape[:dim] + where.shape[dim + 1:]
+    values = _take_along(input, where.data, axis)
+    shape = where.shape if keepdim else where.shape[:axis] + where.shape[axis + 1:]
     places = where.data.reshape(shape).copy()  # the caller's own: the backward pass keeps `where`
     return Extreme(_reshape(values, shape), Tensor._wrap(places))
 
@@ -224,7 +226,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def _place(name: str, input: Tensor, dim, keepdim) -> Tensor:
-    axes = _some(name, input, None if dim is None else [_axis(name, dim, input.ndim)])
+    axes = _some(name, input, None if dim is None else _axis(name, dim, input.ndim))
     y = getattr(input.data, name)(axis=None if dim is None or not axes else axes[0])
     kept = _kept(input.shape, axes)
     shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
