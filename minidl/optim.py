@@ -231,9 +231,9 @@ def _loaded(what: str, p: Tensor, key: str, value):
     value = value.data if isinstance(value, Tensor) else value
     if key == "step":                                     # an array in PyTorch's files
         return int(value)
-    if not is_array(value):
+    if not (is_array(value) or isinstance(value, (tuple, list))):
         return value
-    value = numbers(what, value, value.dtype if value.dtype == p.dtype else p.dtype)
+    value = numbers(what, value, p.dtype)
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
     value, copy = move(value, p.device), namespace(p.data).empty_like(p.data, dtype=value.dtype)
