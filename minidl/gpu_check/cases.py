@@ -73,6 +73,8 @@ def _elementwise(draw: Draw) -> Cases:
         "cos": [(a,)],
         "_clamp": [(a, -1.0, 1.0), (a, None, 0.5), (a, -0.5, None)],
         "maximum": [(both[0], both[1]), (both[0], both[1, :1])],
+        "minimum": [(both[0], both[1]), (both[0], both[1, :1])],
+        "weighed": [(draw.off_zero(37, 96), a), (a > 0, a), (draw.off_zero(96), a)],
         "where": [(a > 0, a, draw(37, 96)), (row > 0, a, draw())],
         "clone": [(a,), (x,)],
         "_convert": [(a, np.dtype(np.float64), HERE), (a, np.dtype(np.float32), HERE),

@@ -113,8 +113,8 @@ def div(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x ** y", "where(y == 0, 0, y * x ** (y - 1))", "out * log(x)"))
 def pow(input: Tensor, other: Tensor):
     """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
-    is 0 (its limit for y > 0). Raises ValueError for integers to a negative power, TypeError for
-    two booleans."""
+    is 0 (y >= 0; its limit for y > 0). Raises ValueError for integers to a negative power,
+    TypeError for two booleans."""
     a, b = _pair(input, other)
     if a.dtype.kind == "b":
         raise TypeError("pow: of booleans there are no powers; use .int() first")
@@ -126,7 +126,8 @@ def pow(input: Tensor, other: Tensor):
             # y x^(y-1); at y = 0 the factor is 0, and the exponent 0 keeps 0 * inf = nan away
             gx = gy * other * input ** (where(other == 0, 1, other) - 1)
         if need[1]:
-            gb = gy * out * log(where(input == 0, 1, input))
+            zero = _constant((input.data == 0) & (other.data >= 0))
+            gb = gy * out * log(to(where(zero, 1, input), gy.dtype))
         return gx, gb
     with _silent():
         return a ** b, backward
