@@ -8,19 +8,20 @@ __version__ = "0.1.0"
 
 import numpy as _np
 
-from .tensor import Tensor, as_tensor, bool_, float32, float64, int32, int64, uint8
+from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
+from .tensor import Tensor, as_tensor
 # isort: split
 from . import random
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
-from . import cuda, functional, nn, optim
+from . import cuda, functional, nn, ops, optim
 from .profiling import profile
-from .ops import (abs, add, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
+from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
                   neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,
-                  squeeze, stack, std, sub, sum, tanh, transpose, unsqueeze, var, where)
+                  squeeze, stack, std, sum, tanh, transpose, unsqueeze, var, where)
 
 
 def record(step=None, *args, probe: int | None = None, **kwargs):
@@ -39,7 +40,20 @@ def from_numpy(array: _np.ndarray) -> Tensor:
     """A tensor that shares the array's memory."""
     if not isinstance(array, _np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
+    if not array.dtype.isnative:
+        raise TypeError(f"from_numpy: an array of another byte order, {array.dtype.str}, cannot be "
+                        "shared; minidl.tensor(array) copies it")
     return as_tensor(array)
+
+
+def add(input, other, *, alpha=1) -> Tensor:
+    """input + alpha other."""
+    return ops.add(input, other if alpha == 1 else alpha * other)
+
+
+def sub(input, other, *, alpha=1) -> Tensor:
+    """input - alpha other."""
+    return ops.sub(input, other if alpha == 1 else alpha * other)
 
 
 def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
@@ -54,7 +68,8 @@ def ones(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tens
 
 def full(size, fill_value, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """`fill_value` in shape `size`."""
-    return Tensor(_np.full(_shape(size), fill_value, dtype), requires_grad, device=device)
+    value = Tensor(fill_value, dtype=dtype).numpy()
+    return Tensor(_np.full(_shape(size), value), requires_grad, device=device)
 
 
 def zeros_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:

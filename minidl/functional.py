@@ -18,6 +18,7 @@ from .ops import conv as _conv
 from .ops import pool as _pool
 from .ops.activation import bias_activation as _bias_activation
 from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.arithmetic import needs_floats
 from .ops.attention import (
     attention,
     multi_head_attention,
@@ -169,8 +170,18 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     return squeeze(y, 0) if single else y
 
 
+def _some_pixels(op: str, input: Tensor) -> None:
+    """Refuse images without channels or pixels, as PyTorch does; a batch may be empty."""
+    if 0 in input.shape[1:]:
+        raise ValueError(f"{op}: input {input.shape} has no channels or no pixels")
+
+
 def _check_channels(op, input, weight, expected, groups, divided) -> None:
     same_floats(op, input, weight)
+    if not weight.numel():
+        raise ValueError(f"{op}: weight {weight.shape} has no elements")
+    if 0 in input.shape[2:] and input.shape[0]:
+        raise ValueError(f"{op}: input {input.shape} has no pixels")
     if not isinstance(groups, int):
         raise TypeError(f"{op}: groups must be an integer, got {groups!r}")
     if groups < 1 or divided % groups:
@@ -242,6 +253,7 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     """
     if input.ndim != 4:
         raise ValueError(f"unfold: input must be (N, C, H, W), got {input.shape}")
+    _some_pixels("unfold", input)
     kernel, args = _window_arguments("unfold", kernel_size, dilation, padding, stride)
     N, C = input.shape[:2]
     OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
@@ -284,6 +296,7 @@ def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode)
     padding, dilation = _pair(op, "padding", padding, 0), _pair(op, "dilation", dilation, 1)
     if any(2 * p > k for p, k in zip(padding, window)):
         raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
+    _some_pixels(op, input)
     size = input.shape[2:]
     if not ceil_mode:
         _out_size(op, size, window, stride, padding, dilation)
@@ -310,6 +323,8 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
     input, single = _images("max_pool2d", input)
     window, stride, pads, dilation, out = _pool_geometry(
         "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    if any(map(any, pads)):                           # of -inf, which integers do not have
+        needs_floats("max_pool2d with padding", input)
     y, tap = _pool.max_pool2d(input, window, stride, pads, dilation, out)
     y = squeeze(y, 0) if single else y
     if not return_indices:
@@ -328,6 +343,7 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
     if divisor_override is not None:
         raise ValueError("avg_pool2d: divisor_override is not offered; multiply the result instead")
     input, single = _images("avg_pool2d", input)
+    needs_floats("avg_pool2d", input)
     size = input.shape[2:]
     window, stride, pads, _, out = _pool_geometry(
         "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
@@ -358,6 +374,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         raise ValueError("interpolate: give either size or scale_factor")
     if input.ndim != 4:
         raise ValueError(f"interpolate: input must be (N, C, H, W), got {input.shape}")
+    _some_pixels("interpolate", input)
     H, W = input.shape[2:]
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
     if size is None:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from .device import is_array, move, namespace, same_place, to_host
+from .dtypes import numbers
 from .kernels import fast, together
+from .schedules import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
 from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
 
@@ -66,6 +68,14 @@ _BELOW = {"lr": math.inf, "eps": math.inf, "weight_decay": math.inf, "momentum":
           "dampening": math.inf, "lr_decay": math.inf, "initial_accumulator_value": math.inf,
           "alpha": 1, "betas": 1}
 
+# PyTorch's options that are not offered, each with the value that leaves the numbers as they are:
+# groups may have them with that value. Those in the first line say only how PyTorch computes.
+_NEUTRAL = {"foreach": ..., "fused": ..., "capturable": ...,
+            "maximize": False, "amsgrad": False, "centered": False, "differentiable": False,
+            "momentum": 0, "decoupled_weight_decay": False}
+_LABELS = {"params", "name", "param_names", "initial_lr", "max_lr", "min_lr", "max_momentum",
+           "base_momentum"}                  # what describes a group, and what schedules keep there
+
 
 class Optimizer:
     """Keeps parameters in groups, each with its own options, and the state of each parameter.
@@ -101,12 +111,23 @@ class Optimizer:
             if p in known:
                 raise ValueError(f"{name}: a parameter of shape {p.shape} is given twice")
             known.add(p)
-        for key in group.keys() & _BELOW.keys():
-            values = group[key] if isinstance(group[key], (tuple, list)) else (group[key],)
-            if not all(0 <= v < _BELOW[key] for v in values):
-                raise ValueError(f"{name}: {key} must be at least 0 and below {_BELOW[key]}, got "
-                                 f"{group[key]}")
-        self.param_groups.append(group)
+        self.param_groups.append(self._checked(name, group))
+
+    def _checked(self, name: str, group: dict[str, Any]) -> dict[str, Any]:
+        """The options of a group without those that have no effect. Raises ValueError, naming it,
+        for one out of its range, and for one that is neither this optimiser's nor neutral."""
+        kept = {}
+        for key, value in group.items():
+            if key in self.defaults or key in _LABELS:
+                kept[key] = value
+            elif not _neutral(key, value, self._decoupled):
+                raise ValueError(f"{name}: {key}={value!r} is not offered by {type(self).__name__}")
+            if key in kept and key in _BELOW:
+                values = value if isinstance(value, (tuple, list)) else (value,)
+                if not all(0 <= v < _BELOW[key] for v in values):
+                    raise ValueError(f"{name}: {key} must be at least 0 and below {_BELOW[key]}, "
+                                     f"got {value}")
+        return kept
 
     def _parameters(self) -> Iterator[Tensor]:
         return (p for group in self.param_groups for p in group["params"])
@@ -167,21 +188,27 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned. Raises ValueError, changing nothing, if
-        groups, parameters or shapes differ."""
-        name, groups = type(self).__name__, state_dict["param_groups"]
+        """Continue from what :meth:`state_dict` returned, or PyTorch's. Raises ValueError, changing
+        nothing, if groups, parameters or shapes differ, and for an option that is not offered and
+        would change the numbers (``maximize=True``)."""
+        name, groups = f"{type(self).__name__}.load_state_dict", state_dict["param_groups"]
         sizes, own = ([len(g["params"]) for g in gs] for gs in (groups, self.param_groups))
         if sizes != own:
-            raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters given, this "
+            raise ValueError(f"{name}: groups of {sizes} parameters given, this "
                              f"optimiser has {own}")
+        groups = [self._checked(name, group) for group in groups]
         params, state = list(self._parameters()), {}
+        needed = [self._start(p.data, {**self.defaults, **group}).keys()
+                  for group, own in zip(groups, self.param_groups) for p in own["params"]]
         for number, entry in state_dict["state"].items():
             if not 0 <= int(number) < len(params):        # int: JSON makes the numbers strings
-                raise ValueError(f"{name}.load_state_dict: state of parameter {number}, this "
+                raise ValueError(f"{name}: state of parameter {number}, this "
                                  f"optimiser has {len(params)} parameters")
             p = params[int(number)]
-            state[p] = {key: _loaded(f"{name}.load_state_dict: {key} of parameter {number}", p, key,
-                                     value) for key, value in entry.items() if value is not None}
+            state[p] = {key: _loaded(f"{name}: {key} of parameter {number}", p, key, value)
+                        for key, value in entry.items() if value is not None}
+            if missing := needed[int(number)] - state[p].keys():
+                raise ValueError(f"{name}: parameter {number} has no {', '.join(sorted(missing))}")
             state[p].setdefault("step", 0)                # PyTorch's SGD does not count
         self.state = state
         for group, saved in zip(self.param_groups, groups):
@@ -193,13 +220,22 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
+def _neutral(key: str, value, decoupled: bool) -> bool:
+    """Does an option that this optimiser does not have leave its numbers as they are?"""
+    if key == "decoupled_weight_decay":                   # of PyTorch's Adam: true for AdamW
+        return bool(value) == decoupled
+    neutral = _NEUTRAL.get(key)
+    return value is None or neutral is ... or value == neutral
+
+
 def _loaded(what: str, p: Tensor, key: str, value):
     """One value of a saved state, the arrays copied to where p is."""
     value = value.data if isinstance(value, Tensor) else value
     if key == "step":                                     # an array in PyTorch's files
         return int(value)
-    if not is_array(value):
+    if not (is_array(value) or isinstance(value, (tuple, list))):
         return value
+    value = numbers(what, value, p.dtype)
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
     value, copy = move(value, p.device), namespace(p.data).empty_like(p.data, dtype=value.dtype)
@@ -323,6 +359,17 @@ def _gradients(parameters) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
+def _length(xp, x, p: float):
+    """(sum |x|^p)^(1/p), as m (sum (|x| / m)^p)^(1/p) with m = max |x|: no power is too large or
+    too small for its dtype."""
+    size = abs(x)
+    top = size.max() if x.size else size.sum()
+    if p == math.inf:
+        return top
+    scale = xp.where(xp.isfinite(top) & (top > 0), top, 1).astype(x.dtype)
+    return scale * (((size / scale) ** p).sum(dtype=np.float64) ** (1 / p)).astype(x.dtype)
+
+
 @np.errstate(all="ignore")
 def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
                     error_if_nonfinite: bool = False) -> Tensor:
@@ -335,11 +382,7 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     if not gradients:
         return Tensor(0.0)
     xp = namespace(gradients[0].data)
-    sizes = [abs(g.data) for g in gradients]
-    if norm_type == math.inf:
-        norm = xp.stack([s.max() for s in sizes if s.size]).max()
-    else:
-        norm = sum((s**norm_type).sum() for s in sizes) ** (1 / norm_type)
+    norm = _length(xp, xp.stack([_length(xp, g.data, norm_type) for g in gradients]), norm_type)
     if error_if_nonfinite and not bool(xp.isfinite(norm)):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {float(norm)}")
     scale = xp.minimum(max_norm / (norm + 1e-6), 1)          # no branch: a GPU need not wait
@@ -357,120 +400,6 @@ def clip_grad_value_(parameters, clip_value: float) -> None:
 
 
 # --------------------------------------------------------------------------- learning rates
-class LRScheduler:
-    """Sets each group's "lr" as a function of the number of ``step()`` calls (epochs, as a rule):
-    a subclass defines ``_lr(base, t)``, base being the group's first learning rate."""
-
-    def __init__(self, optimizer: Optimizer):
-        self.optimizer = optimizer
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        self.last_epoch = -1
-        self.step()
-
-    def step(self) -> None:
-        """Go on by one step."""
-        self.last_epoch += 1
-        for group in self.optimizer.param_groups:
-            self._set(group, self.last_epoch)
-
-    def _set(self, group: dict[str, Any], t: int) -> None:
-        group["lr"] = self._lr(group["initial_lr"], t)
-
-    def _lr(self, base: float, t: int) -> float:
-        raise NotImplementedError(f"{type(self).__name__}: define _lr(self, base, t)")
-
-    def get_last_lr(self) -> list[float]:
-        """Each group's learning rate now."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, int]:
-        """All there is to save; the optimiser's own state dict has the first learning rates."""
-        return {"last_epoch": self.last_epoch}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue where :meth:`state_dict` was taken."""
-        self.last_epoch = state_dict["last_epoch"] - 1
-        self.step()
-
-
-class StepLR(LRScheduler):
-    """lr_t = lr gamma^floor(t / step_size)."""
-
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
-        if step_size < 1:
-            raise ValueError(f"StepLR: step_size must be at least 1, got {step_size}")
-        self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer)
-
-    def _lr(self, base, t):
-        return base * self.gamma ** (t // self.step_size)
-
-
-class CosineAnnealingLR(LRScheduler):
-    """lr_t = eta_min + (lr - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov, Hutter (2017)."""
-
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
-        if T_max < 1:
-            raise ValueError(f"CosineAnnealingLR: T_max must be at least 1, got {T_max}")
-        self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer)
-
-    def _lr(self, base, t):
-        return _cosine(base, self.eta_min, t / self.T_max)
-
-
-class OneCycleLR(LRScheduler):
-    """From max_lr / div_factor up to max_lr in the first `pct_start` of all steps, then down to
-    max_lr / div_factor / final_div_factor, along a cosine or a line; momentum (or Adam's beta1)
-    goes the other way, from max_momentum to base_momentum and back. Stepped once a batch.
-    Smith, Topin (2019)."""
-
-    def __init__(self, optimizer: Optimizer, max_lr: float, total_steps: int | None = None,
-                 epochs: int | None = None, steps_per_epoch: int | None = None,
-                 pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
-                 base_momentum: float = 0.85, max_momentum: float = 0.95, div_factor: float = 25.0,
-                 final_div_factor: float = 1e4):
-        if total_steps is None and (epochs is None or steps_per_epoch is None):
-            raise ValueError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError('OneCycleLR: anneal_strategy must be "cos" or "linear", got '
-                             f"{anneal_strategy!r}")
-        self.total_steps = epochs * steps_per_epoch if total_steps is None else total_steps
-        self.peak = pct_start * self.total_steps - 1
-        if not 0 < self.peak < self.total_steps - 1:
-            raise ValueError(f"OneCycleLR: the peak at pct_start={pct_start} of {self.total_steps} "
-                             "steps must lie after the first and before the last step")
-        self.anneal = _cosine if anneal_strategy == "cos" else _line
-        first = max_lr / div_factor
-        self.lrs = (first, max_lr, first / final_div_factor)
-        self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
-        super().__init__(optimizer)
-
-    def _at(self, levels: tuple[float, float, float], t: int) -> float:
-        start, peak, end = levels
-        if t <= self.peak:
-            return self.anneal(start, peak, t / self.peak)
-        return self.anneal(peak, end, (t - self.peak) / (self.total_steps - 1 - self.peak))
-
-    def _set(self, group, t):
-        if t > self.total_steps:         # t = total_steps: the step() after the last batch
-            raise ValueError(f"OneCycleLR: step() number {t}, a cycle has {self.total_steps}")
-        group["lr"] = self._at(self.lrs, t)
-        if self.momenta and "betas" in group:
-            group["betas"] = (self._at(self.momenta, t), *group["betas"][1:])
-        elif self.momenta and "momentum" in group:
-            group["momentum"] = self._at(self.momenta, t)
-
-
-def _cosine(start: float, end: float, part: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
-
-
-def _line(start: float, end: float, part: float) -> float:
-    return start + (end - start) * part
-
-
 lr_scheduler = SimpleNamespace(LRScheduler=LRScheduler, StepLR=StepLR, OneCycleLR=OneCycleLR,
                                CosineAnnealingLR=CosineAnnealingLR)
 """PyTorch's place for the schedules: ``optim.lr_scheduler.StepLR``."""

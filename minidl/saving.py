@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .device import is_array, to_host
+from .dtypes import float32, numbers
 from .files import check_regular
 from .tensor import Tensor
 
@@ -43,11 +44,14 @@ def save(state_dict: Mapping[str, Tensor], path: str | Path) -> None:
 
 def load(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file: ``model.load_state_dict(minidl.load("cnn.safetensors"))``.
+    What is float16 in the file becomes float32, the same numbers.
 
-    Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or another kind.
+    Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or another kind;
+    TypeError for other numbers than a tensor can have.
     """
     arrays, _ = read_arrays(path)
-    return {name: Tensor._wrap(array) for name, array in arrays.items()}
+    return {name: Tensor._wrap(numbers(f"load: {name} of {path}", array, float32 if array.dtype
+                                       == np.float16 else None)) for name, array in arrays.items()}
 
 
 def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], header: dict[str, str]) -> None:

@@ -19,10 +19,8 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import os
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator, nullcontext
+from contextlib import nullcontext
 from operator import attrgetter
 from types import FunctionType
 
@@ -30,6 +28,15 @@ import numpy as np
 
 from . import accumulate
 from .device import is_array
+from .modes import (  # noqa: F401  (the others are found here too)
+    Switch,
+    enable_grad,
+    is_grad_enabled,
+    keep,
+    mode,
+    no_grad,
+    set_grad_enabled,
+)
 from .tensor import Tensor, as_tensor, same_device
 
 _CLOCK = itertools.count(1)
@@ -38,80 +45,6 @@ _CLOCK = itertools.count(1)
 def now() -> int:
     """The next moment of the clock by which nodes are born and tensors changed in place."""
     return next(_CLOCK)
-
-
-# --------------------------------------------------------------------------- modes
-class _Mode(threading.local):
-    """Switches of the current thread."""
-
-    grad = True          # is a graph being recorded?
-    keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
-    profile = None       # what profiling.py counts this thread's time in
-    watcher = None       # the recorder of explain/record.py that is told what happens
-
-
-mode = _Mode()
-
-
-class _Switch(ContextDecorator):
-    """Set one field of `mode` inside a ``with`` block or a decorated function."""
-
-    def __init__(self, field: str, value):
-        self._field, self._value, self._before = field, value, []     # a list: blocks may nest
-
-    def __enter__(self):
-        self._before.append(getattr(mode, self._field))
-        setattr(mode, self._field, self._value)
-        return self
-
-    def __exit__(self, *exc):
-        setattr(mode, self._field, self._before.pop())
-
-    def _recreate_cm(self):
-        """ContextDecorator's hook: a decorated function gets a switch of its own at each call, for
-        threads may share the function."""
-        return _Switch(self._field, self._value)
-
-
-def no_grad() -> ContextDecorator:
-    """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator."""
-    return _Switch("grad", False)
-
-
-def enable_grad() -> ContextDecorator:
-    """Record a graph inside, also within :func:`no_grad`."""
-    return _Switch("grad", True)
-
-
-class set_grad_enabled(_Switch):
-    """``set_grad_enabled(False)`` switches at once; a ``with`` block of it switches back after it,
-    as a decorator it holds inside the function."""
-
-    def __init__(self, enabled: bool):
-        super().__init__("grad", bool(enabled))
-        super().__enter__()
-
-    def __enter__(self):
-        return self
-
-    def __call__(self, function):
-        self.__exit__()                    # as a decorator it must not have switched yet
-        return super().__call__(function)
-
-
-def is_grad_enabled() -> bool:
-    """Is a graph being recorded in this thread?"""
-    return mode.grad
-
-
-def keep() -> ContextDecorator:
-    """Keep what backward would free: operands, consumers and every gradient, for explaining.
-
-    Inside, each tensor's ``.grad`` (not only a leaf's) is there after ``backward()``, backward may
-    be run again, and ``tensor.consumers`` lists the nodes that used it, once a use. Costs memory.
-    ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
-    """
-    return _Switch("keep", True)
 
 
 # While a profile is on, profiling.py puts its own here: a function that calls an op's forward and
@@ -254,6 +187,9 @@ def _record(entry: Op, args, inputs, y, backward):
             y, *extra = y
         if isinstance(y, np.generic):              # NumPy gives scalars where shapes are ()
             y = np.asarray(y)
+        if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
+            raise TypeError(f"{entry.name.strip('_')}: computed with a {type(y).__name__}, not a "
+                            "plain array: somebody's .data was set to it; use np.asarray(...)")
         if type(y) is not np.ndarray and len(inputs) > 1:      # CuPy lets some mixtures pass
             same_device(entry.name.strip("_"), *inputs)
     if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
@@ -372,8 +308,8 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     if watcher is not None:
         watcher.begins()
 
-    with (_Switch("grad", create_graph), _Switch("keep", create_graph and mode.keep),
-          _Switch("watcher", watcher if create_graph else None),
+    with (Switch("grad", create_graph), Switch("keep", create_graph and mode.keep),
+          Switch("watcher", watcher if create_graph else None),
           np.errstate(all="ignore"),                                   # inf and nan are values
           timed_nodes(nodes) as nodes):
         for node in nodes:

@@ -12,12 +12,10 @@ import operator
 
 import numpy as np
 
-from . import checks
+from . import checks, dtypes
 from . import device as _device
+from .dtypes import bool_, float32, float64, int32, int64
 
-float32, float64 = np.dtype("float32"), np.dtype("float64")
-int32, int64, uint8 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8")
-bool_ = np.dtype("bool")
 _HOOK = itertools.count()
 _bare = object.__new__
 _LATER = object()                          # the caller of _write does the writing
@@ -50,7 +48,8 @@ class Tensor:
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
-        self.data = _new_array(array, dtype, device)
+        array = dtypes.numbers("Tensor", _plain(array), dtype, copy=True)
+        self.data = array if device is None else _device.move(array, device)
         self.requires_grad = requires_grad
 
     @staticmethod
@@ -298,17 +297,21 @@ class Tensor:
         self.consumers = ()                # they used other numbers
         return self
 
-    def _computed(self, op: str, function, other) -> Tensor:
-        """self = function(self, other) in place, if the result has self's shape and kind."""
+    def _computed(self, op: str, function, other, alpha=1) -> Tensor:
+        """self = function(self, alpha other) in place, if the result has self's shape and kind."""
         other = as_tensor(other, self)
         same_device(op, self, other)
         other = other.data
+        if alpha != 1:
+            other = operator.mul(*dtypes.paired(other, as_tensor(alpha, self).data))
         try:
             with np.errstate(all="ignore"):
-                new = function(self.data, other)
+                new = function(*dtypes.paired(self.data, other))
         except ValueError:
             new = other                         # does not broadcast: refused for its shape, below
-        if new.dtype.kind == "f" and self.data.dtype.kind != "f":
+        except TypeError as error:              # of booleans: what NumPy does not subtract
+            raise TypeError(f"{op}: {error}") from None
+        if dtypes.higher(new.dtype, self.dtype):
             raise TypeError(f"{op}: the result is {new.dtype} and does not fit a tensor of "
                             f"{self.dtype}; use .float() first")
         return self._write(op, new)
@@ -318,12 +321,11 @@ class Tensor:
     def zero_(self): return self._write("zero_", 0)
     def mul_(self, other): return self._computed("mul_", operator.mul, other)
     def div_(self, other): return self._computed("div_", operator.truediv, other)
-    def add_(self, other, *, alpha=1):
-        return self._computed("add_", lambda x, y: x + alpha * y, other)
-    def sub_(self, other, *, alpha=1):
-        return self._computed("sub_", lambda x, y: x - alpha * y, other)
+    def add_(self, other, *, alpha=1): return self._computed("add_", operator.add, other, alpha)
+    def sub_(self, other, *, alpha=1): return self._computed("sub_", operator.sub, other, alpha)
     def clamp_(self, min=None, max=None):
-        return self._computed("clamp_", lambda x, _: x.clip(min, max), 0)
+        low, high = ops.arithmetic.bounds(self, min, max)
+        return self._computed("clamp_", lambda x, _: ops.arithmetic.limited(x, low, high), self)
 
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.
@@ -345,10 +347,9 @@ class Tensor:
                                "x with where, cat or stack")
         self._write("x[i] = v")
         try:
-            value = _plain(value)
+            value = _device.beside(as_tensor(value, self).data, self.data)
             with np.errstate(all="ignore"):
-                self.data[ops.plain_index(index, self)] = (
-                    _device.beside(value, self.data) if _device.is_array(value) else value)
+                self.data[ops.plain_index(index, self)] = value
         except (IndexError, ValueError) as error:
             raise type(error)(f"x[i] = v: {error}; x has shape {self.shape}") from None
 
@@ -384,8 +385,8 @@ class Tensor:
     def any(self): return _bool(self.data.any())
     def all(self): return _bool(self.data.all())
 
-    def add(self, other, *, alpha=1): return ops.add(self, other if alpha == 1 else alpha * other)
-    def sub(self, other, *, alpha=1): return ops.sub(self, other if alpha == 1 else alpha * other)
+    def add(self, other, *, alpha=1): return ops.add(self, _times(alpha, other))
+    def sub(self, other, *, alpha=1): return ops.sub(self, _times(alpha, other))
     def mul(self, other): return ops.mul(self, other)
     def div(self, other): return ops.div(self, other)
     def pow(self, exponent): return ops.pow(self, exponent)
@@ -410,10 +411,10 @@ class Tensor:
 
     def sum(self, dim=None, keepdim=False): return ops.sum(self, dim, keepdim)
     def mean(self, dim=None, keepdim=False): return ops.mean(self, dim, keepdim)
-    def var(self, dim=None, *, correction=1, keepdim=False):
-        return ops.var(self, dim, correction=correction, keepdim=keepdim)
-    def std(self, dim=None, *, correction=1, keepdim=False):
-        return ops.std(self, dim, correction=correction, keepdim=keepdim)
+    def var(self, dim=None, unbiased=None, *, correction=None, keepdim=False):
+        return ops.var(self, dim, unbiased, correction=correction, keepdim=keepdim)
+    def std(self, dim=None, unbiased=None, *, correction=None, keepdim=False):
+        return ops.std(self, dim, unbiased, correction=correction, keepdim=keepdim)
     def max(self, dim=None, keepdim=False): return ops.max(self, dim, keepdim)
     def min(self, dim=None, keepdim=False): return ops.min(self, dim, keepdim)
     def amax(self, dim=(), keepdim=False): return ops.amax(self, dim, keepdim)
@@ -453,7 +454,7 @@ class Tensor:
         except TypeError:
             raise TypeError(f"to: {dtype!r} is neither a dtype nor a device (cpu, cuda, cuda:N, "
                             "auto)") from None
-        return ops.to(self, dtype,
+        return ops.to(self, None if dtype is None else dtypes.known("to", dtype),
                       None if device is None else _device.resolve(device))
 
     def float(self): return self.to(float32)
@@ -480,40 +481,37 @@ class HookHandle:
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """`value` as a Tensor: itself if it is one; a number takes the dtype of `like`."""
+    """`value` as a Tensor: itself if it is one, an array's memory; a number takes the dtype of
+    `like`, if that can hold it."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":   # often
         return Tensor._wrap(_device.constant(value, like.data.dtype, like.data))
-    if like is not None and isinstance(value, (int, float)):
-        kind = like.data.dtype
-        if kind.kind != "f" and isinstance(value, float):
-            kind = float32
-        elif kind.kind == "b" and not isinstance(value, bool):
-            kind = int64
-        return Tensor._wrap(_device.constant(value, kind, like.data))
     if like is not None and isinstance(value, np.generic) and value.dtype.kind in "fiub":
-        return Tensor._wrap(_device.constant(value.item(), value.dtype, like.data))
-    return Tensor._wrap(_new_array(value, None, None, copy=False))
+        value = value.astype(float64).item() if value.dtype.kind == "f" else value.item()
+    if like is not None and isinstance(value, (int, float)):
+        return Tensor._wrap(_device.constant(value, _number_dtype(value, like.data.dtype),
+                                             like.data))
+    return Tensor._wrap(dtypes.numbers("Tensor", value))
 
 
-def _new_array(value, dtype, device, copy=True):
-    """A fresh array of numbers from whatever the user has."""
-    array = value.data if isinstance(value, Tensor) else value
-    if not _device.is_array(array):
-        try:
-            array = np.array(array)
-        except ValueError as error:                       # ragged lists
-            raise ValueError(f"Tensor: {error}") from None
-        if dtype is None and array.dtype == float64 and not isinstance(value, np.generic):
-            dtype = float32                               # Python floats
-    kind = array.dtype.kind
-    if kind not in "fiub":
-        raise TypeError(f"Tensor: expected numbers, got {type(value).__name__} of dtype "
-                        f"{array.dtype}")
-    if device is not None:
-        array = _device.move(array, device)
-    return array.astype(array.dtype if dtype is None else np.dtype(dtype), copy=copy)
+def _number_dtype(value, kind):
+    """The dtype of a Python number beside a tensor of dtype `kind`."""
+    if kind.kind == "f":
+        return kind
+    if isinstance(value, float):
+        return float32
+    if isinstance(value, bool):
+        return bool_
+    if kind.kind != "b" and dtypes.fits(value, kind):
+        return kind
+    if not dtypes.fits(value, int64):
+        raise TypeError(f"the integer {value} does not fit int64; use float({value})")
+    return int64
+
+
+def _times(alpha, other):
+    return other if alpha == 1 else alpha * other
 
 
 def _plain(value):
@@ -521,9 +519,10 @@ def _plain(value):
 
 
 def _compared(operation, x: Tensor, other) -> Tensor:
-    """A comparison or logical operation, element by element."""
-    if _device.is_array(_plain(other)):
-        same_device(operation.__name__, x, as_tensor(other))
+    """A comparison or logical operation, element by element; of integers and numbers exact."""
+    if isinstance(other, (Tensor, list, tuple)) or _device.is_array(other):
+        other = as_tensor(other)
+        same_device(operation.__name__, x, other)
     other = _plain(other)
     try:
         return _bool(operation(x.data, other))

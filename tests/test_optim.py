@@ -19,7 +19,17 @@ from minidl import formulas, nn, optim
 FIXTURES = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
 
-from make_nn_optim import LR_STEPS, OPTIMISERS, SCHEDULES, STEPS, gradient, numbers  # noqa: E402
+from make_nn_optim import (  # noqa: E402
+    BY_HAND,
+    CHAIN_STEPS,
+    CHAINS,
+    LR_STEPS,
+    OPTIMISERS,
+    SCHEDULES,
+    STEPS,
+    gradient,
+    numbers,
+)
 
 RECORD = json.loads((FIXTURES / "nn_optim.json").read_text(encoding="utf-8"))
 ALL = [(optim.SGD, {"lr": 0.1}), (optim.SGD, {"lr": 0.1, "momentum": 0.9}), (optim.RMSprop, {}),
@@ -212,6 +222,65 @@ def test_pytorchs_sgd_state_has_no_step():
     np.testing.assert_array_equal(walk(opt, [p], 2), walk(other, [twin], 2))
 
 
+@pytest.mark.parametrize("case", range(len(OPTIMISERS)), ids=lambda i: f"{i}-{OPTIMISERS[i][0]}")
+def test_pytorchs_state_dict_is_gone_on_with(case):
+    """Its options, and those that it has and this engine does not, at their neutral values."""
+    (name, _), saved = OPTIMISERS[case], RECORD["states"][case]
+    p = nn.Parameter(np.array(saved["start"]))
+    opt = getattr(optim, name)([p], lr=9.0)
+    opt.load_state_dict(saved["state_dict"])
+    path = walk(opt, [p], STEPS - 2, first=2)
+    np.testing.assert_allclose([step[0] for step in path], saved["path"], rtol=1e-12)
+    assert opt.param_groups[0].keys() == {"params", *opt.defaults}
+
+
+@pytest.mark.parametrize("make, option", [
+    *[(make, option) for make in (optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW, optim.Adagrad)
+      for option in ({"maximize": True}, {"differentiable": True}, {"something_new": 3})],
+    (optim.Adam, {"amsgrad": True}), (optim.AdamW, {"amsgrad": True}),
+    (optim.Adam, {"decoupled_weight_decay": True}),
+    (optim.AdamW, {"decoupled_weight_decay": False}),
+    (optim.RMSprop, {"centered": True}), (optim.RMSprop, {"momentum": 0.9}),
+    (optim.Adagrad, {"momentum": 0.5}), (optim.Adam, {"nesterov": True}),
+])
+def test_an_option_that_is_not_offered_is_refused_by_name(make, option):
+    """In a loaded state, in a group that is added, in the call; and nothing has been changed."""
+    p, (key, value) = parameter(), *option.items()
+    opt = make([p], lr=0.1)
+    before, state = copy.deepcopy(opt.state_dict()), opt.state_dict()
+    state["param_groups"][0].update(option, lr=5.0)
+    with pytest.raises(ValueError, match=rf"load_state_dict: {key}={value} is not offered by"):
+        opt.load_state_dict(state)
+    assert opt.state_dict() == before
+    with pytest.raises(ValueError, match=rf"{key}={value} is not offered by {make.__name__}"):
+        opt.add_param_group({"params": parameter(2), **option})
+    with pytest.raises(TypeError, match=key):
+        make([p], **option)
+
+
+def test_options_of_a_loaded_state_are_obeyed_or_checked():
+    p = parameter()
+    opt = optim.SGD([p])
+    state = opt.state_dict()
+    for option, message in (({"lr": -1.0}, "lr must be at least 0"),
+                            ({"momentum": math.nan}, "momentum must be at least 0")):
+        state["param_groups"][0] = {**opt.state_dict()["param_groups"][0], **option}
+        with pytest.raises(ValueError, match=message):
+            opt.load_state_dict(state)
+    state["param_groups"][0] = {"params": [0], "lr": 0.5, "momentum": 0.9, "dampening": 0.25,
+                                "weight_decay": 0.1, "nesterov": False, "foreach": True,
+                                "fused": True, "initial_lr": 0.7, "name": "all"}
+    opt.load_state_dict(state)
+    twin = optim.SGD([parameter()], 0.5, 0.9, 0.25, 0.1)
+    np.testing.assert_array_equal(walk(opt, [p], 3), walk(twin, twin.param_groups[0]["params"], 3))
+    adam = optim.Adam([p])
+    walk(adam, [p], 1)
+    state = adam.state_dict()
+    del state["state"][0]["exp_avg_sq"]
+    with pytest.raises(ValueError, match="parameter 0 has no exp_avg_sq"):
+        adam.load_state_dict(state)
+
+
 def test_state_that_does_not_fit_changes_nothing():
     p, q = parameter(1), parameter(2)
     opt = optim.Adam([p, q])
@@ -292,6 +361,52 @@ def test_schedule_equals_pytorch(case):
             scheduler.step()
         path.append([scheduler.get_last_lr()[0], opt.param_groups[0]["momentum"]])
     np.testing.assert_allclose(path, RECORD["schedules"][case], rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", range(len(CHAINS)), ids=lambda i: "-".join(
+    name[:2] for name, _ in CHAINS[i][0]) + f"-{CHAINS[i][1]}")
+def test_schedules_on_one_optimiser_equal_pytorch(case):
+    """Each goes on from the rate that stands there: another's, or one set by hand."""
+    (chain, hand), path = CHAINS[case], []
+    opt = optim.SGD([parameter()], lr=0.1, momentum=0.5)
+    made = [getattr(optim, name)(opt, **kwargs) for name, kwargs in chain]
+    for step in range(1, CHAIN_STEPS + 1):
+        if step == hand:
+            opt.param_groups[0]["lr"] = BY_HAND
+        if step == 9:                                  # saved and loaded on the way
+            states = [s.state_dict() for s in made], opt.state_dict()
+            opt = optim.SGD([parameter()], lr=3.0)
+            made = [getattr(optim, name)(opt, **kwargs) for name, kwargs in chain]
+            opt.load_state_dict(json.loads(json.dumps(states[1])))
+            for each, state in zip(made, states[0]):
+                each.load_state_dict(json.loads(json.dumps(state)))
+            opt.load_state_dict(states[1])
+        for each in made:
+            each.step()
+        path.append([opt.param_groups[0]["lr"], *[s.get_last_lr()[0] for s in made]])
+    np.testing.assert_allclose(path, RECORD["chains"][case], rtol=1e-9)
+
+
+def test_a_schedules_state_is_checked():
+    opt = optim.SGD([parameter()], lr=0.1)
+    schedule = optim.StepLR(opt, 2, 0.5)
+    pytorchs = {"step_size": 2, "gamma": 0.5, "base_lrs": [0.1], "last_epoch": 3, "_step_count": 4,
+                "_is_initial": False, "_get_lr_called_within_step": False, "_last_lr": [0.05]}
+    schedule.load_state_dict(pytorchs)
+    assert (schedule.last_epoch, schedule.get_last_lr()) == (3, [0.05])
+    for change, message in (({"gamma": 0.1}, "gamma=0.1 given, this schedule has 0.5"),
+                            ({"step_size": 3}, "step_size=3 given, this schedule has 2"),
+                            ({"T_max": 3}, "T_max=3 given, this schedule has None"),
+                            ({"base_lrs": [1, 2]}, "2 groups given, this schedule has 1")):
+        with pytest.raises(ValueError, match=message):
+            schedule.load_state_dict({**pytorchs, **change})
+    with pytest.raises(ValueError, match="there is no last_epoch"):
+        schedule.load_state_dict({})
+    opt.add_param_group({"params": parameter(2)})
+    with pytest.raises(ValueError, match="2 groups of parameters, 1 when the schedule was made"):
+        schedule.step()
+    with pytest.raises(ValueError, match="neither momentum nor betas"):
+        optim.OneCycleLR(optim.Adagrad([parameter()]), 0.1, 10)
 
 
 def test_schedule_continues_from_its_state():

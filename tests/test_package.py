@@ -21,12 +21,13 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Low to high: a file imports from its own line or from lines above it in this list.
 LAYERS = [
-    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files"],
+    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files", "modes"],
+    ["dtypes"],
     ["tensor", "tape", "accumulate"],
     ["saving"],
     ["ops"],
     ["functional"],
-    ["nn", "optim", "data", "metrics"],
+    ["nn", "optim", "schedules", "data", "metrics"],
     ["models"],
     ["testing", "explain", "plots", "profiling"],
     ["training", "exercises", "script"],

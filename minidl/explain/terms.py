@@ -27,8 +27,8 @@ _SHORT = {"input": "x", "other": "y", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
 _FUNCTIONS = {name: getattr(np, name) for name in (
-    "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "clip", "where", "log1p",
-    "expm1", "pi", "take_along_axis")} | {"erf": erf}
+    "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "minimum", "clip",
+    "where", "log1p", "expm1", "pi", "take_along_axis")} | {"erf": erf}
 
 
 class Terms(NamedTuple):
@@ -184,7 +184,7 @@ def _evaluate(text: str, call: Call):
     """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
     over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
     reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
-                  "max": over(_largest)}
+                  "max": over(_largest), "min": over(lambda x, **how: -_largest(-x, **how))}
     functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
     with np.errstate(all="ignore"):
         return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})

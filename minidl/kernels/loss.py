@@ -39,10 +39,12 @@ def _cross_entropy_grad_loop(start, stop, gy, log_p, t, gx, C):
 
 @parallel
 def _bce_loop(start, stop, x, t, y):
-    """softplus(x) - x t"""
+    """softplus(x) - x t, without its inf - inf and inf * 0"""
     for i in range(start, stop):
-        v = get(x, i)
-        put(y, i, max(v, x.dtype.type(0)) + math.log1p(math.exp(-abs(v))) - v * get(t, i))
+        v, share = get(x, i), get(t, i)
+        share = 1 - share if v > 0 else share
+        size = abs(v)
+        put(y, i, (share if share == 0 else share * size) + math.log1p(math.exp(-size)))
 
 
 @parallel

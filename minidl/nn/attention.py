@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..ops.arithmetic import where
-from ..ops.attention import score_scaled_dot, split_heads
+from ..ops.attention import masked_softmax, score_scaled_dot, split_heads
 from ..ops.linear import matmul
 from ..tensor import Tensor, as_tensor
 from . import init
@@ -52,7 +52,8 @@ class MultiheadAttention(Module):
                 is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
         """Masks as in PyTorch's layer: True means "may not be looked at" (the opposite of
         ``F.scaled_dot_product_attention``), numbers are added to the scores. `key_padding_mask`
-        (N,S); `attn_mask` (T,S) or (N h, T, S); `is_causal`: position t sees positions <= t."""
+        (N,S); `attn_mask` (T,S) or (N h, T, S); `is_causal`: position t sees positions <= t. Where
+        t may see nothing, its weights are 0."""
         single = query.ndim == 2
         if single:
             query, key, value = (F.unsqueeze(x, 0) for x in (query, key, value))
@@ -60,7 +61,9 @@ class MultiheadAttention(Module):
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         q, k, v = (split_heads(x, self.num_heads) for x in self._project(query, key, value))
         e = self._masked(score_scaled_dot(q, k), key_padding_mask, attn_mask, is_causal)
-        alpha = F.dropout(F.softmax(e, -1), self.dropout, self.training)  # (N, h, T, S)
+        unmasked = key_padding_mask is None and attn_mask is None and not is_causal
+        alpha = F.softmax(e, -1) if unmasked else masked_softmax(e)       # (N, h, T, S)
+        alpha = F.dropout(alpha, self.dropout, self.training)
         heads = matmul(alpha, v)                                          # (N, h, T, d)
         out = self.out_proj(heads.transpose(1, 2).reshape(*query.shape))
         weights = alpha.mean(1) if average_attn_weights else alpha

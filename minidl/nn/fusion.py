@@ -14,7 +14,7 @@ gradients take the same ways. (Two pixels may be equal only after the rounding o
 max_pool2d takes the first of them, and the fused one that which was larger before.)
 ``Sequential.fuse = False`` runs every layer by itself; so do ``minidl.keep()``, so that
 explanations see each layer's values, and ``use_kernels("reference")``. A layer with a forward hook,
-or of a class derived from these, is left alone.
+of a class derived from these, or with a method replaced on the object or the class, is left alone.
 """
 
 from __future__ import annotations
@@ -45,16 +45,26 @@ def runs(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor]
         i += count
 
 
+_OWN = {kind: (kind.forward, kind.__call__, getattr(kind, "product", None)) for kind in (
+    Conv2d, ConvTranspose2d, Linear, ReLU, LeakyReLU, MaxPool2d)}
+
+
+def _unchanged(module: Module, *kinds: type) -> bool:
+    """Is it of one of these very classes, and does it do what the class here does and no more?"""
+    kind = type(module)
+    return kind in kinds and not module._forward_hooks and not (
+        module.__dict__.keys() & {"forward", "product"}) and _OWN[kind] == (
+        kind.forward, kind.__call__, getattr(kind, "product", None))
+
+
 def _together(group: list[Module]) -> int:
     """How many of the modules at the head of `group` run as one."""
-    if len(group) < 2 or type(group[0]) not in (Conv2d, ConvTranspose2d, Linear) or not (
-            type(group[1]) is ReLU or type(group[1]) is LeakyReLU
+    if len(group) < 2 or not _unchanged(group[0], Conv2d, ConvTranspose2d, Linear) or not (
+            _unchanged(group[1], ReLU) or _unchanged(group[1], LeakyReLU)
             and 0 <= group[1].negative_slope <= 1):
         return 1
-    pooled = len(group) == 3 and type(group[0]) is Conv2d and type(group[2]) is MaxPool2d and not (
-        group[2].return_indices)
-    count = 3 if pooled else 2
-    return 1 if any(module._forward_hooks for module in group[:count]) else count
+    pooled = len(group) == 3 and type(group[0]) is Conv2d and _unchanged(group[2], MaxPool2d)
+    return 3 if pooled and not group[2].return_indices else 2
 
 
 def _fused(group: list[Module], input: Tensor) -> Tensor:

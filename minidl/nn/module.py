@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .. import device as _device
+from ..dtypes import numbers
 from ..optim import clear_gradients
 from ..tape import no_grad, now
 from ..tensor import HookHandle, Tensor, float32, float64
@@ -249,11 +248,14 @@ class Module:
         for name, tensor in own.items():
             if name in state_dict:
                 value = state_dict[name]
-                arrays[name] = value.data if isinstance(value, Tensor) else np.asarray(value)
+                try:
+                    arrays[name] = numbers(
+                        name, value.data if isinstance(value, Tensor) else value, tensor.dtype)
+                except (TypeError, ValueError) as error:
+                    wrong.append(str(error))
+                    continue
                 if arrays[name].shape != tensor.shape:
                     wrong.append(f"{name}: {arrays[name].shape} given, {tensor.shape} needed")
-                elif arrays[name].dtype.kind not in "fiub":
-                    wrong.append(f"{name}: no numbers, dtype {arrays[name].dtype}")
         faults = [f"{what}: {', '.join(names)}" for what, names in
                   (("missing", missing), ("unexpected", unexpected)) if names and strict]
         if faults or wrong:

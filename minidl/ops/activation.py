@@ -7,8 +7,8 @@ import math
 from ..device import erf, namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor
-from .arithmetic import _constant, _real
+from ..tensor import Tensor, as_tensor
+from .arithmetic import _constant, _real, clamp, weighed, where
 from .terms import Elementwise
 
 
@@ -22,7 +22,9 @@ def _relu_grad(gy, y):
 
 @op("D2-RELU", terms=Elementwise("maximum(x, 0)", "(x > 0) * 1.0"))
 def relu(input: Tensor):
-    """max(0, x); gx = gy where x > 0, else 0. Source: D2-RELU."""
+    """max(0, x); gx = gy where x > 0, else 0. Raises TypeError for booleans. Source: D2-RELU."""
+    if input.data.dtype.kind == "b":
+        raise TypeError("relu: booleans have no sign; use .int() first")
     def backward(gy, need, out):
         return relu_grad(gy, out.data)
     return fast(_relu, input.data)(input.data), backward
@@ -37,7 +39,7 @@ def relu_grad(gy: Tensor, y):
 
 
 def _leaky_relu(x, slope):
-    return namespace(x).where(x > 0, x, x * x.dtype.type(slope))
+    return namespace(x).where(x > 0, x, x * x.dtype.type(slope)) if slope else _relu(x)
 
 
 def _leaky_relu_grad(gy, x, slope):
@@ -51,7 +53,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     x = _real(input)
     def backward(gy):
         return leaky_relu_grad(gy, input, negative_slope)
-    return fast(_leaky_relu, x)(x, negative_slope), backward
+    run = fast(_leaky_relu, x) if negative_slope else _leaky_relu     # 0 * inf would be nan
+    return run(x, negative_slope), backward
 
 
 @op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
@@ -98,15 +101,16 @@ def bias_activation(x: Tensor, b: Tensor, slope):
     return y, backward_of_sum if slope == 1 else backward
 
 
-@op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))", "where(x > 0, 1.0, out + alpha)"))
+@op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))",
+                      "where(x > 0, 1.0, alpha * exp(minimum(x, 0)))"))
 def elu(input: Tensor, alpha: float = 1.0):
     """x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner, Hochreiter (2015)."""
     x = _real(input)
     xp = namespace(x)
     y = xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
-    positive = _constant((x > 0).astype(x.dtype))
-    def backward(gy, need, out):
-        return gy * (positive + (1 - positive) * (out + alpha))
+    positive = _constant(x > 0)
+    def backward(gy):
+        return where(positive, gy, gy * alpha * where(positive, 0.0, input).exp())
     return y, backward
 
 
@@ -114,11 +118,12 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Phi(x), Phi the normal distribution function; ``approximate="tanh"`` replaces Phi by
     (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Hendrycks, Gimpel (2016)."""
     if approximate == "tanh":
-        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)
-        return 0.5 * input * (1 + tanh(inner))
+        x = clamp(input, -40, 40)                # tanh is 1 long before, and inf^3 * 0 would be nan
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        return weighed(0.5 * (1 + tanh(inner)), input)
     if approximate != "none":
         raise ValueError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
-    return input * normal_cdf(input)
+    return weighed(normal_cdf(input), input)
 
 
 def _normal_cdf(x):
@@ -130,7 +135,7 @@ def normal_cdf(input: Tensor):
     """Phi(x) = (1 + erf(x / sqrt 2)) / 2; its slope is the normal density."""
     x = _real(input)
     def backward(gy):
-        return gy * (input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
+        return weighed((input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi)), gy)
     return fast(_normal_cdf, x)(x), backward
 
 
@@ -148,10 +153,12 @@ def _softplus1(input: Tensor):
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + e^{beta x}) / beta, computed so that nothing overflows. Above `threshold` PyTorch
-    returns x itself; the formula here agrees with that to rounding, so `threshold` has no effect.
-    """
-    return _softplus1(input) if beta == 1 else _softplus1(input * beta) / beta
+    """log(1 + e^{beta x}) / beta, computed so that nothing overflows; x itself, with slope 1, where
+    beta x is above `threshold`."""
+    input = as_tensor(input)
+    scaled = input if beta == 1 else input * beta
+    y = _softplus1(scaled) if beta == 1 else _softplus1(scaled) / beta
+    return y if threshold == math.inf else where(scaled > threshold, input, y)
 
 
 def _sigmoid(x):

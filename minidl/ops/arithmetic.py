@@ -1,32 +1,30 @@
 """Element by element: + - * / ** and the functions of one number.
 
-Operands broadcast against each other as in NumPy; the engine sums gradients back. Number types
-follow PyTorch: an integer operand takes over the other's float type, and a function of an integer
-is float32.
+Operands broadcast against each other as in NumPy; the engine sums gradients back. The result's
+dtype is PyTorch's (dtypes.result_type), and a function of an integer is float32.
 """
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
+from .. import checks
 from ..device import constant, move, namespace
+from ..dtypes import float32, paired, result_type
 from ..kernels import fast
 from ..tape import op
-from ..tensor import Tensor
+from ..tensor import Tensor, as_tensor
 from .terms import Elementwise, Gather
 
 LARGE = 2**15              # from here on a second thread is felt even in an addition
 
 
 def _pair(x: Tensor, y: Tensor):
-    """Both arrays, an integer one converted to the other's float type."""
+    """Both arrays in the dtype of the result."""
     a, b = x.data, y.data
-    if a.dtype is not b.dtype:
-        if a.dtype.kind == "f" and b.dtype.kind != "f":
-            b = b.astype(a.dtype)
-        elif b.dtype.kind == "f" and a.dtype.kind != "f":
-            a = a.astype(b.dtype)
-    return a, b
+    return (a, b) if a.dtype is b.dtype else paired(a, b)
 
 
 def _real(x: Tensor):
@@ -34,9 +32,10 @@ def _real(x: Tensor):
     return x.data if x.data.dtype.kind == "f" else x.data.astype(np.float32)
 
 
-def _silent():
-    """inf and nan are values, as in PyTorch: no warning from NumPy where one arises."""
-    return np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def needs_floats(name: str, x: Tensor) -> None:
+    """Refuse integers and booleans where a formula has no use for them."""
+    if x.data.dtype.kind != "f":
+        raise TypeError(f"{name}: input must be floats, got {x.dtype}; use .float() first")
 
 
 def _constant(array) -> Tensor:
@@ -63,8 +62,10 @@ def _product_arrays(a, b):
 
 @op(terms=Elementwise("x - y", "1", "-1"))
 def sub(input: Tensor, other: Tensor):
-    """x - y."""
+    """x - y. Raises TypeError for two booleans."""
     a, b = _pair(input, other)
+    if a.dtype.kind == "b":
+        raise TypeError("sub: booleans are not subtracted; use x ^ y, or .int()")
     def backward(gy, need):
         return gy, -gy if need[1] else None
     return a - b, backward
@@ -79,39 +80,56 @@ def mul(input: Tensor, other: Tensor):
     return (a * b if a.size < LARGE else fast(_product_arrays, a, b)(a, b)), backward
 
 
+@op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
+def weighed(input: Tensor, other: Tensor):
+    """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
+    a, b = _pair(input, other)
+    def backward(gy, need):
+        return (weighed(gy, other) if need[0] else None,
+                weighed(input, gy) if need[1] else None)
+    return namespace(a).where(a == 0, a, a * b), backward
+
+
 @op(terms=Elementwise("x / y", "1 / y", "-x / y**2"))
 def div(input: Tensor, other: Tensor):
-    """x / y."""
-    a, b = _pair(input, other)
-    if a.dtype.kind != "f":
-        a, b = a.astype(np.float32), b.astype(np.float32)
+    """x / y; of two integers float32."""
+    a, b = input.data, other.data
+    if a.dtype.kind != "f" and b.dtype.kind != "f":
+        a, b = a.astype(float32), b.astype(float32)
+    a, b = paired(a, b)
     def backward(gy, need, out):
         gx = gy / other
         return gx, -gx * out if need[1] else None
-    with _silent():
-        return a / b, backward
+    return a / b, backward
 
 
 @op(terms=Elementwise("x ** y", "where(y == 0, 0, y * x ** (y - 1))", "out * log(x)"))
 def pow(input: Tensor, other: Tensor):
     """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
-    is 0 (its limit for y > 0)."""
+    is 0 (y >= 0; its limit for y > 0). Raises ValueError for integers to a negative power,
+    TypeError for two booleans."""
     a, b = _pair(input, other)
+    if a.dtype.kind == "b":
+        raise TypeError("pow: of booleans there are no powers; use .int() first")
+    if a.dtype.kind != "f":
+        checks.require(other.data >= 0, "pow: integers have no negative powers; use .float() first")
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
             # y x^(y-1); at y = 0 the factor is 0, and the exponent 0 keeps 0 * inf = nan away
             gx = gy * other * input ** (where(other == 0, 1, other) - 1)
         if need[1]:
-            gb = gy * out * log(where(input == 0, 1, input))
+            zero = _constant((input.data == 0) & (other.data >= 0))
+            gb = gy * out * log(to(where(zero, 1, input), gy.dtype))
         return gx, gb
-    with _silent():
-        return a ** b, backward
+    return a ** b, backward
 
 
 @op(terms=Elementwise("-x", "-1"))
 def neg(input: Tensor):
-    """-x."""
+    """-x. Raises TypeError for booleans."""
+    if input.data.dtype.kind == "b":
+        raise TypeError("neg: booleans have no sign; use ~x, or .int()")
     def backward(gy):
         return -gy
     return -input.data, backward
@@ -131,15 +149,13 @@ def exp(input: Tensor):
     """e^x."""
     def backward(gy, need, out):
         return gy * out
-    with _silent():
-        return namespace(input.data).exp(_real(input)), backward
+    return namespace(input.data).exp(_real(input)), backward
 
 
 @op(terms=Elementwise("log(x)", "1 / x"))
 def log(input: Tensor):
     """ln x; -inf at 0, nan below."""
-    with _silent():
-        y = namespace(input.data).log(_real(input))
+    y = namespace(input.data).log(_real(input))
     def backward(gy):
         return gy / input
     return y, backward
@@ -148,8 +164,7 @@ def log(input: Tensor):
 @op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
 def sqrt(input: Tensor):
     """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
-    with _silent():
-        y = namespace(input.data).sqrt(_real(input))
+    y = namespace(input.data).sqrt(_real(input))
     def backward(gy, need, out):
         return gy / (2 * out)
     return y, backward
@@ -171,15 +186,48 @@ def cos(input: Tensor):
     return namespace(input.data).cos(_real(input)), backward
 
 
-@op(terms=Elementwise("clip(x, min, max)", "(clip(x, min, max) == x) * 1.0"))
-def clamp(input: Tensor, min=None, max=None):
-    """x limited to [min, max]; the gradient is 1 inside and on the limits, 0 outside."""
-    if min is None and max is None:
+def limited(x, low, high):
+    """The array x limited to [low, high], numbers or arrays; None is no limit."""
+    if x.dtype.kind in "ui":                     # a limit beyond the dtype's own is the dtype's own
+        info = np.iinfo(x.dtype)
+        low, high = (min(max(v, info.min), info.max) if isinstance(v, int) else v
+                     for v in (low, high))
+    return x.clip(low, high)
+
+
+def bounds(input: Tensor, low, high) -> list:
+    """The limits of a clamp: Python's numbers as they are, tensors as arrays."""
+    if low is None and high is None:
         raise ValueError("clamp: give min, max or both")
-    low, high = (float(v) if isinstance(v, np.floating) else v for v in (min, max))
+    return [v.item() if isinstance(v, np.generic) else v if isinstance(v, (int, float, type(None)))
+            else as_tensor(v, input).data for v in (low, high)]
+
+
+@op(terms=Elementwise("clip(x, min, max)", "(clip(x, min, max) == x) * 1.0"))
+def _clamp(input: Tensor, min, max):
     def backward(gy, need, out):
-        return gy * _constant((out.data == input.data).astype(gy.dtype))
-    return input.data.clip(low, high), backward
+        inside = out.data == input.data
+        if min is not None:                      # min > max: y is max, and no x is inside
+            inside &= input.data >= min
+        return where(_constant(inside), gy, 0.0)
+    return limited(input.data, min, max), backward
+
+
+def clamp(input: Tensor, min=None, max=None) -> Tensor:
+    """x limited to [min, max], numbers or tensors; the gradient is 1 inside and on the limits, 0
+    outside. A limit that is a tensor gets the gradient where it is the result."""
+    input = as_tensor(input)
+    limits = bounds(input, min, max)
+    given = [as_tensor(v, input) for v in limits if v is not None]
+    input = to(input, result_type(input.data, *[v.data for v in given]))
+    if all(v is None or isinstance(v, (int, float)) for v in limits):
+        return _clamp(input, *limits)
+    for limit, beyond in (min, operator.lt), (max, operator.gt):
+        if limit is not None:
+            end = as_tensor(limit, input)
+            outside = beyond(input.data, end.data) | (end.data != end.data)
+            input = where(_constant(outside), end, input)
+    return input
 
 
 @op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)",
@@ -188,15 +236,24 @@ def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
         a, b = _pair(input, other)
-        share = _constant(((a > b) + 0.5 * (a == b)).astype(gy.dtype))
-        return gy * share if need[0] else None, gy * (1 - share) if need[1] else None
+        return _larger(gy, a, b) if need[0] else None, _larger(gy, b, a) if need[1] else None
     a, b = _pair(input, other)
     return namespace(a).maximum(a, b), backward
 
 
-def minimum(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller of x and y, = -max(-x, -y)."""
-    return -maximum(neg(input), neg(other))
+@op(terms=Elementwise("minimum(x, y)", "(x < y) + 0.5 * (x == y)", "(y < x) + 0.5 * (x == y)"))
+def minimum(input: Tensor, other: Tensor):
+    """The smaller of x and y; where they are equal each gets half of the gradient."""
+    def backward(gy, need):
+        a, b = _pair(input, other)
+        return _larger(gy, b, a) if need[0] else None, _larger(gy, a, b) if need[1] else None
+    a, b = _pair(input, other)
+    return namespace(a).minimum(a, b), backward
+
+
+def _larger(gy: Tensor, a, b) -> Tensor:
+    """The gradient of a in max(a, b): where a is larger gy, half of it where they are equal."""
+    return where(_constant(a == b), gy * 0.5, where(_constant(a < b), 0.0, gy))
 
 
 @op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))

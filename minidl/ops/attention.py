@@ -14,7 +14,7 @@ import numpy as np
 from ..device import namespace
 from ..tensor import Tensor, as_tensor
 from .activation import tanh
-from .arithmetic import where
+from .arithmetic import _constant, where
 from .dropout import dropout
 from .linear import bilinear_form, linear, matmul
 from .reduce import softmax, sum
@@ -29,7 +29,7 @@ def score_dot(s: Tensor, h: Tensor) -> Tensor:
 
 def score_scaled_dot(s: Tensor, h: Tensor) -> Tensor:
     """e = s . h / sqrt(E). Source: D3-ATT; Vaswani et al. (2017)."""
-    return score_dot(s, h) / math.sqrt(s.shape[-1])
+    return score_dot(s, h) / math.sqrt(max(s.shape[-1], 1))
 
 
 def score_general(s: Tensor, h: Tensor, weight: Tensor) -> Tensor:
@@ -60,13 +60,14 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     """softmax(Q K^T / sqrt(E) + mask) V: (..., T, E), (..., S, E), (..., S, V) -> (..., T, V).
 
     `attn_mask`: boolean (True may be looked at) or numbers to add, broadcasting to (..., T, S).
-    `is_causal`: position t sees positions <= t. Dropout on the weights is always applied when
-    `dropout_p` > 0, as in PyTorch. Source: D3-ATT.
+    `is_causal`: position t sees positions <= t. Where t may see nothing, its row is 0. Dropout on
+    the weights is always applied when `dropout_p` > 0, as in PyTorch. Source: D3-ATT.
     """
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(f"scaled_dot_product_attention: query {query.shape}, key {key.shape}, "
                          f"value {value.shape} do not fit")
-    e = score_dot(query, key) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    e = score_dot(query, key) * (
+        1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale)
     if is_causal:
         if attn_mask is not None:
             raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
@@ -74,10 +75,17 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     if attn_mask is not None:
         attn_mask = as_tensor(attn_mask)
         e = where(attn_mask, e, -math.inf) if attn_mask.dtype == np.bool_ else e + attn_mask
-    weights = softmax(e, -1)
+    weights = softmax(e, -1) if attn_mask is None else masked_softmax(e)
     if dropout_p:
         weights = dropout(weights, dropout_p)
     return matmul(weights, value)
+
+
+def masked_softmax(e: Tensor) -> Tensor:
+    """softmax over the last axis of scores that are -inf where masked; a row that is masked whole
+    has weights 0 (not 0 / 0), and no gradient."""
+    whole = _constant((e.data == -math.inf).all(axis=-1, keepdims=True))
+    return where(whole, 0.0, softmax(where(whole, 0.0, e), -1))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

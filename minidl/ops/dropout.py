@@ -7,7 +7,7 @@ from ..device import device_of, move
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _product_arrays
+from .arithmetic import _product_arrays, needs_floats
 from .terms import Elementwise
 
 
@@ -34,6 +34,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be in [0, 1], got {p}")
+    needs_floats("dropout", input)
     if not training or p == 0:
         return input
     state = (generator or random.default_generator()).next_draw()

@@ -6,22 +6,28 @@ of a small probability is ever taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .. import random
 from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
-from .activation import softplus
+from .activation import _softplus1
 from .loss import _reduced, bce_logits
 from .reduce import mean, norm, sum
 from .shape import reshape
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, ...) as (N, all the rest)."""
+    return reshape(x, len(x), math.prod(x.shape[1:]))
 
 
 # --------------------------------------------------------------------------- GAN
 def gan_value(real: Tensor, fake: Tensor) -> Tensor:
     """V(D,G) = E_x log D(x) + E_z log(1 - D(G(z))), from D's logits. D climbs it, G descends it.
     Source: D3-GAN-V; with the condition given to both players the same formula is D3-CGAN."""
-    return -mean(softplus(-real)) - mean(softplus(fake))
+    return -mean(_softplus1(-real)) - mean(_softplus1(fake))
 
 
 def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -32,7 +38,7 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def gan_generator_loss(fake: Tensor, saturating: bool = False) -> Tensor:
     """The non-saturating loss -E log D(G(z)); or, `saturating`, the document's own
     E log(1 - D(G(z))), whose gradient vanishes while D wins. Source: D3-GAN-V."""
-    return -mean(softplus(fake)) if saturating else mean(softplus(-fake))
+    return -mean(_softplus1(fake)) if saturating else mean(_softplus1(-fake))
 
 
 def wgan_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -60,7 +66,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
     with enable_grad():
         (slope,) = grad(sum(critic(between)), between, create_graph=True)
-    excess = norm(reshape(slope, len(real), -1), dim=1) - 1
+    excess = norm(_rows(slope), dim=1) - 1
     return weight * mean(excess * excess)
 
 
@@ -105,13 +111,13 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) of independent pixels x in [0,1] with p = sigmoid(logits), for each example:
     sum x log p + (1 - x) log(1 - p) = sum x logit - softplus(logit). (N,...) -> (N,). Part of
     Source: D3-ELBO."""
-    return -sum(reshape(bce_logits(logits, as_tensor(target)), len(logits), -1), 1)
+    return -sum(_rows(bce_logits(logits, as_tensor(target))), 1)
 
 
 def gaussian_log_likelihood(mean_: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) for N(mean, I) without its constant: -1/2 sum (x - mean)^2. (N,...) -> (N,).
     Part of Source: D3-ELBO."""
-    d = reshape(target - mean_, len(mean_), -1)
+    d = _rows(target - mean_)
     return -0.5 * sum(d * d, 1)
 
 

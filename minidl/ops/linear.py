@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import checks
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, as_tensor
 from .activation import bias_activation
-from .arithmetic import _pair, add
+from .arithmetic import _pair, add, needs_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -59,8 +61,7 @@ def _linear_arrays(x, w):
 def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
     """Refuse integers (images as they are stored, say), and float64 for a float32 network (an array
     that NumPy made, say: it would double the cost of everything after it)."""
-    if input.data.dtype.kind != "f":
-        raise TypeError(f"{name}: input must be floats, got {input.dtype}; use .float() first")
+    needs_floats(name, input)
     if input.data.dtype != weight.data.dtype:
         raise TypeError(f"{name}: input is {input.dtype} and weight {weight.dtype}; convert one of "
                         "them, as in x.float() or model.double()")
@@ -78,7 +79,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     same_floats("linear", input, weight)
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
-    rows = input if input.ndim == 2 else reshape(input, -1, weight.shape[1])
+    rows = input if input.ndim == 2 else reshape(
+        input, math.prod(input.shape[:-1]), weight.shape[1])
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import checks
@@ -9,9 +11,9 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, as_tensor, same_device
-from .activation import _sigmoid, _softplus, sigmoid, softplus
-from .arithmetic import _constant, _pair, log, where
-from .reduce import log_softmax, mean, softmax, sum
+from .activation import _sigmoid, _softplus1, sigmoid
+from .arithmetic import _constant, _pair, log, needs_floats, weighed, where
+from .reduce import _top, _total, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
 from .terms import Composite, Elementwise
 
@@ -27,11 +29,12 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
 
 
 def _same_shape(name: str, input: Tensor, target) -> Tensor:
+    needs_floats(name, input)
     target = as_tensor(target, input)
     if input.shape != target.shape:
         raise ValueError(f"{name}: target {target.shape} must have the shape of input "
                          f"{input.shape}")
-    return target
+    return target if target.is_floating_point() else target.to(input.dtype)
 
 
 # --------------------------------------------------------------------------- regression
@@ -55,7 +58,9 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
     if beta == 0:
         return l1_loss(input, target, reduction)
     d = input - _same_shape("smooth_l1_loss", input, target)
-    loss = where(d.abs() < beta, d * d * (0.5 / beta), d.abs() - 0.5 * beta)
+    near = d.abs() < beta
+    inner = where(near, d, 0.0)              # or d * d, where it is not chosen, would be inf * 0
+    loss = where(near, inner * inner * (0.5 / beta), d.abs() - 0.5 * beta)
     return _reduced("smooth_l1_loss", loss, reduction)
 
 
@@ -64,9 +69,10 @@ def _classes_last(x: Tensor) -> Tensor:
     """(N, C, d1, ...) as (N * d1 * ..., C); (C,) as (1, C)."""
     if x.ndim == 1:
         return reshape(x, 1, -1)
+    examples = math.prod(_example_shape(x))
     if x.ndim > 2:
-        x = transpose(reshape(x, x.shape[0], x.shape[1], -1), 1, 2)
-    return reshape(x, -1, x.shape[-1])
+        x = transpose(reshape(x, *x.shape[:2], math.prod(x.shape[2:])), 1, 2)
+    return reshape(x, examples, x.shape[-1])
 
 
 def _example_shape(input: Tensor) -> tuple[int, ...]:
@@ -115,8 +121,8 @@ def _class_shares(x, t, ignore_index):
 
 def _cross_entropy(x, t):
     xp = namespace(x)
-    shifted = x - x.max(axis=1, keepdims=True)
-    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    shifted = x - _top(x, (1,))
+    log_p = shifted - xp.log(_total(xp.exp(shifted), 1))
     return -log_p[xp.arange(len(t)), t], log_p
 
 
@@ -128,23 +134,23 @@ def _cross_entropy_grad(gy, log_p, t):
 
 
 @op("D0-CE", terms=Composite(
-    "k[:, None] * (max(x, 1) + log(sum(exp(x - max(x, 1)), 1)) "
-    "- take_along_axis(x, t[:, None], 1))", "dy/dx_i = k (p_i - (i == t)),  p = softmax(x)"))
+    "where(k[:, None] == 0, 0, k[:, None] * (max(x, 1) + log(sum(exp(x - max(x, 1)), 1)) "
+    "- take_along_axis(x, t[:, None], 1)))", "dy/dx_i = k (p_i - (i == t)),  p = softmax(x)"))
 def cross_entropy_rows(x: Tensor, t, k):
     """-k log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers, k (N,) how much each
-    row counts -> (N,).
+    row counts (0: nothing, whatever its numbers) -> (N,).
 
     gx = gy k (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
     """
-    with np.errstate(all="ignore"):
-        y, log_p = fast(_cross_entropy, x.data)(x.data, t)
+    y, log_p = fast(_cross_entropy, x.data)(x.data, t)
+    y = namespace(y).where(k == 0, k, y * k)
     def backward(gy):
         if not mode.grad:
             g = gy.data * k
             return _constant(fast(_cross_entropy_grad, g, log_p)(g, log_p, t))
         true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
         return reshape(gy * _constant(k), -1, 1) * (softmax(x, 1) - true)
-    return y * k, backward
+    return y, backward
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -154,6 +160,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
     ``weight`` (C,) weighs each example by its class, and "mean" divides by the weights' sum.
     Examples of class `ignore_index` count nothing. Source: D0-CE.
     """
+    needs_floats("nll_loss", input)
     return _nll("nll_loss", input, target, weight, ignore_index, reduction)
 
 
@@ -166,10 +173,11 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     w = _class_weights(name, weight, rows)
     count = counted * w.data[numbers]
     shares, nothing = _shares(count) if reduction == "mean" else (count, None)
-    loss = -rows[xp.arange(len(numbers)), numbers] * _constant(shares)
+    loss = weighed(_constant(shares), -rows[xp.arange(len(numbers)), numbers])
     if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
         total = count.sum() if reduction == "mean" else 1
-        every = -sum(rows * w, 1) * _constant(counted / (total + (total == 0))) / classes
+        counted = _constant(counted / (total + (total == 0)))
+        every = weighed(counted, -sum(weighed(w, rows), 1)) / classes
         loss = (1 - smoothing) * loss + smoothing * every
     if reduction == "mean":
         return _with(sum(loss), nothing)
@@ -205,11 +213,15 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     """
     if input.ndim == 0:
         raise ValueError("cross_entropy: input needs a class axis")
+    needs_floats("cross_entropy", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     target = as_tensor(target)
     soft = target.is_floating_point() and target.shape == input.shape
-    if not (soft or label_smoothing or weight is not None) and input.is_floating_point():
+    if soft and ignore_index >= 0:
+        raise ValueError(f"cross_entropy: ignore_index={ignore_index} is for class numbers, target "
+                         "has probabilities")
+    if not (soft or label_smoothing or weight is not None):
         return _cross_entropy_of_numbers(input, target, ignore_index, reduction)
     log_p = log_softmax(input, min(1, input.ndim - 1))
     if soft:
@@ -231,10 +243,11 @@ def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
 
 
 def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
-    """-sum_c w_c t_c log p_c; "mean" divides by the number of examples, whatever the weights."""
+    """-sum_c w_c t_c log p_c, 0 log 0 being 0; "mean" divides by the number of examples, whatever
+    the weights."""
     rows, t = _classes_last(log_p), _classes_last(target)
-    t = t * (1 - label_smoothing) + label_smoothing / t.shape[1]
-    loss = -sum(rows * t * _class_weights("cross_entropy", weight, rows), 1)
+    t = t * (1 - label_smoothing) + label_smoothing / max(t.shape[1], 1)
+    loss = -sum(weighed(t * _class_weights("cross_entropy", weight, rows), rows), 1)
     return _reduced("cross_entropy", reshape(loss, *_example_shape(log_p)), reduction)
 
 
@@ -245,10 +258,10 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     "maximum(log(1 - p), -100) - maximum(log(p), -100)"))
 def _bce(p: Tensor, t: Tensor):
     """-[t log p + (1 - t) log(1 - p)], each logarithm at least -100."""
-    xp = namespace(p.data)
-    with np.errstate(divide="ignore"):
-        log_p, log_q = xp.maximum(xp.log(p.data), -100), xp.maximum(xp.log1p(-p.data), -100)
-    y = -(t.data * log_p + (1 - t.data) * log_q)
+    a, b = _pair(p, t)
+    xp = namespace(a)
+    log_p, log_q = xp.maximum(xp.log(a), -100), xp.maximum(xp.log1p(-a), -100)
+    y = -(b * log_p + (1 - b) * log_q)
     def backward(gy, need):
         slope = (p - t) / (p * (1 - p)).clamp(min=1e-12)
         if not need[1]:
@@ -265,21 +278,27 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     checks.probabilities("binary_cross_entropy", "input", input.data)
     checks.probabilities("binary_cross_entropy", "target", target.data)
     loss = _bce(input, target)
-    return _reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
+    return _reduced("binary_cross_entropy", loss if weight is None else weighed(weight, loss),
+                    reduction)
 
 
 def _bce_logits(x, t):
-    return _softplus(x) - x * t
+    xp = namespace(x)
+    share = xp.where(x > 0, 1 - t, t)        # softplus(x) - x t, without its inf - inf and inf * 0
+    size = xp.abs(x)
+    return xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
 
 
 def _bce_logits_grad(gy, x, t):
     return gy * (_sigmoid(x) - t)
 
 
-@op("D0-BCE", terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0) - x * t",
-                                "1 / (1 + exp(-x)) - t", "-x"))
+@op("D0-BCE", terms=Elementwise(
+    "log1p(exp(-abs(x))) + where(where(x > 0, 1 - t, t) == 0, 0, where(x > 0, 1 - t, t) * abs(x))",
+    "1 / (1 + exp(-x)) - t", "-x"))
 def bce_logits(x: Tensor, t: Tensor):
-    """-[t log p + (1 - t) log(1 - p)] with p = sigmoid(x), as softplus(x) - x t: stable for any x.
+    """-[t log p + (1 - t) log(1 - p)] with p = sigmoid(x), as softplus(x) - x t: stable for any x,
+    +-inf too.
 
     gx = gy (p - t). Source: D0-BCE.
     """
@@ -297,15 +316,16 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     """Binary cross entropy of p = sigmoid(x), computed from x: softplus(x) - x t, stable for any x.
 
     With `pos_weight` w the positive term counts w times:
-    (1 - t) x + (1 + (w - 1) t) softplus(-x). Source: D0-BCE.
+    (1 - t) softplus(x) + w t softplus(-x). Source: D0-BCE.
     """
     target = _same_shape("binary_cross_entropy_with_logits", input, target)
     if pos_weight is None:
         loss = bce_logits(input, target)
     else:
-        loss = (1 - target) * input + (1 + (pos_weight - 1) * target) * softplus(-input)
-    return _reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight,
-                    reduction)
+        loss = (weighed(1 - target, _softplus1(input))
+                + weighed(pos_weight * target, _softplus1(-input)))
+    return _reduced("binary_cross_entropy_with_logits",
+                    loss if weight is None else weighed(weight, loss), reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
@@ -316,10 +336,11 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
     """
     target = _same_shape("kl_div", input, target)
     if log_target:
-        loss = target.exp() * (target - input)
+        zero = target == -math.inf
+        loss = where(zero, 0.0, target.exp() * (where(zero, 0.0, target) - where(zero, 0.0, input)))
     else:
         positive = target > 0
-        loss = target * (where(positive, target, 1.0).log() - input)
+        loss = weighed(target, where(positive, target, 1.0).log() - input)
     if reduction == "batchmean":
         return sum(loss) / input.shape[0]
     return _reduced("kl_div", loss, reduction)

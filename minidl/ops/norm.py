@@ -10,8 +10,8 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .arithmetic import _constant
-from .reduce import _axes, _sum, var
+from .arithmetic import _constant, clone, needs_floats
+from .reduce import _axes, _sum, _total, var
 from .shape import reshape
 from .terms import Composite
 
@@ -64,8 +64,7 @@ def _batch_norm(x, w, b, dim, eps):
 
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     normal = (x - mean) * scale
-    gw, gb = (s.sum(axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
-              for s in (gy * normal, gy))
+    gw, gb = _total(gy * normal, dim), _total(gy, dim)
     count = x.size // w.size
     return w * scale * (gy - gb / count - normal * (gw / count)), gw, gb
 
@@ -98,6 +97,11 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     return (y, mean, variance), backward
 
 
+def _standard(x: Tensor, dim, eps) -> Tensor:
+    """y of :func:`standardize`; of no numbers there is no mean."""
+    return standardize(x, dim, eps)[0] if x.numel() else clone(x)
+
+
 def _affine(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
@@ -118,6 +122,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     """
     if input.ndim < 2:
         raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("batch_norm", input)
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
     for name, t in (("running_mean", running_mean), ("running_var", running_var),
@@ -134,7 +139,9 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
         scale = (running_var + eps) ** -0.5
         y = (input - reshape(running_mean, *shape)) * reshape(scale, *shape)
         return _affine(y, weight, bias, shape)
-    count = input.numel() // C if C else 0
+    if not input.numel():                        # nothing to measure: the running ones stay
+        return _affine(clone(input), weight, bias, shape)
+    count = input.numel() // C
     if count <= 1:
         raise ValueError("batch_norm: training needs more than one value for each channel, got "
                          f"input {input.shape}")
@@ -158,7 +165,8 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
     if input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
-    y, *_ = standardize(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
+    needs_floats("layer_norm", input)
+    y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
 
@@ -168,9 +176,10 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     x (N,C,...). Wu, He (2018)."""
     if input.ndim < 2:
         raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("group_norm", input)
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
     grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
-    y, *_ = standardize(grouped, (2,), eps)
+    y = _standard(grouped, (2,), eps)
     return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))

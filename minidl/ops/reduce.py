@@ -7,12 +7,11 @@ import builtins
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from ..device import namespace
+from ..dtypes import float64, int64
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, _silent
+from .arithmetic import _constant, _real, clone, maximum, minimum, needs_floats, where
 from .shape import _axis, _expand, _reshape
 from .terms import Composite, Gather, Reduce, Scatter
 
@@ -42,13 +41,13 @@ def _kept(shape, axes) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def _total(x, axis, keepdims):
-    """The sum of x over `axis`. float32 is added up in float64: along any axis but the last NumPy
-    adds one row to the next, and of four million times 0.1 a quarter of the digits would be lost.
+def _total(x, axis, keepdims=True):
+    """The sum of x over `axis`: integers in int64, and float32 is added up in float64. NumPy adds
+    one row to the next along any axis but the last, and four million times 0.1 would make 385,000.
     """
-    if x.dtype != np.float32:
-        return x.sum(axis=axis, keepdims=keepdims)
-    return x.sum(axis=axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+    if x.dtype.kind != "f":
+        return x.sum(axis=axis, keepdims=keepdims, dtype=int64)
+    return x.sum(axis=axis, keepdims=keepdims, dtype=float64).astype(x.dtype)
 
 
 @op(terms=Reduce())
@@ -66,8 +65,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
 
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
-    if input.dtype.kind != "f":
-        raise TypeError(f"mean: needs floats, got {input.dtype}; use .float() first")
+    needs_floats("mean", input)
     axes = _axes("mean", dim, input.ndim)
     return _sum(input, axes, keepdim) / _count(input, axes)
 
@@ -76,17 +74,33 @@ def _count(input: Tensor, axes) -> int:
     return math.prod(input.shape[i] for i in axes)
 
 
-def var(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
-    """The variance over `dim`: sum (x - mean)^2 / (n - correction)."""
+def _correction(name: str, dim, unbiased, correction):
+    """(dim, correction) of PyTorch's two signatures: `unbiased` True is correction=1, False 0, and
+    stands in dim's place when it is alone."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}: unbiased={unbiased} and correction={correction} are the same "
+                        "choice; give one")
+    return dim, (1 if unbiased is None else int(unbiased)) if correction is None else correction
+
+
+def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+        keepdim: bool = False) -> Tensor:
+    """The variance over `dim`: sum (x - mean)^2 / (n - correction). The correction is 1, or, if not
+    `unbiased`, 0."""
+    dim, correction = _correction("var", dim, unbiased, correction)
     axes = _axes("var", dim, input.ndim)
     centred = input - mean(input, axes, keepdim=True)
     return _sum(centred * centred, axes, keepdim) / builtins.max(
         _count(input, axes) - correction, 0)
 
 
-def std(input: Tensor, dim=None, *, correction: int = 1, keepdim: bool = False) -> Tensor:
+def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+        keepdim: bool = False) -> Tensor:
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
     its gradient is 0, as the norm's is."""
+    dim, correction = _correction("std", dim, unbiased, correction)
     axes = _axes("std", dim, input.ndim)
     length = _norm(input - mean(input, axes, keepdim=True), axes, keepdim)
     return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
@@ -99,34 +113,32 @@ def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     return _norm(input, _axes("norm", dim, input.ndim), keepdim)
 
 
+def _top(x, dim):
+    """The maximum over `dim`, kept as axes of length 1; 0 where there are no numbers."""
+    if x.size:
+        return x.max(axis=dim, keepdims=True)
+    return namespace(x).zeros(_kept(x.shape, dim), x.dtype)
+
+
 @op(terms=Composite("sqrt(sum(x**2, dim))", "dy/dx_i = x_i / y"))
 def _norm(input: Tensor, dim, keepdim):
+    """m sqrt(sum (x/m)^2), m the largest |x|: no square is too large or too small for its dtype."""
     x = _real(input)
-    y = namespace(x).sqrt((x * x).sum(axis=dim, keepdims=keepdim))
+    xp = namespace(x)
+    top = _top(xp.abs(x), dim)
+    top = xp.where(xp.isfinite(top) & (top > 0), top, 1).astype(x.dtype)
+    scaled = x / top
+    y = xp.sqrt(_total(scaled * scaled, dim)) * top
+    kept = y.shape
     def backward(gy, need, out):
-        kept = _kept(x.shape, dim)
         length = _reshape(out, kept)
         zero = length.data == 0
         safe = length + _constant(zero.astype(x.dtype))      # x / |x| with 0 / 0 = 0
-        return _reshape(gy, kept) * input / safe
-    return y, backward
+        return _reshape(gy, kept) * (input / safe)
+    return (y if keepdim else y.squeeze(dim)), backward
 
 
 # --------------------------------------------------------------------------- extremes
-@op(terms=Gather())
-def _max_along(input: Tensor, dim, keepdim):
-    """The first maximum along one axis, and where it is."""
-    x = input.data
-    xp = namespace(x)
-    where = xp.expand_dims(xp.argmax(x, axis=dim), dim)
-    y = xp.take_along_axis(x, where, axis=dim)
-    length = x.shape[dim]
-    def backward(gy):
-        return _put_along(_reshape(gy, where.shape), where, dim, length)
-    found = where.copy()                       # the caller's own: the backward pass keeps `where`
-    return ((y, found) if keepdim else (y.squeeze(dim), found.squeeze(dim))), backward
-
-
 @op(terms=Scatter())
 def _put_along(input: Tensor, where, dim, length):
     """Zeros but for x at the recorded places: the adjoint of picking them."""
@@ -145,48 +157,69 @@ def _take_along(input: Tensor, where, dim):
     return namespace(input.data).take_along_axis(input.data, where, axis=dim), backward
 
 
-@op(terms=Composite("max(x, dim)"))
-def _amax(input: Tensor, dim, keepdim):
+def _to_equals(input: Tensor, dim):
+    """The backward pass of an extreme: those that are equal to it share the gradient equally."""
     kept = _kept(input.shape, dim)
     def backward(gy, need, out):
-        ties = (input.data == out.data.reshape(kept)).astype(gy.dtype)
-        return _reshape(gy, kept) * _constant(ties / ties.sum(axis=dim, keepdims=True))
-    return input.data.max(axis=dim, keepdims=keepdim), backward
+        x, extreme = input.data, out.data.reshape(kept)
+        equal = (x == extreme) | ((x != x) & (extreme != extreme))              # nan counts too
+        return where(_constant(equal), _reshape(gy, kept) / _constant(
+            equal.sum(axis=dim, keepdims=True).astype(x.dtype)), 0.0)
+    return backward
+
+
+@op(terms=Composite("max(x, dim)"))
+def _amax(input: Tensor, dim, keepdim):
+    return input.data.max(axis=dim, keepdims=keepdim), _to_equals(input, dim)
+
+
+@op(terms=Composite("min(x, dim)"))
+def _amin(input: Tensor, dim, keepdim):
+    return input.data.min(axis=dim, keepdims=keepdim), _to_equals(input, dim)
 
 
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The maximum over `dim`; equal maxima share the gradient equally."""
-    _not_empty("amax", input)
-    return _amax(input, _axes("amax", dim, input.ndim), keepdim)
+    return _amax(input, _some("amax", input, dim), keepdim)
 
 
 def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The minimum over `dim`; equal minima share the gradient equally."""
-    return -amax(-input, dim, keepdim)
+    return _amin(input, _some("amin", input, dim), keepdim)
 
 
 def max(input: Tensor, dim=None, keepdim: bool = False):
     """The largest element (as :func:`amax`); with `dim` the ``(values, indices)`` along one axis,
     where the first maximum counts and gets all of the gradient; with a tensor as second argument
     the elementwise :func:`maximum`."""
+    if keepdim and (dim is None or isinstance(dim, Tensor)):
+        raise ValueError("max: keepdim needs one axis as dim; amax keeps any")
     if isinstance(dim, Tensor):
-        return input.maximum(dim)
-    if dim is None:
-        return amax(input)
-    _not_empty("max", input)
-    if input.ndim == 0:
-        return Extreme(amax(input), argmax(input))
-    return Extreme(*_max_along(input, _axis("max", dim, input.ndim), keepdim))
+        return maximum(input, dim)
+    return amax(input) if dim is None else _picked("max", input, dim, keepdim)
 
 
 def min(input: Tensor, dim=None, keepdim: bool = False):
-    """The smallest element; with `dim` the ``(values, indices)`` of the first minimum."""
+    """The smallest element (as :func:`amin`); with `dim` the ``(values, indices)`` of the first
+    minimum; with a tensor as second argument the elementwise :func:`minimum`."""
+    if keepdim and (dim is None or isinstance(dim, Tensor)):
+        raise ValueError("min: keepdim needs one axis as dim; amin keeps any")
     if isinstance(dim, Tensor):
-        return input.minimum(dim)
-    if dim is None:
-        return amin(input)
-    values, indices = max(-input, dim, keepdim)
-    return Extreme(-values, indices)
+        return minimum(input, dim)
+    return amin(input) if dim is None else _picked("min", input, dim, keepdim)
+
+
+def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
+    """The first largest ("max") or smallest ("min") elements along `dim`, and where they are."""
+    axis = _axis(name, dim, input.ndim)
+    _some(name, input, axis)
+    where = _place(f"arg{name}", input, axis, True)
+    if input.ndim == 0:
+        return Extreme(clone(input), where)
+    values = _take_along(input, where.data, axis)
+    shape = where.shape if keepdim else where.shape[:axis] + where.shape[axis + 1:]
+    places = where.data.reshape(shape).copy()  # the caller's own: the backward pass keeps `where`
+    return Extreme(_reshape(values, shape), Tensor._wrap(places))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -200,18 +233,21 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def _place(name: str, input: Tensor, dim, keepdim) -> Tensor:
-    _not_empty(name, input)
-    find = getattr(namespace(input.data), name)
-    axes = _axes(name, dim, input.ndim)
-    y = find(input.data) if dim is None or not axes else find(input.data, axis=axes[0])
+    axes = _some(name, input, None if dim is None else _axis(name, dim, input.ndim))
+    y = getattr(input.data, name)(axis=None if dim is None or not axes else axes[0])
     kept = _kept(input.shape, axes)
     shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
     return Tensor._wrap(namespace(input.data).asarray(y).reshape(shape))
 
 
-def _not_empty(name: str, input: Tensor) -> None:
-    if input.numel() == 0:
-        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements")
+def _some(name: str, input: Tensor, dim) -> tuple[int, ...]:
+    """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
+    largest."""
+    axes = _axes(name, dim, input.ndim)
+    if any(input.shape[i] == 0 for i in axes):
+        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements to choose from"
+                         + ("" if len(axes) == input.ndim else f" along dim {dim}"))
+    return axes
 
 
 # --------------------------------------------------------------------------- log-sum-exp family
@@ -220,10 +256,9 @@ def _not_empty(name: str, input: Tensor) -> None:
 def _logsumexp(input: Tensor, dim, keepdim):
     x = _real(input)
     xp = namespace(x)
-    top = x.max(axis=dim, keepdims=True)
+    top = _top(x, dim)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
-    with _silent():
-        y = xp.log(xp.exp(x - top).sum(axis=dim, keepdims=True)) + top
+    y = xp.log(_total(xp.exp(x - top), dim)) + top
     def backward(gy, need, out):
         return _reshape(gy, y.shape) * (input - _reshape(out, y.shape)).exp()
     return (y if keepdim else y.squeeze(dim)), backward
@@ -231,14 +266,13 @@ def _logsumexp(input: Tensor, dim, keepdim):
 
 def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     """log sum_k e^{x_k}, computed as m + log sum_k e^{x_k - m} with m the maximum."""
-    _not_empty("logsumexp", input)
     return _logsumexp(input, _axes("logsumexp", dim, input.ndim), keepdim)
 
 
 def _softmax_array(x, dim):
     xp = namespace(x)
-    e = xp.exp(x - x.max(axis=dim, keepdims=True))
-    return e / e.sum(axis=dim, keepdims=True)
+    e = xp.exp(x - _top(x, dim))
+    return e / _total(e, dim)
 
 
 @op("D1-SOFTMAX", terms=Composite(
@@ -249,8 +283,7 @@ def softmax(input: Tensor, dim: int = -1):
     gx_i = y_i (gy_i - sum_k gy_k y_k)
     """
     dim = _axes("softmax", _axis("softmax", dim, input.ndim), input.ndim)
-    with _silent():
-        y = _softmax_array(_real(input), dim)
+    y = _softmax_array(_real(input), dim)
     def backward(gy, need, out):
         return out * (gy - (gy * out).sum(dim, keepdim=True))
     return y, backward
@@ -266,9 +299,8 @@ def log_softmax(input: Tensor, dim: int = -1):
     """
     x, dim = _real(input), _axes("log_softmax", _axis("log_softmax", dim, input.ndim), input.ndim)
     xp = namespace(x)
-    with _silent():
-        shifted = x - x.max(axis=dim, keepdims=True)
-        y = shifted - xp.log(xp.exp(shifted).sum(axis=dim, keepdims=True))
+    shifted = x - _top(x, dim)
+    y = shifted - xp.log(_total(xp.exp(shifted), dim))
     def backward(gy, need, out):
         return gy - out.exp() * gy.sum(dim, keepdim=True)
     return y, backward

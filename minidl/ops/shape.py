@@ -6,6 +6,7 @@ Views where NumPy gives views; nothing here computes.
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..device import beside, is_array, namespace
+from ..dtypes import numbers, together
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor, same_device
@@ -130,9 +132,8 @@ def expand(input: Tensor, *sizes) -> Tensor:
 # --------------------------------------------------------------------------- joining, cutting
 @op(terms=Gather())
 def _cat(tensors: Sequence[Tensor], dim):
-    arrays = [t.data for t in tensors]
-    kind = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
-    arrays = [a.astype(kind) if kind and a.dtype.kind != "f" else a for a in arrays]
+    kind = functools.reduce(together, [t.data.dtype for t in tensors])
+    arrays = [t.data.astype(kind, copy=False) for t in tensors]
     lengths = [a.shape[dim] for a in arrays]
     def backward(gy, need):
         lead, start, grads = (slice(None),) * dim, 0, []
@@ -150,13 +151,17 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     tensors = [as_tensor(t) for t in tensors]
     if not tensors:
         raise ValueError("cat: needs at least one tensor")
-    dim = _axis("cat", dim, tensors[0].ndim)
-    want = tensors[0].shape
-    for t in tensors:
+    shaped = [t for t in tensors if t.shape != (0,)] or tensors       # (0,) fits everywhere
+    want = shaped[0].shape
+    if not want:
+        raise ValueError("cat: a number has no axis to join along; use stack")
+    dim = _axis("cat", dim, len(want))
+    for t in shaped:
         if t.ndim != len(want) or any(a != b for i, (a, b) in enumerate(zip(t.shape, want))
                                       if i != dim):
             raise ValueError(f"cat: shapes {want} and {t.shape} differ outside dim {dim}")
-    return _cat(tensors, dim)
+    empty = (*want[:dim], 0, *want[dim + 1:])
+    return _cat([t if t.ndim == len(want) else reshape(t, *empty) for t in tensors], dim)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -177,6 +182,7 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     if sum(lengths) != total or builtins.min(lengths, default=0) < 0:
         raise ValueError(f"split: lengths {lengths} do not add up to {total}, dim {dim} of "
                          f"{input.shape}")
+    lengths = lengths or [0]
     ends = np.cumsum(lengths).tolist()
     return tuple(input[(slice(None),) * dim + (slice(e - n, e),)] for n, e in zip(lengths, ends))
 
@@ -196,8 +202,8 @@ def plain_index(index, of: Tensor):
     if isinstance(index, tuple):
         return tuple(plain_index(i, of) for i in index)
     if isinstance(index, list):
-        numbers = np.asarray(index) if index else np.zeros(0, dtype=np.int64)
-        return beside(numbers, of.data)
+        array = numbers("x[...]", index) if index else np.zeros(0, dtype=np.int64)
+        return beside(array, of.data)
     if not isinstance(index, Tensor) and not is_array(index):
         return index
     index = as_tensor(index)

@@ -233,10 +233,12 @@ DOMAINS: dict[str, st.SearchStrategy] = {
     "sqrt": _args(_positive),
     "sin": _args(_plain),
     "cos": _args(_plain),
-    "clamp": st.sampled_from([(-1.0, 1.0), (None, 0.5), (-0.5, None)]).flatmap(
+    "_clamp": st.sampled_from([(-1.0, 1.0), (None, 0.5), (-0.5, None)]).flatmap(
         lambda ends: _args(arrays(shapes(), away_from=[e for e in ends if e is not None]),
                            *map(st.just, ends))),
     "maximum": _distinct_pair(),
+    "minimum": _distinct_pair(),
+    "weighed": _pair(away_from=[0.0]),
     "where": _where(),
     "clone": _args(_plain),
     "_convert": _args(_plain, st.just(np.dtype(np.float64)), st.just("cpu")),
@@ -264,8 +266,8 @@ DOMAINS: dict[str, st.SearchStrategy] = {
     "_sum": _reduced(_plain),
     "_norm": _reduced(_off_zero),
     "_amax": _reduced(distinct_arrays(shapes())),
+    "_amin": _reduced(distinct_arrays(shapes())),
     "_logsumexp": _reduced(_plain),
-    "_max_along": _along(distinct_arrays(shapes(1)), keepdim=True),
     "_put_along": _places(put=True),
     "_take_along": _places(put=False),
     "softmax": _along(arrays(shapes(1))),
