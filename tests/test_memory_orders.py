@@ -217,3 +217,31 @@ def no_kernels():
         yield
     finally:
         kernels.use_kernels("fast")
+
+
+@pytest.mark.parametrize("name", with_rows(kernels.CPU))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_special_numbers_on_the_cpu(name, dtype):
+    """inf, nan and signed zeros, one at a time and in each argument: what is not finite is so in
+    the same places, and the rest is the same. (Not in a convolution's weights: whether
+    the zeros of a border are multiplied with them is each one's own affair.)"""
+    readable = READABLE[name.removesuffix(" of rows")]
+    tried = 0
+    for value, at in itertools.product((np.inf, -np.inf, np.nan, 0.0, -0.0), (0, 3)):
+        for which in range(5):
+            pair = [Case("C", dtype, False).arguments(name)[0] for _ in range(2)]
+            floats = [[a for a in args if hasattr(a, "dtype") and a.dtype == dtype] for args in pair]
+            if which >= (1 if name.startswith("_conv2d") else len(floats[0])):
+                break
+            for arrays in floats:
+                arrays[which].reshape(-1)[min(at, arrays[which].size - 1)] = value
+            with np.errstate(all="ignore"), taken_from(1):
+                found = called(kernels.CPU[readable.__name__], pair[0])
+                expected = called(readable, pair[1])
+            for a, b in zip(found, expected):
+                if a is not None and b is not None:
+                    np.testing.assert_allclose(a, b, 5e-5 if dtype == np.float32 else 1e-11,
+                                               1e-4 if dtype == np.float32 else 1e-10,
+                                               err_msg=f"{name}: {value} in argument {which}")
+            tried += 1
+    assert tried >= 10

@@ -317,7 +317,7 @@ extern "C" __global__ void sgd_momentum(Parameters all, REAL lr, REAL momentum, 
     EACH_NUMBER(all, k, i) {
         REAL g = all.g[k][i], velocity = momentum * all.m[k][i] + all.a[k] * g;
         all.m[k][i] = velocity;
-        all.p[k][i] -= lr * (ahead * (g + momentum * velocity) + (1 - ahead) * velocity);
+        all.p[k][i] -= lr * (ahead ? g + momentum * velocity : velocity);
     }
 }
 

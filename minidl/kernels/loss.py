@@ -34,7 +34,7 @@ def _cross_entropy_grad_loop(start, stop, gy, log_p, t, gx, C):
     for r in range(start, stop):
         for c in range(C):
             gx[r * C + c] = gy[r] * math.exp(log_p[r * C + c])
-        gx[r * C + t[r]] -= gy[r]
+        gx[r * C + t[r]] = gy[r] * (math.exp(log_p[r * C + t[r]]) - 1)
 
 
 @parallel

@@ -79,10 +79,11 @@ def _steps(C):
 def _statistics(x, R, C):
     """Mean and variance of each channel, in float64."""
     sums = np.empty((SUMS, 2, C))
-    _sum_loop(_steps(C), 1, x, x[:C].astype(np.float64), sums.reshape(-1), R, C)
-    total, squares = sums.sum(0)
     # Shifted by the first row, near the mean as a rule; what the shift is cancels exactly.
-    return x[:C] + total / R, np.maximum(squares / R - (total / R) ** 2, 0)
+    shift = np.where(np.isfinite(x[:C]), x[:C], 0).astype(np.float64)
+    _sum_loop(_steps(C), 1, x, shift, sums.reshape(-1), R, C)
+    total, squares = sums.sum(0)
+    return shift + total / R, np.maximum(squares / R - (total / R) ** 2, 0)
 
 
 def _channels(x, w, *more) -> bool:

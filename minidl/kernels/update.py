@@ -20,12 +20,12 @@ def _sgd_loop(start, stop, p, g, lr):
 @parallel
 def _momentum_loop(start, stop, p, g, b, lr, momentum, share, ahead):
     kind = p.dtype.type
-    lr, momentum, share, ahead = kind(lr), kind(momentum), kind(share), kind(ahead)
+    lr, momentum, share = kind(lr), kind(momentum), kind(share)
     for i in range(start, stop):
         velocity = momentum * get(b, i) + share * get(g, i)
         put(b, i, velocity)
-        # ahead is 1 with Nesterov's momentum, else 0
-        step = ahead * (get(g, i) + momentum * velocity) + (1 - ahead) * velocity
+        # with Nesterov's momentum `ahead` is 1, else 0
+        step = get(g, i) + momentum * velocity if ahead != 0 else velocity
         put(p, i, get(p, i) - lr * step)
 
 
