@@ -174,7 +174,9 @@ def procedure(name: str, model: GAN, **options):
 def test_two_steps_are_the_formulas(name):
     """D3-GAN-V, D3-LSGAN, D3-WGAN, D3-CGAN, and so D0-GAN, D1-GAN, D2-GAN, D4-GAN: losses, D's
     outputs, gradients, weights and running statistics of two steps in a row, the second on fewer
-    images. A critic has two turns, each on its half of the batch."""
+    images. A critic has two turns, each on its half of the batch. No gradient is left over (E0.3),
+    the players have a loss each, and G's gradient goes through D (E1.2), D learns from real images
+    and fakes (E2.1), and G learns (E4.1)."""
     model, turns = made(name), 2 if name.startswith("wgan") else 1
     steps = procedure(name, model, **({"turns": turns} if turns > 1 else {}))
     hand = ByHand(name, model)

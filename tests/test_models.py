@@ -85,11 +85,12 @@ def test_parameters_are_as_many_as_counted_by_hand(name):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_give_ten_logits(name):
+    """E1.1: the softmax is the loss's."""
     recipe = MODELS[name]
     images = minidl.rand(2, *recipe.image)
     model = recipe.build()
     assert model(images).shape == (2, 10)
-    assert not isinstance(list(model.modules())[-1], nn.Softmax)          # E1.1: logits
+    assert not isinstance(list(model.modules())[-1], nn.Softmax)
 
 
 def test_cnn_shapes_layer_by_layer():

@@ -79,8 +79,8 @@ def losses(likelihood: str, w: byhand.Weights, x: np.ndarray, epsilon: np.ndarra
 @BOTH
 @pytest.mark.parametrize("kernels", ["as they are", "reference"])
 def test_two_steps_are_the_formulas(likelihood, kernels, monkeypatch):
-    """D1-VAE, D3-ELBO, D3-KL, D3-REPARAM: losses, gradients and weights of two steps in a row, on
-    batches of 3 and of 2, and the two heads of the encoder as one product and as two."""
+    """D1-VAE, D3-ELBO, D3-KL, D3-REPARAM, E1.3: losses, gradients and weights of two steps in a
+    row, on batches of 3 and of 2; the two heads of the encoder as one product and as two."""
     before = minidl.kernels_in_use()
     if kernels == "reference":
         minidl.use_kernels("reference")
