@@ -129,13 +129,15 @@ def test_a_run_is_its_steps_written_out(schedule):
 
 
 def test_epochs_train_in_training_mode_and_look_at_rest():
-    """Each step is in training mode, though evaluation and pictures before it were not; what is
-    called after an epoch sees the model at rest, before the first epoch too."""
+    """Each step is in training mode, though evaluation and pictures before it were not; whoever
+    evaluates, and what is called after an epoch, sees the model at rest, before the first epoch
+    too."""
     model, seen = made(), []
     steps = training.ClassifierSteps(model, optim.SGD(model.parameters(), lr=0.1))
     step = steps.step
     steps.step = lambda x, t: seen.append(("step", model.training)) or step(x, t)
+    steps.evaluate = lambda loader: seen.append(("test", model.training)) or {"loss": 0.0}
     training.Trainer(steps, batches(8, 4), batches(4, 2), show=Quiet(),
                      after_epoch=lambda n: seen.append((n, model.training))).fit(2)
-    train, rest = [("step", True)] * 2, False
+    train, rest = [("step", True)] * 2 + [("test", False)], False
     assert seen == [(0, rest), *train, (1, rest), *train, (2, rest)]
