@@ -141,3 +141,23 @@ def test_epochs_train_in_training_mode_and_look_at_rest():
                      after_epoch=lambda n: seen.append((n, model.training))).fit(2)
     train, rest = [("step", True)] * 2 + [("test", False)], False
     assert seen == [(0, rest), *train, (1, rest), *train, (2, rest)]
+
+
+class Means:
+    """A procedure that learns nothing; its loss is the mean of what it is shown."""
+
+    def __init__(self):
+        self.model, self.optimizers = made(), {}
+
+    def step(self, images: minidl.Tensor, labels: minidl.Tensor) -> dict[str, minidl.Tensor]:
+        return {"loss": images.mean()}
+
+
+@pytest.mark.parametrize("n", [79, 80, 81])
+def test_an_epoch_s_loss_is_the_mean_over_its_images(n):
+    """Losses are read every second step of 40, and the last batch may be smaller than the one that
+    is read with it."""
+    values = np.random.default_rng(n).normal(size=(n, 1))
+    loader = data.DataLoader((values, np.zeros(n, int)), 2, shuffle=True)
+    (found,) = training.Trainer(Means(), loader, show=Quiet()).fit(1)
+    assert found["loss"] == pytest.approx(values.mean(), rel=1e-10)

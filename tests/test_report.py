@@ -91,5 +91,19 @@ def test_images_of_16x16_are_doubled_before_they_are_judged(monkeypatch):
     assert set(found) == {"confidence", "shares"}
 
 
+def test_a_run_s_network_comes_back_at_rest(tmp_path):
+    """load_model: the checkpoint's weights, not those of the seed, and no dropout."""
+    config = config_for("cnn-dropout", quick=True)
+    made, run = Job(config), Run.create(config, tmp_path / "run")
+    with minidl.no_grad():
+        for p in made.model.parameters():
+            p.mul_(1.5)
+    training.Trainer(made.procedure, made.train_loader(), run=run).save()
+    model = training.load_model(run.folder)
+    images = minidl.rand(3, 1, 28, 28)
+    assert not any(module.training for module in model.modules())
+    assert np.array_equal(model(images).numpy(), made.model.eval()(images).numpy())
+
+
 def test_every_kind_of_model_is_known_here():
     assert {recipe.kind for recipe in models.MODELS.values()} == {"classifier", "gan", "vae"}
