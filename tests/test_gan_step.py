@@ -174,21 +174,20 @@ def procedure(name: str, model: GAN, **options):
 def test_two_steps_are_the_formulas(name):
     """D3-GAN-V, D3-LSGAN, D3-WGAN, D3-CGAN, and so D0-GAN, D1-GAN, D2-GAN, D4-GAN: losses, D's
     outputs, gradients, weights and running statistics of two steps in a row, the second on fewer
-    images. A critic has two turns, each on its half of the batch. No gradient is left over (E0.3),
-    the players have a loss each, and G's gradient goes through D (E1.2), D learns from real images
-    and fakes (E2.1), and G learns (E4.1)."""
+    images. A critic has two turns, each on its half of the batch; an image left over has no part.
+    No gradient is left over (E0.3), the players have a loss each, and G's gradient goes through D
+    (E1.2), D learns from real images and fakes (E2.1), and G learns (E4.1)."""
     model, turns = made(name), 2 if name.startswith("wgan") else 1
     steps = procedure(name, model, **({"turns": turns} if turns > 1 else {}))
     hand = ByHand(name, model)
     for n in (4, 3):
-        x, y, share = images(turns * n, n), LABELS[:n].repeat(turns), n
+        x, y = images(turns * n + turns - 1, n), LABELS[:n].repeat(turns)
+        y = np.concatenate([y, y[:turns - 1]])
         found = steps.step(minidl.tensor(x), minidl.tensor(y))
-        flat, told = x.reshape(turns * n, 4), y[:share]
         for turn in range(turns):
-            told = y[turn * share:(turn + 1) * share]
-            d_loss, d_real, d_fake = hand.discriminator_turn(
-                flat[turn * share:(turn + 1) * share], told)
-        g_loss = hand.generator_turn(told)
+            part = slice(turn * n, turn * n + n)
+            d_loss, d_real, d_fake = hand.discriminator_turn(x[part].reshape(n, 4), y[part])
+        g_loss = hand.generator_turn(y[part])
         assert {key: value.item() for key, value in found.items()} == pytest.approx(
             {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}, rel=1e-7)
         byhand.assert_weights(model, hand.w)
