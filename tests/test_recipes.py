@@ -5,6 +5,7 @@ prints, and what a run makes of the recipe: networks, optimisers, batches.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +86,12 @@ def small(name: str) -> dict:
     return {"width": 2} if MODELS[name].kind == "gan" and name != "dcgan" else {}
 
 
+@cache
+def job(name: str) -> Job:
+    """A quick run's job, with batches that do not divide the training set."""
+    return Job(config_for(name, quick=True, batch_size=24, seed=4, **small(name)))
+
+
 def test_a_recipe_departs_from_its_document_only_where_that_is_said():
     """D0-CNN, D1-CNN, D2-CNN, D4-CNN, D0-GAN, D1-GAN, D2-GAN, D4-GAN, D1-VAE, E0.3, E4.1."""
     found = {(name, key) for name, printed in PRINTED.items() for key, value in printed.items()
@@ -100,12 +107,12 @@ def test_every_number_of_a_recipe(name):
     assert config == {"model": name, "options": {}, "epochs": row.epochs, "lr": row.lr,
                       "batch_size": row.batch_size, "seed": 0, "data": None, "quick": False}
     assert (recipe.pad, recipe.shrink, recipe.one_hot) == (row.pad, row.shrink, name == "cnn-rgb")
-    job = Job(config_for(name, quick=True, **small(name)))
-    assert type(job.procedure) is row.procedure and job.procedure.model is job.model
-    players = ({player: getattr(job.model, player) for player in ("generator", "discriminator")}
-               if recipe.kind == "gan" else {"model": job.model})
-    assert list(job.procedure.optimizers) == list(players)
-    for player, optimizer in job.procedure.optimizers.items():
+    model, procedure = job(name).model, job(name).procedure
+    assert type(procedure) is row.procedure and procedure.model is model
+    players = ({player: getattr(model, player) for player in ("generator", "discriminator")}
+               if recipe.kind == "gan" else {"model": model})
+    assert list(procedure.optimizers) == list(players)
+    for player, optimizer in procedure.optimizers.items():
         (group,) = optimizer.param_groups
         assert type(optimizer) is row.optimizer and group["lr"] == row.lr
         assert {key: group[key] for key in row.options} == row.options
@@ -114,7 +121,7 @@ def test_every_number_of_a_recipe(name):
         assert len(owned) == len(group["params"])
         assert all(a is b for a, b in zip(owned, group["params"]))
     if recipe.kind == "classifier":
-        assert job.procedure.one_hot is (name == "cnn-rgb")
+        assert procedure.one_hot is (name == "cnn-rgb")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -138,7 +145,7 @@ def test_a_quick_run_is_so_long(kind, train, test, epochs, batch_size):
         if recipe.kind == kind:
             config = config_for(name, quick=True)
             assert (config["epochs"], config["batch_size"]) == (epochs, batch_size)
-            splits = Job(config).splits
+            splits = job(name).splits
             assert (len(splits.train), len(splits.test)) == (train, test)
 
 
@@ -157,9 +164,8 @@ def seen(name: str, images: np.ndarray) -> np.ndarray:
 def test_batches_are_shuffled_whole_and_scaled(name):
     """A GAN's batches are whole ones alone; a classifier's and a VAE's last one may be smaller; the
     test set comes in order, all of it."""
-    job = Job(config_for(name, quick=True, batch_size=24, seed=4, **small(name)))
-    train, test, is_gan = job.splits.train, job.splits.test, MODELS[name].kind == "gan"
-    loader = job.train_loader()
+    made, is_gan = job(name), MODELS[name].kind == "gan"
+    train, test, loader = made.splits.train, made.splits.test, made.train_loader()
     sizes = [len(labels) for _, labels in loader]
     rest = len(train) % 24
     assert rest and sizes == [24] * (len(train) // 24) + [rest] * (not is_gan)
@@ -170,18 +176,18 @@ def test_batches_are_shuffled_whole_and_scaled(name):
     np.testing.assert_allclose(images.numpy(), seen(name, train.images[order[:24]]), atol=1e-6)
     assert images.shape[1:] == MODELS[name].image
     assert np.array_equal(labels.numpy(), train.labels[order[:24]])
-    batches = list(job.test_loader())
+    batches = list(made.test_loader())
     assert [len(t) for _, t in batches] == ([250, len(test) - 250] if len(test) > 250
                                             else [len(test)])
     assert np.array_equal(np.concatenate([t.numpy() for _, t in batches]), test.labels)
     np.testing.assert_allclose(batches[0][0].numpy(), seen(name, test.images[:250]), atol=1e-6)
-    assert sum(len(t) for _, t in job.test_loader(7)) == 7
+    assert sum(len(t) for _, t in made.test_loader(7)) == 7
 
 
 @pytest.mark.parametrize("name", ["cnn", "wgan", "cgan"])
 def test_first_weights_are_the_seed_s(name):
-    job = Job(config_for(name, quick=True, seed=11, **small(name)))
-    found = [p.numpy() for p in job.model.parameters()]
+    found = [p.numpy() for p in Job(config_for(name, quick=True, seed=11, **small(name)))
+             .model.parameters()]
     minidl.manual_seed(11)
     model: nn.Module = MODELS[name].build(**small(name))
     assert all(np.array_equal(a, b.numpy()) for a, b in zip(found, model.parameters(), strict=True))
