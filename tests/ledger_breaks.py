@@ -141,7 +141,7 @@ BREAKS = [
     Break("D2-METRICS", "metrics.py", "_joined(tp, called, actual, average, zero_division)",
           "_joined(tp, actual, actual, average, zero_division)"),
     Break("D2-METRICS", "metrics.py", "_joined(tp, actual, actual, average, zero_division)",
-          "_joined(tp, called, actual, average, zero_division)"),
+          "_joined(actual - tp, actual, actual, average, zero_division)"),
     Break("D2-METRICS", "metrics.py", "_joined(2 * tp, called + actual,",
           "_joined(tp, called + actual,"),
     Break("D2-METRICS", "metrics.py", "np.append(0, fp / fp[-1])", "np.append(0, fp / tp[-1])"),

@@ -59,6 +59,7 @@ def test_two_steps_are_the_formulas(one_hot):
         loss, accuracy = judged(w, x, t, mask)
         assert found["loss"].item() == pytest.approx(loss, rel=1e-6)   # one-hot rows are float32
         assert found["accuracy"].item() == pytest.approx(accuracy, rel=1e-6)
+        assert not any(value.requires_grad for value in found.values())      # no graph is kept
         grads = byhand.gradients(lambda w: judged(w, x, t, mask)[0], w, list(w))
         byhand.assert_gradients(model, grads)
         adam.step(w, grads)

@@ -2,7 +2,8 @@
 
 The players are so small that their gradients can be taken by differences: four pixels, batch norm
 in both players, whose statistics tell who looked at what in which mode, and dropout in the
-discriminator. The critic of the gradient penalty has no batch norm, as its document's.
+discriminator. The critic of the gradient penalty has no batch norm, for the penalty takes each
+image by itself, and tanh for leaky relu: so its slope is another at every point.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ LABELS = np.array([2, 0, 0, 1, 2])
 class Tiny(GAN):
     def __init__(self, name: str):
         classes = CLASSES if name == "cgan" else 0
-        norm = [] if name == "wgan-gp" else [nn.BatchNorm1d(3, eps=1e-3, momentum=0.2)]
+        middle = [nn.Tanh()] if name == "wgan-gp" else [
+            nn.BatchNorm1d(3, eps=1e-3, momentum=0.2), nn.LeakyReLU(0.2)]
         super().__init__(
             nn.Sequential(nn.Linear(2 + classes, 3, bias=False),
                           nn.BatchNorm1d(3, eps=1e-3, momentum=0.2), nn.ReLU(), nn.Linear(3, 4),
                           nn.Tanh(), nn.Unflatten(1, (1, 2, 2))),
-            nn.Sequential(nn.Flatten(), nn.Linear(4, 3), *norm, nn.LeakyReLU(0.2),
-                          nn.Dropout(0.25), nn.Linear(3, classes or 1)), latent=2)
+            nn.Sequential(nn.Flatten(), nn.Linear(4, 3), *middle, nn.Dropout(0.25),
+                          nn.Linear(3, classes or 1)), latent=2)
         self.classes = classes
 
 
@@ -72,22 +74,24 @@ def generated(w: byhand.Weights, z: np.ndarray, y: np.ndarray, training: bool = 
 def judged(w: byhand.Weights, x: np.ndarray, y: np.ndarray, mask: np.ndarray | float,
            training: bool = True):
     """D's logits (N,) for pixels (N, 4), of the classes y if D is told them, and the statistics."""
-    h, moved = formulas.linear(x, w["discriminator.1.weight"], w["discriminator.1.bias"]), {}
-    if "discriminator.2.running_mean" in w:
+    h = formulas.linear(x, w["discriminator.1.weight"], w["discriminator.1.bias"])
+    if "discriminator.4.weight" in w:                          # the critic of the penalty
+        h, moved, last = formulas.tanh(h), {}, "discriminator.4"
+    else:
         h, moved = normed(w, "discriminator.2", h, training)
-    last = "discriminator.4" if "discriminator.4.weight" in w else "discriminator.5"
-    scores = formulas.linear(formulas.leaky_relu(h, 0.2) * mask, w[f"{last}.weight"],
-                             w[f"{last}.bias"])
+        h, last = formulas.leaky_relu(h, 0.2), "discriminator.5"
+    scores = formulas.linear(h * mask, w[f"{last}.weight"], w[f"{last}.bias"])
     own = (rows(y, scores.shape[1]) * scores).sum(1) if scores.shape[1] > 1 else scores[:, 0]
     return own, moved
 
 
 def slopes(w: byhand.Weights, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """d f(x_n) / d x_n of the critic without batch norm, f = b + sum_j v_j m_nj leaky(a_nj)."""
+    """d f(x_n) / d x_n of the critic without batch norm, f = b + sum_j v_j m_nj tanh(a_nj)."""
     a = formulas.linear(x, w["discriminator.1.weight"], w["discriminator.1.bias"])
     v, (N, J), found = w["discriminator.4.weight"][0], a.shape, np.zeros(x.shape)
     for n, j in np.ndindex(N, J):
-        found[n] += v[j] * mask[n, j] * (1 if a[n, j] > 0 else 0.2) * w["discriminator.1.weight"][j]
+        slope = 1 - np.tanh(a[n, j]) ** 2
+        found[n] += v[j] * mask[n, j] * slope * w["discriminator.1.weight"][j]
     return found
 
 
@@ -190,6 +194,7 @@ def test_two_steps_are_the_formulas(name):
         g_loss = hand.generator_turn(y[part])
         assert {key: value.item() for key, value in found.items()} == pytest.approx(
             {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}, rel=1e-7)
+        assert not any(value.requires_grad for value in found.values())     # no graph is kept
         byhand.assert_weights(model, hand.w)
         byhand.assert_gradients(model, hand.grads["generator"] | hand.grads["discriminator"])
     assert model.generator.training and model.discriminator.training
@@ -269,6 +274,7 @@ def test_samples_are_the_generator_at_rest(name, labels):
     expected = generated(w, z, y, training=False)[0].reshape(103, 1, 2, 2) / 2 + 0.5
     found = training.gan.samples(model, 103, 5, labels)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert np.array_equal(training.gan.samples(model, 3), training.gan.samples(model, 3, 0))
     byhand.assert_weights(model, w, rtol=0)
 
 
