@@ -162,3 +162,14 @@ def test_an_epoch_s_loss_is_the_mean_over_its_images(n):
     loader = data.DataLoader((values, np.zeros(n, int)), 2, shuffle=True)
     (found,) = training.Trainer(Means(), loader, show=Quiet()).fit(1)
     assert found["loss"] == pytest.approx(values.mean(), rel=1e-10)
+
+
+def test_a_log_has_every_second_step_of_forty(tmp_path):
+    """Each with the loss of its own batch, in the order of the epoch."""
+    values = np.random.default_rng(0).normal(size=(80, 1))
+    loader = data.DataLoader((values, np.zeros(80, int)), 2, shuffle=True, seed=3)
+    run = training.Run.create({"model": "means"}, tmp_path / "run")
+    training.Trainer(Means(), loader, run=run, show=Quiet()).fit(1)
+    expected = values[loader.order(0)].reshape(40, 2).mean(1)
+    found = {record["step"]: record["loss"] for record in run.records("step")}
+    assert found == pytest.approx({k: expected[k - 1] for k in range(2, 41, 2)}, rel=1e-10)
