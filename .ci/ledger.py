@@ -110,12 +110,13 @@ def places(folder: str) -> dict[str, list[Place]]:
 
 
 def proof_cells() -> dict[str, str]:
-    """What the docs have in each row's place for tests."""
-    found, current = {}, ""
+    """What the docs have in each row's place for tests; a few ids are a formula and a system."""
+    found, current = defaultdict(str), ""
     for line in LEDGER.read_text(encoding="utf-8").splitlines():
         if line.startswith("| `"):
             cells = line.strip().removesuffix("|").split(" | ")
-            found.update(dict.fromkeys(ID.findall(cells[0]), cells[-1].strip()))
+            for row in ID.findall(cells[0]):
+                found[row] += cells[-1].strip() + ", "
     for line in ERRATA.read_text(encoding="utf-8").splitlines():
         if line.startswith("### "):
             current = next(iter(ID.findall(line)), "")
@@ -126,7 +127,7 @@ def proof_cells() -> dict[str, str]:
 
 def proofs(row: str, cell: str) -> tuple[list[Place], list[str]]:
     """The tests that a row's cell names, and what is wrong with them."""
-    named, wrong = [Place(path, name) for name, path in PROOF.findall(cell)], []
+    named, wrong = [*dict.fromkeys(Place(path, name) for name, path in PROOF.findall(cell))], []
     if rest := PROOF.sub("", cell).strip(" ,"):
         wrong.append(f"{row}: {rest!r} names no test function")
     for proof in named:

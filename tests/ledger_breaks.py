@@ -96,6 +96,10 @@ BREAKS = [
           "d_loss = staticmethod(F.gan_discriminator_loss)"),
     Break("D3-CGAN", GAN_STEPS, "model.of_class(D(x), labels)", "model.of_class(D(x), 0 * labels)"),
     Break("D3-CGAN", GAN_STEPS, "model.told(z, labels)", "model.told(z, 0 * labels)"),
+    Break("D3-CGAN", MODELS_GAN, 'F.cat([z, self._rows("told", z, labels)], 1)',
+          'F.cat([self._rows("told", z, labels), z], 1)'),
+    Break("D3-CGAN", MODELS_GAN, "scores, labels)).sum(1, keepdim=True)",
+          "scores, labels)).mean(1, keepdim=True)"),
     # ---- variational autoencoder
     Break("D3-ELBO", GENERATIVE, "return mean(log_likelihood) - mean(kl)",
           "return mean(log_likelihood) + mean(kl)"),
