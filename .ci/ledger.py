@@ -1,15 +1,16 @@
-"""Check that every ledger id has a docs line, code and a test; keep the links between them true.
+"""Check that every ledger id has a docs line, code and a proof; keep the links to code true.
 
     python .ci/ledger.py            one summary line; fails with a list of what lacks what
     python .ci/ledger.py --table    also where each id was found
-    python .ci/ledger.py --write    put the links found into docs/ledger.md and docs/errata.md
+    python .ci/ledger.py --write    put the links to code into docs/ledger.md and docs/errata.md
 
 Ids are read from the tables of docs/ledger.md (the heading above a table says what its rows
 need) and from the headings of docs/errata.md. Code is every `Source:` line of a docstring and any
 other string (`@op("D3-CONV")`, `source="D1-CNN"`) of minidl and examples; errata are also found in
-comments.
-A test is any mention in tests/. minidl/formulas.py is the ground truth: a formula must stand there
-and in the engine, and the test of the ground truth alone is not the test of a row.
+comments. minidl/formulas.py is the ground truth: a formula must stand there and in the engine.
+A proof is a test that the docs name, by hand, in the last column of the ledger or after "Test:" in
+the errata: a function of a file in tests/ that fails if the row is wrong, and that says the id
+itself or in its file's docstring. tests/test_ledger.py breaks each formula and sees its proof fail.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ LEDGER, ERRATA = ROOT / "docs" / "ledger.md", ROOT / "docs" / "errata.md"
 ID = re.compile(r"\b(?:D[0-4]-[A-Z]+(?:-[A-Z]+)*|E[0-4]\.\d)(?![\w-])")
 SOURCE = re.compile(r"Source:.*?(?=\n\s*\n|\Z)", re.DOTALL)
 KINDS = {"Formulas": "formula", "Systems": "system", "Systems still to come": "to come"}
-NEEDS = {"formula": ("ground truth", "code", "test"), "system": ("code", "test"),
-         "erratum": ("code", "test"), "to come": ()}
+NEEDS = {"formula": ("ground truth", "code", "proof"), "system": ("code", "proof"),
+         "erratum": ("code", "proof"), "to come": ()}
+PROOF = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/\w+\.py)\)")
 # Where a reader is sent first: the arithmetic, then what is made of it.
 ORDER = ("ops", "functional", "nn", "optim", "metrics", "models", "training", "data", "plots")
 SHOWN = 3  # links in a cell
@@ -107,26 +109,46 @@ def places(folder: str) -> dict[str, list[Place]]:
     return found
 
 
-def operations() -> set[str]:
-    """Ids given to @op: the tests that walk the op table prove these without naming them."""
-    found = set()
-    for path in (ROOT / "minidl").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "op":
-                found.update(ID.findall(ast.unparse(node)))
+def proof_cells() -> dict[str, str]:
+    """What the docs have in each row's place for tests; a few ids are a formula and a system."""
+    found, current = defaultdict(str), ""
+    for line in LEDGER.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            cells = line.strip().removesuffix("|").split(" | ")
+            for row in ID.findall(cells[0]):
+                found[row] += cells[-1].strip() + ", "
+    for line in ERRATA.read_text(encoding="utf-8").splitlines():
+        if line.startswith("### "):
+            current = next(iter(ID.findall(line)), "")
+        elif current and (match := re.fullmatch(r"Code: .*\. Test: (.*)\.", line)):
+            found[current] = match[1]
     return found
 
 
-def table_tests() -> list[Place]:
-    """The test files that walk the op table."""
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    walking = [p for p in files if re.search(r"\bOPS\b", p.read_text(encoding="utf-8"))]
-    return [Place(p.relative_to(ROOT).as_posix(), "") for p in walking]
+def proofs(row: str, cell: str) -> tuple[list[Place], list[str]]:
+    """The tests that a row's cell names, and what is wrong with them."""
+    named, wrong = [*dict.fromkeys(Place(path, name) for name, path in PROOF.findall(cell))], []
+    if rest := PROOF.sub("", cell).strip(" ,"):
+        wrong.append(f"{row}: {rest!r} names no test function")
+    for proof in named:
+        file = ROOT / proof.path
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        tree = ast.parse(text)
+        functions = [n for n in tree.body
+                     if isinstance(n, ast.FunctionDef) and n.name == proof.name]
+        if not functions:
+            wrong.append(f"{row}: {proof.path} has no test {proof.name}")
+            continue
+        said = [ast.get_docstring(tree) or "", ast.get_source_segment(text, functions[0])]
+        if row not in ID.findall("\n".join(said)):
+            wrong.append(f"{row}: {proof.path}::{proof.name} does not say that it is a proof of it")
+    return named, wrong
 
 
-def survey(kinds: dict[str, str]) -> dict[str, dict[str, list[Place]]]:
-    """For every id of the docs, the places of its ground truth, code and tests."""
-    code, tests, ops, walking = places("minidl"), places("tests"), operations(), table_tests()
+def survey(kinds: dict[str, str]) -> tuple[dict[str, dict[str, list[Place]]], list[str]]:
+    """For every id of the docs, the places of its ground truth, code and proofs; and what is wrong
+    with the proofs."""
+    code, tests, cells, problems = places("minidl"), places("tests"), proof_cells(), []
     for row, scripts in places("examples").items():
         code[row] += scripts
 
@@ -138,15 +160,14 @@ def survey(kinds: dict[str, str]) -> dict[str, dict[str, list[Place]]]:
     for row, kind in kinds.items():
         truth = [p for p in code[row] if p.path == "minidl/formulas.py"]
         engine = sorted((p for p in code[row] if p not in truth), key=rank)
-        proofs = [p for p in tests[row] if p.path != "tests/test_formulas.py"]
         if kind == "erratum":  # some are errors of a formula: its ground truth is their code
-            engine, proofs, truth = engine + truth, tests[row], []
-        proofs = proofs or (walking if row in ops else [])
-        found[row] = {"ground truth": truth, "code": engine, "test": proofs}
-    unknown = sorted((set(code) | set(tests)) - set(kinds))
-    for row in unknown:
+            engine, truth = engine + truth, []
+        named, wrong = proofs(row, cells.get(row, "")) if kind != "to come" else ([], [])
+        found[row] = {"ground truth": truth, "code": engine, "proof": named}
+        problems += wrong
+    for row in sorted((set(code) | set(tests)) - set(kinds)):
         found[row] = {"code": code[row], "test": tests[row]}
-    return found
+    return found, problems
 
 
 def cell(old: str, *found: list[Place]) -> str:
@@ -159,24 +180,23 @@ def cell(old: str, *found: list[Place]) -> str:
 
 
 def relinked(text: str, kinds: dict[str, str], found: dict, anew: bool) -> str:
-    """A docs page with rows of dead or missing links (every row if `anew`) linked as in `found`."""
+    """A docs page with dead or missing links to code (all of them if `anew`) put as in `found`."""
     lines, current = text.split("\n"), ""
     for n, line in enumerate(lines):
         if line.startswith("### "):
             current = next(iter(ID.findall(line)), "")
         row = next(iter(ID.findall(line.split("|")[1])), "") if line.startswith("| `") else ""
         if kinds.get(row) in ("formula", "system") and line.count(" | ") == 4:
-            head, code, test = line.removesuffix(" |").rsplit(" | ", 2)
-            start, middle, end = head + " | ", " | ", " |"
+            head, code, test = line.rsplit(" | ", 2)
+            start, end = head + " | ", " | " + test
         elif current and (match := re.fullmatch(r"Code: (.*)\. Test: (.*)\.", line)):
             row, (code, test) = current, match.groups()
-            start, middle, end = "Code: ", ". Test: ", "."
+            start, end = "Code: ", f". Test: {test}."
         else:
             continue
         where = found[row]
         code = cell("" if anew else code, where["ground truth"], where["code"])
-        test = cell("" if anew else test, where["test"])
-        lines[n] = start + code + middle + test + end
+        lines[n] = start + code + end
     return "\n".join(lines)
 
 
@@ -186,9 +206,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the links into the docs pages")
     options = parser.parse_args()
     kinds = rows()
-    found = survey(kinds)
-    problems = [f"{row}: no docs line, but stands in {where[0].path}" for row in found
-                if row not in kinds for where in found[row].values() if where]
+    found, problems = survey(kinds)
+    problems += [f"{row}: no docs line, but stands in {where[0].path}" for row in found
+                 if row not in kinds for where in found[row].values() if where]
     problems += [f"{row} ({kind}): no {need}" for row, kind in kinds.items()
                  for need in NEEDS[kind] if not found[row][need]]
     for page in (LEDGER, ERRATA):

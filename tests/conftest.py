@@ -11,7 +11,7 @@ import re
 
 import fakecupy
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import minidl
 
@@ -21,6 +21,8 @@ _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("quick", max_examples=16, derandomize=True, **_common)
 settings.register_profile("full", max_examples=100, derandomize=True, **_common)
 settings.register_profile("thorough", max_examples=2000, print_blob=True, **_common)
+settings.register_profile("first", settings.get_profile("quick"),      # no simplest failure sought
+                          phases=[Phase.explicit, Phase.generate])
 settings.load_profile("quick")
 
 

@@ -230,7 +230,7 @@ def test_special_numbers_on_the_cpu(name, dtype):
     for value, at in itertools.product((np.inf, -np.inf, np.nan, 0.0, -0.0), (0, 3)):
         for which in range(5):
             pair = [Case("C", dtype, False).arguments(name)[0] for _ in range(2)]
-            floats = [[a for a in args if hasattr(a, "dtype") and a.dtype == dtype] for args in pair]
+            floats = [[a for a in args if getattr(a, "dtype", None) == dtype] for args in pair]
             if which >= (1 if name.startswith("_conv2d") else len(floats[0])):
                 break
             for arrays in floats:

@@ -49,6 +49,7 @@ def by_formulas(model: ResNet, x: np.ndarray, skips: bool) -> np.ndarray:
 
 @pytest.mark.parametrize("skips", [True, False])
 def test_the_network_is_its_formulas(skips):
+    """D3-RESNET, D3-RESIDUAL: by the loops of formulas.py, with skips and without."""
     model, x = tiny(skips), np.random.default_rng(1).normal(size=(2, 1, 6, 6))
     y = model(minidl.tensor(x, dtype=np.float64)).numpy()
     assert y == pytest.approx(by_formulas(model, x, skips), rel=1e-10)
