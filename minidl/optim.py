@@ -15,6 +15,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from . import checks
 from .device import is_array, move, namespace, same_place, to_host
 from .kernels import fast, together
 from .tape import enable_grad, mode, no_grad
@@ -99,12 +100,7 @@ class Optimizer:
             if p in known:
                 raise ValueError(f"{name}: a parameter of shape {p.shape} is given twice")
             known.add(p)
-        for key in group.keys() & _BELOW.keys():
-            values = group[key] if isinstance(group[key], (tuple, list)) else (group[key],)
-            if not all(0 <= v < _BELOW[key] for v in values):
-                raise ValueError(f"{name}: {key} must be at least 0 and below {_BELOW[key]}, got "
-                                 f"{group[key]}")
-        self.param_groups.append(group)
+        self.param_groups.append(_checked(name, group))
 
     def _parameters(self) -> Iterator[Tensor]:
         return (p for group in self.param_groups for p in group["params"])
@@ -167,7 +163,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what :meth:`state_dict` returned. Raises ValueError, changing nothing, if
         groups, parameters or shapes differ."""
-        name, groups = type(self).__name__, state_dict["param_groups"]
+        name = type(self).__name__
+        groups = [_checked(f"{name}.load_state_dict", g) for g in state_dict["param_groups"]]
         sizes, own = ([len(g["params"]) for g in gs] for gs in (groups, self.param_groups))
         if sizes != own:
             raise ValueError(f"{name}.load_state_dict: groups of {sizes} parameters given, this "
@@ -181,6 +178,10 @@ class Optimizer:
             state[p] = {key: _loaded(f"{name}.load_state_dict: {key} of parameter {number}", p, key,
                                      value) for key, value in entry.items() if value is not None}
             state[p].setdefault("step", 0)                # PyTorch's SGD does not count
+            for key, value in self._start(p.data, self.defaults).items():
+                if is_array(value) != is_array(state[p].get(key)):
+                    raise ValueError(f"{name}.load_state_dict: {key} of parameter {number} is "
+                                     "missing, or of another kind")
         self.state = state
         for group, saved in zip(self.param_groups, groups):
             group.update({key: value for key, value in saved.items() if key != "params"})
@@ -191,13 +192,30 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
+def _checked(name: str, group: dict[str, Any]) -> dict[str, Any]:
+    """`group`, its options as plain numbers in their ranges."""
+    plain = {}
+    for key in group.keys() & _BELOW.keys():
+        what, below = f"{name}: {key}", _BELOW[key]
+        if key != "betas":
+            plain[key] = checks.number(what, group[key], below)
+        elif not isinstance(group[key], (tuple, list)) or len(group[key]) != 2:
+            raise ValueError(f"{what} must be a pair of numbers, got {group[key]!r}")
+        else:
+            plain[key] = tuple(checks.number(what, beta, below) for beta in group[key])
+    return {**group, **plain}
+
+
 def _loaded(what: str, p: Tensor, key: str, value):
     """One value of a saved state, the arrays copied to where p is."""
     value = value.data if isinstance(value, Tensor) else value
-    if key == "step":                                     # an array in PyTorch's files
-        return int(value)
+    if key == "step":                                     # an array of float in PyTorch's files
+        step = to_host(value).item() if is_array(value) and value.size == 1 else value
+        return checks.whole(what, int(step) if type(step) is float and step % 1 == 0 else step)
     if not is_array(value):
         return value
+    if value.dtype.kind != p.dtype.kind:
+        raise ValueError(f"{what} is of dtype {value.dtype}, the parameter of {p.dtype}")
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
     value, copy = move(value, p.device), namespace(p.data).empty_like(p.data, dtype=value.dtype)
@@ -211,10 +229,10 @@ class SGD(Optimizer):
 
     def __init__(self, params: Iterable, lr: float = 1e-3, momentum: float = 0.0,
                  dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False):
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("SGD: nesterov needs a momentum and no dampening")
         super().__init__(params, lr=lr, momentum=momentum, dampening=dampening,
                          weight_decay=weight_decay, nesterov=nesterov)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError("SGD: nesterov needs a momentum and no dampening")
 
     def _update(self, p, g, state, group):
         if not group["momentum"]:
@@ -395,9 +413,8 @@ class StepLR(LRScheduler):
     """lr_t = lr gamma^floor(t / step_size)."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
-        if step_size < 1:
-            raise ValueError(f"StepLR: step_size must be at least 1, got {step_size}")
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size = checks.whole("StepLR: step_size", step_size, 1)
+        self.gamma = checks.number("StepLR: gamma", gamma)
         super().__init__(optimizer)
 
     def _lr(self, base, t):
@@ -408,9 +425,8 @@ class CosineAnnealingLR(LRScheduler):
     """lr_t = eta_min + (lr - eta_min) (1 + cos(pi t / T_max)) / 2. Loshchilov, Hutter (2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
-        if T_max < 1:
-            raise ValueError(f"CosineAnnealingLR: T_max must be at least 1, got {T_max}")
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max = checks.whole("CosineAnnealingLR: T_max", T_max, 1)
+        self.eta_min = checks.number("CosineAnnealingLR: eta_min", eta_min)
         super().__init__(optimizer)
 
     def _lr(self, base, t):
