@@ -42,15 +42,16 @@ def load(path: str | Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or foreign.
     """
-    if not Path(path).is_file() and problem():
-        raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was made without "
-                                "safetensors; install it (python -m pip install safetensors) and "
-                                "train again")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was not begun yet, "
+                                "or made without safetensors (python -m pip install safetensors): "
+                                "train it")
     arrays, header = saving.read_arrays(path)
     found = header.get("format")
     if found != FORMAT and str(found).startswith("minidl-checkpoint-"):
-        raise ValueError(f"checkpoint: {path} is of the format {found}, this minidl reads {FORMAT}: "
-                         "go on with the minidl that wrote it, or train again in another folder")
+        raise ValueError(f"checkpoint: {path} is of the format {found}, this minidl reads "
+                         f"{FORMAT}: go on with the minidl that wrote it, or train again in "
+                         "another folder")
     if found != FORMAT:
         raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of minidl: "
                          f'its header does not say "format": "{FORMAT}"')

@@ -133,9 +133,6 @@ def trained(run: Run, device: str = "cpu") -> Job:
     FileNotFoundError before there is a checkpoint, ValueError for one that is damaged or was made
     with another config."""
     job = Job.of(run, device)
-    if not run.checkpoint.is_file() and not checkpoint.problem():
-        raise FileNotFoundError(f"run: {run.folder} has no checkpoint yet: train it first, by "
-                                f"--resume {run.folder}")
     state = checkpoint.load(run.checkpoint)
     try:
         restore.check_form(state)

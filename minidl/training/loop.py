@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, checks, kernels, random
+from .. import checks, kernels, random
 from ..device import resolve, to_host
 from ..ops import stack
 from ..profiling import part

@@ -12,7 +12,7 @@ class Progress:
     """Plain lines, ASCII only: one every few seconds. :func:`progress` chooses between the two."""
 
     few = 5                       # steps that say something about the speed
-    lost: OSError | None = None   # why no line can be shown any more: nobody reads, the disk is full
+    lost: OSError | None = None   # why no line can be shown any more: nobody reads, a full disk
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds, self.printed = seconds, time.monotonic()

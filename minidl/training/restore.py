@@ -43,9 +43,10 @@ def check_form(state: Any) -> None:
     for key in ("epochs", "epoch", "step", "images"):
         _require(state[key] >= 0, f'its "{key}" is {state[key]}, it must not be negative')
     _require(all(map(_number, state["sums"].values())), 'its "sums" are no finite numbers')
-    numbers = [record.get("epoch") if isinstance(record, dict) and all(map(_number, record.values()))
-               else None for record in state["history"]]
-    _require(numbers == [*range(1, state["epoch"] + 1)],
+    told = all(isinstance(record, dict) and all(map(_number, record.values()))
+               for record in state["history"])
+    _require(told and [record.get("epoch") for record in state["history"]]
+             == [*range(1, state["epoch"] + 1)],
              'its "history" is not a record of finite numbers for each of its epochs')
     size, digest = [*state["log"], None, None][:2]
     _require(type(size) is int and size >= 0 and isinstance(digest, str), 'its "log" is no mark')

@@ -125,8 +125,8 @@ class Run:
         write_atomically(self.folder / name, (json.dumps(values, indent=2) + "\n").encode())
 
     def log(self, kind: str, **values: float) -> None:
-        """Add one line: ``{"kind": "step" or "epoch", "epoch": 1, ...}``; where the disk is full, no
-        part of one."""
+        """Add one line: ``{"kind": "step" or "epoch", "epoch": 1, ...}``; on a full disk, no part
+        of one."""
         line = (json.dumps({"kind": kind, **values}) + "\n").encode()
         with self._writing(), open(self.log_file, "ab", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
@@ -188,8 +188,8 @@ class Run:
         write_atomically(self.log_file, b"".join(json.dumps(line).encode() + b"\n"
                                                  for _, line in sorted(lines.items())))
         return (f"{self.log_file} was damaged after it was written, and is kept as {kept.name}; "
-                "what can be read of its steps goes on in the new one, the epochs as the checkpoint "
-                "has them")
+                "what can be read of its steps goes on in the new one, and the epochs as the "
+                "checkpoint has them")
 
     def _log(self) -> bytes:
         return self.log_file.read_bytes() if self.log_file.is_file() else b""
