@@ -75,7 +75,7 @@ def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], header: dict[s
     plain = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C")
              for name, array in arrays.items()}
     header = {**header, "version": __version__}
-    text = json.dumps({**header, "checksum": checksum(plain, header)}, sort_keys=True)
+    text = json.dumps({**header, "checksum": checksum(plain, header)})
     write_atomically(path, to_bytes(plain, {"minidl": text}))
 
 

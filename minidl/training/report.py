@@ -82,7 +82,7 @@ def _frames(run: Run, count: int, now: np.ndarray) -> np.ndarray:
     not give is blank: training need not stop for a picture."""
     path, frames = run.folder / "samples.npy", np.zeros((count, *now.shape[1:]), np.uint8)
     with contextlib.suppress(Exception):     # NumPy raises all sorts of errors for a damaged file
-        found = np.load(path, mmap_mode="r")[:count] if path.is_file() else frames[:0]
+        found = np.lib.format.open_memmap(path, mode="r")[:count] if path.is_file() else frames[:0]
         if found.dtype == np.uint8 and found.shape[1:] == frames.shape[1:]:
             frames[:len(found)] = found
     return frames
