@@ -450,12 +450,13 @@ class OneCycleLR(LRScheduler):
             raise ValueError('OneCycleLR: anneal_strategy must be "cos" or "linear", got '
                              f"{anneal_strategy!r}")
         self.total_steps = epochs * steps_per_epoch if total_steps is None else total_steps
-        self.peak = pct_start * self.total_steps - 1
+        self.total_steps = checks.whole("OneCycleLR: total_steps", self.total_steps)
+        self.peak = checks.number("OneCycleLR: pct_start", pct_start) * self.total_steps - 1
         if not 0 < self.peak < self.total_steps - 1:
             raise ValueError(f"OneCycleLR: the peak at pct_start={pct_start} of {self.total_steps} "
                              "steps must lie after the first and before the last step")
         self.anneal = _cosine if anneal_strategy == "cos" else _line
-        first = max_lr / div_factor
+        first = checks.number("OneCycleLR: max_lr", max_lr) / div_factor
         self.lrs = (first, max_lr, first / final_div_factor)
         self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
         super().__init__(optimizer)

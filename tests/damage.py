@@ -87,7 +87,7 @@ class Hunt:
                     numbers["evaluated"] = (run / "evaluation.json").read_bytes()
                 if status[-1] == 0 and arguments[0] == "sample":
                     numbers["sampled"] = (run / "sample-seed0.png").read_bytes()
-        with contextlib.suppress(ValueError, OSError):
+        if status[2] == 0:
             state = checkpoint.load(run / "checkpoint.safetensors")
             numbers["weights"] = {name: array.tobytes() for name, array in state["model"].items()}
             numbers["history"] = state["history"]

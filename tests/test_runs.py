@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import stat
 import subprocess
 import sys
@@ -14,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_cli import few_digits, files, minidl_command  # noqa: F401  (few_digits is a fixture)
-from test_training import Stop, assert_same, raise_stop, state, stop_at, tiny_trainer
+from test_training import Stop, raise_stop, stop_at, tiny_trainer
 
 import minidl
 from minidl import cli, saving, training
-from minidl.training import Run, checkpoint, report, stop
+from minidl.training import Run, report
 
 ROOT = Path(minidl.__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and permissions of POSIX")
@@ -237,98 +236,6 @@ def test_two_new_runs_of_the_same_second_get_two_folders(tmp_path, monkeypatch):
         Run.create({"model": "tiny"})
 
 
-# --------------------------------------------------------------------------- signals
-SIGNALS = [(name, 128 + getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP")
-           if hasattr(signal, name)]
-
-
-@pytest.mark.parametrize(("name", "status"), SIGNALS)
-def test_a_signal_finishes_the_step_and_saves(name, status, tmp_path):
-    whole = tiny_trainer()
-    whole.fit(2)
-    expected, number = state(whole), getattr(signal, name)
-    before = signal.getsignal(number)
-    stopped = tiny_trainer(tmp_path / "run")
-    stop_at(stopped, 15, lambda: signal.raise_signal(number))
-    with pytest.raises(stop.Stopped, match=f"stopped by {name}") as caught:
-        stopped.fit(2)
-    assert caught.value.status == status and isinstance(caught.value, KeyboardInterrupt)
-    assert signal.getsignal(number) is before
-    resumed = tiny_trainer(tmp_path / "run", resume=True)
-    assert (resumed.epoch, resumed.step) == (1, 3)
-    assert resumed.fit(2) == whole.history
-    assert_same(state(resumed), expected)
-
-
-@posix
-@pytest.mark.parametrize(("name", "status"), SIGNALS)
-def test_signals_by_the_command_line(name, status, few_digits, tmp_path):  # noqa: F811
-    run = tmp_path / "run"
-    process = started(train(run, few_digits), code=WAIT_AT.format(4))
-    assert process.stderr.readline() == "step 4\n"
-    process.send_signal(getattr(signal, name))
-    out, err = process.communicate("\n")
-    assert process.returncode == status, err
-    assert out.endswith(f"\nstopped; go on with: {cli.PROG} train --resume {run}\n") or re.search(
-        rf"\nstopped; go on with: \S.* train --resume {run}\n$", out)
-    assert err == ""
-    saved = checkpoint.load(run / "checkpoint.safetensors")
-    assert (saved["epoch"], saved["step"]) == (1, 1)
-    assert not {name for name in files(run) if name == "lock" or name.endswith(".tmp")}
-
-
-@posix
-def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
-    """As `nohup` does it: the terminal may go, the training stays."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        trainer = tiny_trainer()
-        stop_at(trainer, 5, lambda: signal.raise_signal(signal.SIGHUP))
-        assert len(trainer.fit(1)) == 1
-        with stop.raised():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@posix
-def test_the_second_signal_is_at_once(tmp_path):
-    trainer, steps = tiny_trainer(tmp_path), []
-
-    def twice():
-        with stop.raised():
-            signal.raise_signal(signal.SIGTERM)
-            steps.append("after the first")
-            signal.raise_signal(signal.SIGTERM)
-            steps.append("after the second")
-
-    with stop.raised():
-        stop_at(trainer, 3, lambda: (signal.raise_signal(signal.SIGTERM), steps.append(1),
-                                     signal.raise_signal(signal.SIGTERM), steps.append(2)))
-        with pytest.raises(stop.Stopped):
-            trainer.fit(1)
-    assert steps == [1]
-    with pytest.raises(stop.Stopped):
-        twice()
-    assert len(steps) == 1
-
-
-def test_signals_outside_of_training_end_a_command(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "models", lambda args: signal.raise_signal(signal.SIGTERM))
-    parser = cli._parser
-
-    def parsed():
-        made = parser()
-        made.parse_args = lambda argv: type("Args", (), {"function": staticmethod(cli.models)})
-        return made
-
-    monkeypatch.setattr(cli, "_parser", parsed)
-    before = signal.getsignal(signal.SIGTERM)
-    assert cli.main([]) == 143
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
 # --------------------------------------------------------------------------- pictures
 def test_pictures_that_a_kill_left_out_are_drawn_at_resume(few_digits, tmp_path,  # noqa: F811
                                                            monkeypatch, capsys):
@@ -365,110 +272,6 @@ def test_a_film_that_is_damaged_keeps_nothing_from_going_on(few_digits, tmp_path
     after = np.load(path)
     assert after.shape == (3, *film.shape[1:]) and after[2].any()
     assert not after[:2].any()                         # what is lost is blank, and in its place
-
-
-# --------------------------------------------------------------------------- the log
-@pytest.fixture(scope="module")
-def stopped_run(tmp_path_factory):
-    """A run stopped in its second epoch, and the records that the checkpoint knows."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    trainer = tiny_trainer(folder, save_every=0)
-    stop_at(trainer, 20, raise_stop)
-    with pytest.raises(Stop):
-        trainer.fit(3)
-    whole = tiny_trainer()
-    whole.fit(3)
-    return folder, whole
-
-
-def damaged_logs(log: bytes) -> dict[str, tuple[bytes, int | None]]:
-    """Every kind of damage to a log, and the number of the first line that cannot be read."""
-    lines = log.split(b"\n")[:-1]
-    found = {}
-    for i in (0, 3, 12, len(lines) - 2):
-        for name, text in {
-            "bad byte": b"\xff" + lines[i][1:], "half": lines[i][:9], "empty": b"", "list": b"[1]",
-            "number": b"3", "null": b"null", "nan": lines[i].replace(b"{", b'{"x": NaN, '),
-            "word": lines[i].replace(b'"epoch": ', b'"epoch": "a", "e": '),
-            "infinite": lines[i].replace(b'"epoch"', b'"x": 1e999, "epoch"'),
-            "kind": lines[i].replace(b'"kind"', b'"kond"'), "deep": b"[" * 99999,
-            "no epoch": lines[i].replace(b'"epoch": ', b'"epich": '), "zeros": bytes(50),
-            "long": b'{"kind": "step", "epoch": 1, "step": 1, "x": ' + b"9" * 5000 + b"}",
-        }.items():
-            found[f"{name} {i}"] = (b"\n".join([*lines[:i], text, *lines[i + 1:], b""]), i + 1)
-        digit = lines[i].replace(b'"loss": 1.', b'"loss": 2.')
-        assert digit != lines[i]
-        found[f"digit {i}"] = (b"\n".join([*lines[:i], digit, *lines[i + 1:], b""]), None)
-        found[f"gone {i}"] = (b"\n".join([*lines[:i], *lines[i + 1:], b""]), None)
-        found[f"twice {i}"] = (b"\n".join([*lines[:i + 1], *lines[i:], b""]), None)
-    found["cut"] = (b"\n".join(lines[:5]) + b"\n", None)
-    found["no file"] = (b"", None)
-    return found
-
-
-def test_a_log_that_was_damaged(stopped_run, tmp_path, capsys):
-    """A reader is told the file and the line; the checkpoint is gone on with all the same."""
-    folder, whole = stopped_run
-    log, saved = (folder / "log.jsonl").read_bytes(), checkpoint.load(
-        folder / "checkpoint.safetensors")
-    for number, (name, (content, line)) in enumerate(damaged_logs(log).items()):
-        run = tmp_path / str(number)
-        run.mkdir()
-        for file in ("config.json", "checkpoint.safetensors"):
-            (run / file).write_bytes((folder / file).read_bytes())
-        (run / "log.jsonl").write_bytes(content)
-        reader = Run.open(run)
-        reader.mark = saved["log"]
-        where = f", line {line} is damaged" if line else " was changed after it was written"
-        with pytest.raises(ValueError, match=re.escape(f"run: {run / 'log.jsonl'}{where}")):
-            reader.records("step")
-        assert (run / "log.jsonl").read_bytes() == content
-        if number % 5 == 0 or line is None:
-            capsys.readouterr()
-            resumed = tiny_trainer(run, resume=True)
-            note = capsys.readouterr().out
-            assert "note: " in note and "is kept as log-damaged-1.jsonl" in note
-            assert (run / "log-damaged-1.jsonl").read_bytes() == content
-            assert resumed.fit(3) == whole.history, name
-            assert resumed.run.records("epoch") == whole.history
-            tiny_trainer(run, resume=True)                 # the new log is known, and whole
-            assert capsys.readouterr().out == ""
-            assert not (run / "log-damaged-2.jsonl").exists()
-
-
-def test_half_a_line_at_the_end_may_go(stopped_run, tmp_path, capsys):
-    folder, whole = stopped_run
-    for number, end in enumerate((b'{"kind": "st', b"\xff\xff", b"{", b"[]", b"9\n7")):
-        run = tmp_path / str(number)
-        run.mkdir()
-        for file in ("config.json", "checkpoint.safetensors", "log.jsonl"):
-            (run / file).write_bytes((folder / file).read_bytes())
-        with open(run / "log.jsonl", "ab") as file:
-            file.write(end)
-        resumed = tiny_trainer(run, resume=True)
-        assert capsys.readouterr().out == ""
-        assert (resumed.epoch, resumed.step) == (1, 7)
-        assert resumed.fit(3) == whole.history
-        if b"\n" not in end:
-            (run / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes() + end)
-            assert Run.open(run).records("epoch") == whole.history
-
-
-def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(tmp_path, monkeypatch):
-    resource = pytest.importorskip("resource")
-    run = Run.create({"model": "tiny"}, tmp_path)
-    run.log("step", epoch=1, step=1, loss=1.0)
-    whole = run.log_file.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 9, limits[1]))
-    try:
-        with pytest.raises(OSError, match="run: cannot write to the folder .*log.jsonl"):
-            run.log("step", epoch=1, step=2, loss=2.0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert run.log_file.read_bytes() == whole
-    run.log("step", epoch=1, step=2, loss=2.0)
-    assert [record["step"] for record in run.records("step")] == [1, 2]
 
 
 # --------------------------------------------------------------------------- permissions
@@ -550,53 +353,6 @@ def test_folders_that_cannot_be(folder, few_digits, capsys):  # noqa: F811
     err = capsys.readouterr().err
     assert err.startswith(f"minidl: run: cannot write to the folder {folder} (")
     assert err.count("\n") == 1
-
-
-# --------------------------------------------------------------------------- output nobody reads
-def shell(line: str, folder: Path) -> subprocess.CompletedProcess:
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True,
-                          timeout=120, env={**env, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS":
-                                            "error", "MINIDL_KERNELS": "reference"})
-
-
-@posix
-@pytest.mark.parametrize(("ending", "status"), [
-    ("| head -n 1", 141), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
-        ("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| true", 141),
-        (">/dev/full", 2)))])
-def test_streams_that_are_closed(ending, status, few_digits, tmp_path):  # noqa: F811
-    command = (f"{sys.executable} -m minidl train cnn --data {few_digits} --epochs 1 --batch-size "
-               "16 --out run")
-    done = shell(f"({command}; echo $? >status) {ending}" if "|" in ending else
-                 f"{command} {ending}; echo $? >status", tmp_path)
-    assert int((tmp_path / "status").read_text()) == status, done.stderr
-    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
-    assert {"config.json", "log.jsonl"} <= files(tmp_path / "run")
-    if status:
-        assert "go on with:" in done.stderr or "curves.png" in files(tmp_path / "run")
-        go_on = ("--resume run" if (tmp_path / "run" / "checkpoint.safetensors").exists() else
-                 command.partition("train ")[2])
-        assert shell(f"{sys.executable} -m minidl train {go_on}", tmp_path).returncode == 0
-    assert "curves.png" in files(tmp_path / "run")
-    assert shell(f"{sys.executable} -m minidl models {ending}", tmp_path).stderr in (
-        "", "minidl: [Errno 28] No space left on device\n")
-
-
-def test_lines_that_cannot_be_shown_stop_after_a_checkpoint(tmp_path, monkeypatch):
-    trainer = tiny_trainer(tmp_path)
-    trainer.show = show = training.Progress(seconds=0)
-
-    def gone(*arguments, **options):
-        raise BrokenPipeError(32, "Broken pipe")
-
-    stop_at(trainer, 5, lambda: monkeypatch.setattr("builtins.print", gone))
-    with pytest.raises(BrokenPipeError) as lost:
-        trainer.fit(2)
-    monkeypatch.undo()
-    assert lost.value is show.lost
-    resumed = tiny_trainer(tmp_path, resume=True)
-    assert (resumed.epoch, resumed.step) == (0, 5)
 
 
 # --------------------------------------------------------------------------- arguments
