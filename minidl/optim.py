@@ -61,9 +61,9 @@ def _adagrad(p, g, s, lr, eps):
 
 # --------------------------------------------------------------------------- optimisers
 # What an option may be: at least 0 and below this.
-_BELOW = {"lr": math.inf, "eps": math.inf, "weight_decay": math.inf, "momentum": math.inf,
-          "dampening": math.inf, "lr_decay": math.inf, "initial_accumulator_value": math.inf,
-          "alpha": 1, "betas": 1}
+_BELOW = {"lr": math.inf, "initial_lr": math.inf, "eps": math.inf, "weight_decay": math.inf,
+          "momentum": math.inf, "dampening": math.inf, "lr_decay": math.inf,
+          "initial_accumulator_value": math.inf, "alpha": 1, "betas": 1}
 
 
 class Optimizer:
