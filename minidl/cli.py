@@ -424,13 +424,13 @@ TOLD = (ValueError, OSError, ImportError, MemoryError, argparse.ArgumentTypeErro
 
 
 def _print_error(error: Exception) -> None:
-    help = ""
+    hint = ""
     if isinstance(error, NotFinite):
-        help = "; a smaller --lr may help"
+        hint = "; a smaller --lr may help"
     elif isinstance(error, OutOfMemory) and error.batch_size > 1:
-        help = f"; try --batch-size {error.batch_size // 2}"
+        hint = f"; try --batch-size {error.batch_size // 2}"
     with contextlib.suppress(OSError, ValueError):
-        print(f"minidl: {error or 'out of memory'}{help}", file=sys.stderr)
+        print(f"minidl: {error or 'out of memory'}{hint}", file=sys.stderr)
 
 
 def _open_closed_streams() -> None:

@@ -105,7 +105,7 @@ WRONG = [
     (put(*OPTIMIZER, "param_groups", []), r"groups of \[\] parameters given"),
     (put(*OPTIMIZER, "param_groups", 0, "lr", "x"), "lr must be a number, got 'x'"),
     (put(*OPTIMIZER, "param_groups", 0, "lr", -1), "lr must be at least 0"),
-    (put(*OPTIMIZER, "param_groups", 0, "initial_lr", None), "initial_lr must be a number, got None"),
+    (put(*OPTIMIZER, "param_groups", 0, "initial_lr", None), "initial_lr must be a number, got"),
     (put(*OPTIMIZER, "param_groups", 0, "betas", [0.9]), "betas must be a pair of numbers"),
     (put(*OPTIMIZER, "param_groups", 0, "params", [0]), r"groups of \[1\] parameters given"),
     (put("made_with", "seed", 4), "made with seed 4, now it is 3: put it back"),

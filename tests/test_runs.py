@@ -81,9 +81,9 @@ def test_a_run_that_is_there_is_not_begun_again_by_mistake(tmp_path):
     assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize(("again", "at"), [("the same command", "checkpoint.safetensors"),
-                                           ("--resume", "samples.npy")])
-def test_a_run_killed_before_its_first_checkpoint(again, at, few_digits, tmp_path,  # noqa: F811
+@pytest.mark.parametrize(("again", "at", "model"), [
+    ("the same command", "checkpoint.safetensors", "cnn"), ("--resume", "samples.npy", "vae")])
+def test_a_run_killed_before_its_first_checkpoint(again, at, model, few_digits, tmp_path,  # noqa: F811
                                                   monkeypatch, no_pictures):
     """As if killed while the first file of that name was written: its half is left over."""
     whole, run, write = tmp_path / "whole", tmp_path / "run", saving.write_atomically
@@ -96,16 +96,16 @@ def test_a_run_killed_before_its_first_checkpoint(again, at, few_digits, tmp_pat
 
     samples = report.samples
     monkeypatch.setattr(report, "samples", lambda job, n: samples(job, 4))
-    assert cli.main(train(whole, few_digits, model="vae")) == 0
+    assert cli.main(train(whole, few_digits, model=model)) == 0
     with monkeypatch.context() as kill, pytest.raises(Stop):
         for module in (saving, report):
             kill.setattr(module, "write_atomically", killed)
-        cli.main(train(run, few_digits, model="vae"))
+        cli.main(train(run, few_digits, model=model))
     assert not (run / "checkpoint.safetensors").exists()
     assert cli.main(["train", "--resume", str(run)] if again == "--resume"
-                    else train(run, few_digits, model="vae")) == 0
+                    else train(run, few_digits, model=model)) == 0
     assert files(run) == files(whole)
-    for name in ("checkpoint.safetensors", "log.jsonl", "config.json", "samples.npy"):
+    for name in {"checkpoint.safetensors", "log.jsonl", "config.json", at}:
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
 
 
@@ -237,20 +237,22 @@ def test_two_new_runs_of_the_same_second_get_two_folders(tmp_path, monkeypatch):
 
 
 # --------------------------------------------------------------------------- pictures
-def test_pictures_that_a_kill_left_out_are_drawn_at_resume(few_digits, tmp_path,  # noqa: F811
-                                                           monkeypatch, capsys):
+@pytest.mark.parametrize(("model", "drawn"), [
+    ("cnn", {"curves.png", "confusion.png", "kernels.png", "worst.png"}),
+    pytest.param("vae", {"curves.png", "samples.png", "samples.gif", "reconstructions.png",
+                         *(f"samples/epoch-00{i}.png" for i in range(3))}, marks=pytest.mark.slow)])
+def test_pictures_that_a_kill_left_out_are_drawn_at_resume(model, drawn, few_digits,  # noqa: F811
+                                                           tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     with monkeypatch.context() as killed:
         killed.setattr(report, "pictures", lambda *arguments: raise_stop())
         with pytest.raises(Stop):
-            cli.main(train(run, few_digits, model="vae"))
-    for name in ("epoch-001.png", "epoch-000.png"):
-        (run / "samples" / name).unlink()
-    assert "curves.png" not in files(run)
+            cli.main(train(run, few_digits, model=model))
+    for name in drawn & files(run):
+        (run / name).unlink()
     assert cli.main(["train", "--resume", str(run)]) == 0
     assert "it has its 2 epochs already" in capsys.readouterr().out
-    assert files(run) >= {"curves.png", "samples.png", "samples.gif", "reconstructions.png",
-                          "samples/epoch-000.png", "samples/epoch-001.png", "samples/epoch-002.png"}
+    assert files(run) >= drawn
 
 
 def test_a_film_that_is_damaged_keeps_nothing_from_going_on(few_digits, tmp_path,  # noqa: F811
