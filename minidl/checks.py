@@ -9,6 +9,8 @@ the value came up in, if a step was announced by :func:`during`.
 from __future__ import annotations
 
 import contextlib
+import math
+import operator
 import threading
 from collections.abc import Iterator
 
@@ -90,6 +92,33 @@ def _folded(pending: list[tuple]) -> list[tuple]:
 
 
 # --------------------------------------------------------------------------- what is checked
+def whole(what: str, value, least: int = 0) -> int:
+    """`value` as an int: a whole number of Python or NumPy, at least `least`; True is none."""
+    try:
+        found = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None:
+        raise TypeError(f"{what} must be a whole number, got {value!r}")
+    if found < least:
+        raise ValueError(f"{what} must be at least {least}, got {found}")
+    return found
+
+
+def number(what: str, value, below: float = math.inf) -> float:
+    """`value` as a float: a number of Python or NumPy, at least 0 and below `below`; True is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not 0 <= found < below:
+        raise ValueError(f"{what} must be at least 0 and below {below}, got {value}")
+    return found
+
+
 def integers(op: str, index, what: str = "class numbers") -> None:
     """Class numbers (or `what` else) must be integers."""
     if index.dtype.kind not in "iu":

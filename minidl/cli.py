@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from .device import cuda_problem, resolve
 from .kernels import CHOICES
 from .models import MODELS
 from .profiling import profile
-from .training import NotFinite, OutOfMemory, Run, Trainer, checkpoint, report
+from .training import NotFinite, OutOfMemory, Run, Trainer, checkpoint, report, stop
 from .training.config import config_for, recipe_called
 from .training.job import Job, trained
 from .training.progress import values_text
@@ -50,36 +51,47 @@ def train(args: argparse.Namespace) -> int:
     run = _run_to_resume(args) if args.resume else None
     job = Job.of(run, device) if run else Job(_new_config(args), device)
     # What is wrong with data, options or batches must show before a folder is made.
-    procedure, loader, splits, config = job.procedure, job.train_loader(), job.splits, job.config
+    procedure, loader = job.procedure, job.train_loader()
     test = None if job.recipe.kind == "gan" else job.test_loader()
-    run = run or Run.create(config, args.out)
+    run = run or Run.create(job.config, args.out)
     trainer = Trainer(procedure, loader, test, run=run, device=device, schedule=job.recipe.schedule,
                       after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
-    if args.resume:
-        _resume(trainer, run, args.epochs)
+    try:
+        with run:                                  # no other process trains here meanwhile
+            return _train(args, trainer, run, job)
+    except (KeyboardInterrupt, OSError) as stopped:
+        asked = isinstance(stopped, KeyboardInterrupt)
+        if asked or stopped is trainer.show.lost:
+            _print_anyway("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
+                                         f"; go on with: {PROG} train --resume {run.folder}"))
+        if asked:
+            return _status(stopped)
+        raise
+
+
+def _train(args: argparse.Namespace, trainer: Trainer, run: Run, job: Job) -> int:
+    resumed = args.resume and _resume(trainer, run, args.epochs)
+    config, splits = job.config, job.splits
     if splits.notice:
         print(f"\n*** {splits.notice} ***\n")
     print(f"{job.recipe.name}: {job.recipe.title} ({job.recipe.source})\n"
           f"{splits.name}: {len(splits.train):,} images to train on, {len(splits.test):,} to test "
           f"on; batches of {config['batch_size']}, lr {config['lr']:g}, seed {config['seed']}, "
-          f"on {device}{_no_gpu(args)}\nrun folder: {run.folder}")
+          f"on {trainer.device}{_no_gpu(args)}\nrun folder: {run.folder}")
+    if resumed and trainer.epoch >= config["epochs"]:
+        print(f"it has its {config['epochs']} epochs already; --epochs N goes further")
+        _draw(run, job)                            # a kill may have come before its pictures
+        return 0
     if args.resume:
-        if trainer.epoch >= config["epochs"]:
-            print(f"it has its {config['epochs']} epochs already; --epochs N goes further")
-            return 0
         print("resumed " + (f"in epoch {trainer.epoch + 1}, after step {trainer.step}"
-                            if trainer.step else f"after epoch {trainer.epoch}"))
+                            if trainer.step else f"after epoch {trainer.epoch}")
+              if resumed else "it has no checkpoint yet: it starts from the beginning")
     began = time.monotonic()
-    try:
-        with profile() if args.profile else contextlib.nullcontext():
-            trainer.fit(config["epochs"])
-    except KeyboardInterrupt:
-        print("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
-                             f"; go on with: {PROG} train --resume {run.folder}"))
-        return 130
+    (run.folder / "evaluation.json").unlink(missing_ok=True)       # of an earlier state
+    with profile() if args.profile else contextlib.nullcontext():
+        trainer.fit(config["epochs"])
     print(f"trained in {time.monotonic() - began:.0f} s" + (
         " (--quick: long enough to see it work, too short to learn)" if config["quick"] else ""))
-    (run.folder / "evaluation.json").unlink(missing_ok=True)       # of an earlier state
     _draw(run, job)
     return 0
 
@@ -111,16 +123,29 @@ def _run_to_resume(args: argparse.Namespace) -> Run:
     return run
 
 
-def _resume(trainer: Trainer, run: Run, epochs: int | None) -> None:
-    """Go back to the checkpoint; `epochs`, if given, is how many there shall be in all."""
-    trainer.resume()
-    if epochs is None:
-        return
-    if epochs < max(1, trainer.epoch):
+def _resume(trainer: Trainer, run: Run, epochs: int | None) -> bool:
+    """Go back to the checkpoint; `epochs`, if given, is how many there shall be in all. False if
+    there is no checkpoint yet, and nothing else that a new beginning would lose."""
+    there = run.is_there()
+    if there:
+        trainer.resume()
+    elif epochs is not None and epochs < 1:
+        raise ValueError(f"train: --epochs {epochs} is too small, it must be at least 1")
+    if epochs is not None and epochs < max(1, trainer.epoch):
         raise ValueError(f"train: --epochs {epochs} counts all epochs, {run.folder} has "
                          f"{trainer.epoch} already")
-    run.config["epochs"] = epochs
-    run.write_json("config.json", run.config)
+    was = run.config["epochs"]
+    wanted = epochs or (trainer.epochs if there else was)
+    if there and wanted != trainer.epochs:
+        trainer.epochs = wanted
+        trainer.save()                             # it says how far the run goes, from now on
+    elif wanted != was and epochs is None:
+        print(f"note: config.json says {was} epochs, the run was asked for {wanted}: "
+              f"--epochs {was} changes that")
+    if wanted != was:
+        run.config["epochs"] = wanted
+        run.write_json("config.json", run.config)
+    return there
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -361,22 +386,70 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
                         "reference: the readable arithmetic, to step through")
 
 
+def _status(stop: KeyboardInterrupt) -> int:
+    """The exit status that names the signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return getattr(stop, "status", 130)
+
+
+def _print_anyway(text: str) -> None:
+    """On standard output, or, if nobody reads that any more, on standard error, if anybody does."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            return print(text, file=stream, flush=True)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; its exit status: 0, 2 for an error, 130 when Ctrl-C stopped it."""
+    """Run one command; its exit status: 0, 2 for an error, 130, 143 or 129 when Ctrl-C, SIGTERM or
+    SIGHUP stopped it, 141 when nobody read what it printed."""
+    _open_closed_streams()
     with contextlib.suppress(AttributeError):            # what a console cannot show becomes ?
         sys.stdout.reconfigure(errors="replace")
     args = _parser().parse_args(argv)
     try:
-        return args.function(args) or 0
-    except NotFinite as error:
-        print(f"minidl: {error}; a smaller --lr may help", file=sys.stderr)
-    except OutOfMemory as error:
-        less = f"; try --batch-size {error.batch_size // 2}" if error.batch_size > 1 else ""
-        print(f"minidl: {error}{less}", file=sys.stderr)
-    except (ValueError, OSError, ImportError, MemoryError, argparse.ArgumentTypeError) as error:
-        if sys.flags.dev_mode:                           # python -X dev -m minidl: where it was
-            raise
-        print(f"minidl: {error or 'out of memory'}", file=sys.stderr)
-    except KeyboardInterrupt:
-        return 130
-    return 2
+        with stop.raised():
+            status = args.function(args) or 0
+            sys.stdout.flush()
+            return status
+    except KeyboardInterrupt as stopped:
+        return _status(stopped)
+    except BrokenPipeError:                              # as of `| head -1`
+        return 141
+    except Exception as error:
+        if sys.flags.dev_mode or not isinstance(error, TOLD):
+            raise                                        # python -X dev -m minidl: where it was
+        _print_error(error)
+        return 2
+    finally:
+        _give_up_broken_output()
+
+
+# What is told in a line. All else is a fault of minidl, and Python shows where.
+TOLD = (ValueError, OSError, ImportError, MemoryError, argparse.ArgumentTypeError)
+
+
+def _print_error(error: Exception) -> None:
+    hint = ""
+    if isinstance(error, NotFinite):
+        hint = "; a smaller --lr may help"
+    elif isinstance(error, OutOfMemory) and error.batch_size > 1:
+        hint = f"; try --batch-size {error.batch_size // 2}"
+    with contextlib.suppress(OSError, ValueError):
+        print(f"minidl: {error or 'out of memory'}{hint}", file=sys.stderr)
+
+
+def _open_closed_streams() -> None:
+    """A program may be started with its standard streams closed (`<&- >&-`): then the next file
+    that is opened would take their numbers, and what is printed would go into it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, mode, closefd=False))    # open until the program ends
+
+
+def _give_up_broken_output() -> None:
+    """What nobody reads shall not be written again when Python ends: it would be a traceback."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

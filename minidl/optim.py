@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .device import is_array, move, namespace, same_place, to_host
 from .dtypes import numbers
 from .kernels import fast, together
@@ -64,9 +65,9 @@ def _adagrad(p, g, s, lr, eps):
 
 # --------------------------------------------------------------------------- optimisers
 # What an option may be: at least 0 and below this.
-_BELOW = {"lr": math.inf, "eps": math.inf, "weight_decay": math.inf, "momentum": math.inf,
-          "dampening": math.inf, "lr_decay": math.inf, "initial_accumulator_value": math.inf,
-          "alpha": 1, "betas": 1}
+_BELOW = {"lr": math.inf, "initial_lr": math.inf, "eps": math.inf, "weight_decay": math.inf,
+          "momentum": math.inf, "dampening": math.inf, "lr_decay": math.inf,
+          "initial_accumulator_value": math.inf, "alpha": 1, "betas": 1}
 
 # PyTorch's options that are not offered, each with the value that leaves the numbers as they are:
 # groups may have them with that value. Those in the first line say only how PyTorch computes.
@@ -114,19 +115,15 @@ class Optimizer:
         self.param_groups.append(self._checked(name, group))
 
     def _checked(self, name: str, group: dict[str, Any]) -> dict[str, Any]:
-        """The options of a group without those that have no effect. Raises ValueError, naming it,
-        for one out of its range, and for one that is neither this optimiser's nor neutral."""
+        """The options of a group, as plain numbers in their ranges, without those that have no
+        effect. Raises TypeError or ValueError, naming it, for one that is no number or out of its
+        range, and for one that is neither this optimiser's nor neutral."""
         kept = {}
         for key, value in group.items():
             if key in self.defaults or key in _LABELS:
-                kept[key] = value
+                kept[key] = _in_range(f"{name}: {key}", key, value)
             elif not _neutral(key, value, self._decoupled):
                 raise ValueError(f"{name}: {key}={value!r} is not offered by {type(self).__name__}")
-            if key in kept and key in _BELOW:
-                values = value if isinstance(value, (tuple, list)) else (value,)
-                if not all(0 <= v < _BELOW[key] for v in values):
-                    raise ValueError(f"{name}: {key} must be at least 0 and below {_BELOW[key]}, "
-                                     f"got {value}")
         return kept
 
     def _parameters(self) -> Iterator[Tensor]:
@@ -198,8 +195,8 @@ class Optimizer:
                              f"optimiser has {own}")
         groups = [self._checked(name, group) for group in groups]
         params, state = list(self._parameters()), {}
-        needed = [self._start(p.data, {**self.defaults, **group}).keys()
-                  for group, own in zip(groups, self.param_groups) for p in own["params"]]
+        started = [self._start(p.data, {**self.defaults, **group})
+                   for group, own in zip(groups, self.param_groups) for p in own["params"]]
         for number, entry in state_dict["state"].items():
             if not 0 <= int(number) < len(params):        # int: JSON makes the numbers strings
                 raise ValueError(f"{name}: state of parameter {number}, this "
@@ -207,8 +204,10 @@ class Optimizer:
             p = params[int(number)]
             state[p] = {key: _loaded(f"{name}: {key} of parameter {number}", p, key, value)
                         for key, value in entry.items() if value is not None}
-            if missing := needed[int(number)] - state[p].keys():
-                raise ValueError(f"{name}: parameter {number} has no {', '.join(sorted(missing))}")
+            for key, value in started[int(number)].items():
+                if is_array(value) != is_array(state[p].get(key)):
+                    raise ValueError(f"{name}: {key} of parameter {number} is missing, or of "
+                                     "another kind")
             state[p].setdefault("step", 0)                # PyTorch's SGD does not count
         self.state = state
         for group, saved in zip(self.param_groups, groups):
@@ -228,13 +227,27 @@ def _neutral(key: str, value, decoupled: bool) -> bool:
     return value is None or neutral is ... or value == neutral
 
 
+def _in_range(what: str, key: str, value):
+    """An option as a plain number, or a pair, in the range of its name."""
+    if key not in _BELOW:
+        return value
+    if key != "betas":
+        return checks.number(what, value, _BELOW[key])
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"{what} must be a pair of numbers, got {value!r}")
+    return tuple(checks.number(what, beta, _BELOW[key]) for beta in value)
+
+
 def _loaded(what: str, p: Tensor, key: str, value):
     """One value of a saved state, the arrays copied to where p is."""
     value = value.data if isinstance(value, Tensor) else value
-    if key == "step":                                     # an array in PyTorch's files
-        return int(value)
+    if key == "step":                                     # an array of float in PyTorch's files
+        step = to_host(value).item() if is_array(value) and value.size == 1 else value
+        return checks.whole(what, int(step) if type(step) is float and step % 1 == 0 else step)
     if not (is_array(value) or isinstance(value, (tuple, list))):
         return value
+    if is_array(value) and value.dtype.kind != p.dtype.kind:
+        raise ValueError(f"{what} is of dtype {value.dtype}, the parameter of {p.dtype}")
     value = numbers(what, value, p.dtype)
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
@@ -249,10 +262,10 @@ class SGD(Optimizer):
 
     def __init__(self, params: Iterable, lr: float = 1e-3, momentum: float = 0.0,
                  dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False):
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("SGD: nesterov needs a momentum and no dampening")
         super().__init__(params, lr=lr, momentum=momentum, dampening=dampening,
                          weight_decay=weight_decay, nesterov=nesterov)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError("SGD: nesterov needs a momentum and no dampening")
 
     def _update(self, p, g, state, group):
         if not group["momentum"]:

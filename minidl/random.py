@@ -20,6 +20,7 @@ import operator
 
 import numpy as np
 
+from . import checks
 from .device import empty, move, resolve, to_host
 from .kernels import fast
 
@@ -48,9 +49,14 @@ class Generator:
         return self.seed, self.counter
 
     def set_state(self, state) -> None:
-        """Continue where `state`, a pair of :meth:`get_state`, was taken."""
-        seed, counter = state
-        self.manual_seed(int(seed)).counter = int(counter)
+        """Continue where `state`, a pair of :meth:`get_state`, was taken. Raises ValueError, or
+        TypeError, for anything but two integers in [0, 2^64)."""
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
+            raise ValueError(f"set_state: expected (seed, counter), got {state!r}")
+        seed, counter = (checks.whole("set_state: seed and counter", value) for value in state)
+        if counter >= 2**64:
+            raise ValueError(f"set_state: counter must be in [0, 2**64), got {counter}")
+        self.manual_seed(seed).counter = counter
 
     def __repr__(self):
         return f"Generator(seed={self.seed}, counter={self.counter})"

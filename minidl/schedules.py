@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from . import checks
+
 if TYPE_CHECKING:
     from .optim import Optimizer
 
@@ -80,8 +82,8 @@ class StepLR(LRScheduler):
     lr gamma^floor(t / step_size)."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
-        if step_size < 1:
-            raise ValueError(f"StepLR: step_size must be at least 1, got {step_size}")
+        step_size = checks.whole("StepLR: step_size", step_size, 1)
+        gamma = checks.number("StepLR: gamma", gamma)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -95,8 +97,8 @@ class CosineAnnealingLR(LRScheduler):
     (2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
-        if T_max < 1:
-            raise ValueError(f"CosineAnnealingLR: T_max must be at least 1, got {T_max}")
+        T_max = checks.whole("CosineAnnealingLR: T_max", T_max, 1)
+        eta_min = checks.number("CosineAnnealingLR: eta_min", eta_min)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer)
 
@@ -124,12 +126,13 @@ class OneCycleLR(LRScheduler):
             raise ValueError('OneCycleLR: anneal_strategy must be "cos" or "linear", got '
                              f"{anneal_strategy!r}")
         self.total_steps = epochs * steps_per_epoch if total_steps is None else total_steps
-        self.peak = pct_start * self.total_steps - 1
+        self.total_steps = checks.whole("OneCycleLR: total_steps", self.total_steps)
+        self.peak = checks.number("OneCycleLR: pct_start", pct_start) * self.total_steps - 1
         if not 0 < self.peak < self.total_steps - 1:
             raise ValueError(f"OneCycleLR: the peak at pct_start={pct_start} of {self.total_steps} "
                              "steps must lie after the first and before the last step")
         self.anneal = _cosine if anneal_strategy == "cos" else _line
-        first = max_lr / div_factor
+        first = checks.number("OneCycleLR: max_lr", max_lr) / div_factor
         self.lrs = (first, max_lr, first / final_div_factor)
         self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
         for group in optimizer.param_groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import sys
@@ -277,7 +278,7 @@ def test_options_of_a_loaded_state_are_obeyed_or_checked():
     walk(adam, [p], 1)
     state = adam.state_dict()
     del state["state"][0]["exp_avg_sq"]
-    with pytest.raises(ValueError, match="parameter 0 has no exp_avg_sq"):
+    with pytest.raises(ValueError, match="exp_avg_sq of parameter 0 is missing"):
         adam.load_state_dict(state)
 
 
@@ -320,6 +321,54 @@ def test_wrong_arguments_are_named(make, error, message):
     p.grad = minidl.ones(2, 3, dtype=p.dtype)
     with pytest.raises(error, match=message):
         make(p)
+
+
+KINDS = (optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW, optim.Adagrad)
+OPTIONS = [(kind, key) for kind in KINDS
+           for key in inspect.signature(kind).parameters if key in {*optim._BELOW, "rho"}]
+
+
+@pytest.mark.parametrize(("kind", "key"), OPTIONS)
+def test_every_option_is_a_number_in_its_range(kind, key):
+    """Of each optimiser, given to it, to one of its groups, and in a saved state."""
+    p, pair = parameter(), key == "betas"
+    named = "alpha" if key == "rho" else key
+    wrong = [(True, TypeError), ("x", TypeError), ("0.1", TypeError), (None, TypeError),
+             (1j, TypeError), ([0.1], TypeError), (np.array([0.1, 0.2]), TypeError),
+             (np.bool_(True), TypeError), (math.nan, ValueError), (math.inf, ValueError),
+             (-1e-9, ValueError), (-1, ValueError), (np.float32(-1), ValueError),
+             (10**400, ValueError)]
+    for value, error in wrong:
+        value = (0.9, value) if pair else value
+        if named == "alpha" and value is None:                   # not given
+            continue
+        with pytest.raises(error, match=f"{kind.__name__}: {named} must be"):
+            kind([p], **{key: value})
+        if key != "rho":
+            with pytest.raises(error, match=f"{kind.__name__}: {named} must be"):
+                kind([{"params": [p], key: value}])
+            saved = kind([p]).state_dict()
+            saved["param_groups"][0][key] = value
+            with pytest.raises(error, match=rf"{kind.__name__}.load_state_dict: {named} must be"):
+                kind([p]).load_state_dict(saved)
+    for value in (np.float32(0.5), np.float64(0.5), 0.5, np.float16(0.5)):
+        group = kind([p], **{key: (value, value) if pair else value}).param_groups[0]
+        assert repr(group[named]) == ("(0.5, 0.5)" if pair else "0.5")
+    if pair:
+        for value in (0.9, (0.9,), (0.9, 0.9, 0.9), "ab", None):
+            with pytest.raises((ValueError, TypeError), match="betas must be"):
+                kind([p], betas=value)
+
+
+@pytest.mark.parametrize(("make", "name"), [
+    (lambda o, v: optim.StepLR(o, v), "StepLR: step_size"),
+    (lambda o, v: optim.CosineAnnealingLR(o, v), "CosineAnnealingLR: T_max"),
+    (lambda o, v: optim.OneCycleLR(o, 1.0, v), "OneCycleLR: total_steps")])
+def test_steps_of_a_schedule_are_whole_numbers(make, name):
+    for value in (1.5, 10.0, True, "x", [3]):
+        with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+            make(optim.SGD([parameter()]), value)
+    make(optim.SGD([parameter()]), np.int64(20))
 
 
 # --------------------------------------------------------------------------- clipping

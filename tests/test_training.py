@@ -326,12 +326,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         Run.create({"model": "tiny"}, tmp_path / "file")
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
-    Run.create({"model": "tiny"}, tmp_path)
-    with pytest.raises(FileExistsError, match="holds a run already; go on with it by --resume"):
-        Run.create({"model": "tiny"}, tmp_path)
-
-
 def test_what_is_no_run_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run folder, it has no config.json"):
         Run.open(tmp_path)

@@ -62,7 +62,8 @@ class DataLoader:
             )
         least = {"batch_size": 1, "seed": 0, "pad": 0, "shrink": 1}
         for (name, low), value in zip(least.items(), (batch_size, seed, pad, shrink)):
-            if not isinstance(value, (int, np.integer)) or not low <= value < 2**64:
+            if (not isinstance(value, (int, np.integer)) or isinstance(value, bool)
+                    or not low <= value < 2**64):
                 raise ValueError(f"DataLoader: {name} is {value!r}, an integer >= {low} is needed")
         if scale not in ("unit", "tanh"):
             raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
@@ -109,7 +110,7 @@ class DataLoader:
     def batches(self, n: int) -> Iterator[tuple[Tensor, ...]]:
         """The next `n` batches, one epoch after the other, for training that counts in steps. Goes
         on where the last call, or `set_epoch`, left off."""
-        if not isinstance(n, (int, np.integer)) or n < 0:
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
             raise ValueError(f"batches: n is {n!r}, an integer >= 0 is needed")
         return self._next(n)
 

@@ -8,7 +8,6 @@ stands for a whole checkpoint: the old one or the new one.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from .. import saving
 from ..device import to_host
 from ..tensor import Tensor
 
-FORMAT = "minidl-checkpoint-1"
+FORMAT = "minidl-checkpoint-2"
 
 
 def problem() -> str | None:
@@ -35,7 +34,7 @@ def save(path: str | Path, state: dict[str, Any]) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     rest = _take_arrays(state, "", arrays)
-    saving.write_arrays(path, arrays, {"format": FORMAT, "state": json.dumps(rest)})
+    saving.write_arrays(path, arrays, {"format": FORMAT, "state": rest})
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -43,17 +42,22 @@ def load(path: str | Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or foreign.
     """
-    if not Path(path).is_file() and problem():
-        raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was made without "
-                                "safetensors; install it (python -m pip install safetensors) and "
-                                "train again")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was not begun yet, "
+                                "or made without safetensors (python -m pip install safetensors): "
+                                "train it")
     arrays, header = saving.read_arrays(path)
-    if header.get("format") != FORMAT:
+    found = header.get("format")
+    if found != FORMAT and str(found).startswith("minidl-checkpoint-"):
+        raise ValueError(f"checkpoint: {path} is of the format {found}, this minidl reads "
+                         f"{FORMAT}: go on with the minidl that wrote it, or train again in "
+                         "another folder")
+    if found != FORMAT:
         raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of minidl: "
                          f'its header does not say "format": "{FORMAT}"')
     try:
-        return _put_arrays(json.loads(header["state"]), arrays)
-    except (KeyError, ValueError) as error:
+        return _put_arrays(header["state"], arrays)
+    except (KeyError, TypeError) as error:
         raise ValueError(f"checkpoint: the header of {path} is damaged ({error!r})") from error
 
 

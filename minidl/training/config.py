@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+
 from ..models import MODELS, Recipe
 
 # --quick: images to train on and to test on, epochs, and the largest batch.
@@ -30,10 +32,12 @@ def config_for(name: str, *, epochs: int | None = None, batch_size: int | None =
     """A run's config: the recipe's numbers unless given; `options` go to the model (`latent`)."""
     recipe = recipe_called(name)
     _, _, few, small = QUICK[recipe.kind] if quick else (0, 0, recipe.epochs, recipe.batch_size)
-    return checked({
+    config = {
         "model": name, "options": options, "epochs": few if epochs is None else epochs,
         "batch_size": min(small, recipe.batch_size) if batch_size is None else batch_size,
-        "lr": recipe.lr if lr is None else lr, "seed": seed, "data": data, "quick": quick})
+        "lr": recipe.lr if lr is None else lr, "seed": seed, "data": data, "quick": quick}
+    return checked({key: value.item() if isinstance(value, np.generic) else value
+                    for key, value in config.items()})
 
 
 def checked(config: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     for key, kind in TYPES.items():
         if key not in config:
             raise ValueError(f"{key}: it is missing")
-        if not isinstance(config[key], kind):
+        if not _is_of(config[key], kind):
             raise ValueError(f"{key}: {config[key]!r} is of the wrong type")
     recipe, options = recipe_called(config["model"]), config["options"]
     try:
@@ -51,9 +55,14 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"options: {recipe.name} {error}") from error
     least = {"epochs": 1, "batch_size": 1, "seed": 0, "latent": 1}
     for key, value in {**config, **options}.items():
-        if key in least and not (isinstance(value, int) and value >= least[key]):
+        if key in least and not (_is_of(value, int) and value >= least[key]):
             raise ValueError(f"{key.replace('_', '-')}: {value} is too small, it must be at least "
                              f"{least[key]}")
     if not 0 < config["lr"] < float("inf"):
         raise ValueError(f"lr: {config['lr']} is no learning rate, it must be above 0")
     return config
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Is it of this type? To Python True is an int, here it is none."""
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)

@@ -14,7 +14,7 @@ from typing import Any
 from .. import data
 from ..models import Recipe
 from ..random import manual_seed
-from . import checkpoint
+from . import checkpoint, restore
 from .classifier import ClassifierSteps
 from .config import QUICK, checked, recipe_called
 from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
@@ -33,6 +33,7 @@ class Job:
 
     config: dict[str, Any]
     device: str = "cpu"
+    trained_on: str | None = None         # the fingerprint that the training data must have
 
     def __post_init__(self) -> None:
         checked(self.config)
@@ -62,6 +63,9 @@ class Job:
             n_train, n_test, _, _ = QUICK[self.recipe.kind]
             train, test = train.subset(slice(n_train)), test.subset(slice(n_test))
         self._check_size(train.images.shape[1:], splits.name)
+        if self.trained_on not in (None, restore.fingerprint(train)):
+            raise ValueError(f"data: {splits.name} is not what the run was made with; config.json "
+                             "says where its data lies")
         return data.Splits(train, test, splits.name, splits.notice)
 
     def _check_size(self, shape: tuple[int, ...], name: str) -> None:
@@ -79,7 +83,11 @@ class Job:
         if self._knows_classes and len(self.splits.classes) != 10:
             options["classes"] = len(self.splits.classes)
         manual_seed(self.config["seed"])
-        return self.recipe.build(**options).to(self.device)
+        try:
+            return self.recipe.build(**options).to(self.device)
+        except (TypeError, ArithmeticError) as error:
+            raise ValueError(f"options: {self.recipe.name} cannot be made with {options} ({error})"
+                             ) from error
 
     @property
     def _knows_classes(self) -> bool:
@@ -121,9 +129,19 @@ class Job:
 
 
 def trained(run: Run, device: str = "cpu") -> Job:
-    """The job of a run folder, its model with the checkpoint's weights, in evaluation mode."""
+    """The job of a run folder, its model with the checkpoint's weights, in evaluation mode. Raises
+    FileNotFoundError before there is a checkpoint, ValueError for one that is damaged or was made
+    with another config."""
     job = Job.of(run, device)
-    restore_model(job.model, checkpoint.load(run.checkpoint), job.recipe.name)
+    state = checkpoint.load(run.checkpoint)
+    try:
+        restore.check_form(state)
+        job.trained_on = state["made_with"].pop("data", None)
+        restore.check_origin(state["made_with"], restore.made_with(run.config))
+        restore_model(job.model, state, job.recipe.name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint: {run.checkpoint}: {error}") from error
+    run.mark = state["log"]
     job.model.eval()
     return job
 

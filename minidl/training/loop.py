@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,11 @@ from ..device import resolve, to_host
 from ..ops import stack
 from ..profiling import part
 from ..tensor import Tensor
-from . import checkpoint
+from . import checkpoint, restore
 from .memory import explained
 from .progress import Progress, progress, values_text
 from .run import Run
+from .stop import Stopped, noted
 
 
 class NotFinite(ValueError):
@@ -59,9 +59,11 @@ class Trainer:
         self.after_epoch, self.device, self.save_every = after_epoch, resolve(device), save_every
         self.show, self.schedule = show or progress(), schedule
         self.epoch = self.step = 0          # whole epochs done; steps done in the next one
+        self.epochs = 0                     # how many there shall be in all
         # Losses are read, and logged, every few steps: reading one makes a GPU wait.
         self.read_every = max(1, min(10, len(loader) // 20))
-        self.history: list[dict[str, float]] = run.records("epoch") if run else []
+        self.history: list[dict[str, float]] = []
+        self.begun = False                  # here, or in the run that was resumed
         self._new_epoch()
 
     def _new_epoch(self) -> None:
@@ -74,25 +76,35 @@ class Trainer:
         """Train until `epochs` epochs are done in all; the epochs' records.
 
         Raises :class:`NotFinite` when a loss is no number and :class:`OutOfMemory` when a step
-        needs more memory than there is (the last good checkpoint stays), and KeyboardInterrupt,
-        after a checkpoint, when Ctrl-C asks to stop.
+        needs more memory than there is (the last good checkpoint stays); after a checkpoint
+        :class:`Stopped`, a KeyboardInterrupt, when a signal asks to stop (SIGINT, which is Ctrl-C,
+        SIGTERM, SIGHUP), and OSError when nobody reads the lines of progress any more; OSError
+        where the run folder cannot be written, is held by another process, or has a run already.
         """
-        with (self.show, _interruptible() as self.stop, self._compilation_shown(),
-              self._memory_explained()):
+        self.epochs, self.show.lost = checks.whole("fit: epochs", epochs), None
+        with (self.run or contextlib.nullcontext(), self.show, noted() as self.stop,
+              self._compilation_shown(), self._explained()):
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
-            if self.epoch == self.step == 0:
-                self._pictures()
-                self.save()                 # a kill from here on can be resumed
+            if not self.begun:
+                self._begin()
             self.saved = time.monotonic()
             while self.epoch < epochs:
                 self._one_epoch(epochs)
         return self.history
 
+    def _begin(self) -> None:
+        if self.run:
+            self.run.begin()
+        self.begun, self.history = True, []
+        self._pictures()
+        self.save()                         # a kill from here on can be resumed
+
     @contextlib.contextmanager
-    def _memory_explained(self) -> Iterator[None]:
-        """Tell what was tried, and with how much memory, when there was too little."""
+    def _explained(self) -> Iterator[None]:
+        """Tell what was tried, with how much memory, when there was too little; and where the last
+        checkpoint is, when a file could not be written."""
         try:
             yield
         except MemoryError as error:
@@ -100,6 +112,10 @@ class Trainer:
             told = explained(error, self.device, where, self.loader.batch_size, self._last_good())
             traceback.clear_frames(error.__traceback__)      # they hold the step's arrays
             raise told from error
+        except OSError as error:
+            if error is self.show.lost or not self.begun:
+                raise
+            raise type(error)(f"training stopped: {error}{self._last_good()}") from error
 
     @contextlib.contextmanager
     def _compilation_shown(self) -> Iterator[None]:
@@ -129,7 +145,7 @@ class Trainer:
                 losses = self.procedure.step(images, labels)
             self.step += 1
             self.unread.append((len(images), losses))
-            if self.stop or self.step % self.read_every == 0:
+            if self._asked_to_stop() or self.step % self.read_every == 0:
                 latest = self._read()
                 if self.run and self.step % self.read_every == 0:
                     self.run.log("step", epoch=self.epoch + 1, step=self.step, **latest)
@@ -155,8 +171,7 @@ class Trainer:
         self.show.line(f"{where}  {values_text(values)}")
         self._pictures()
         self.save()                # last: a kill before this line repeats what was half done
-        if self.stop:
-            raise KeyboardInterrupt
+        self._stop_if_asked()
 
     def _set_rates(self, share: float) -> None:
         for optimizer in self.procedure.optimizers.values():
@@ -207,70 +222,79 @@ class Trainer:
         return f"; the last good checkpoint is {self.run.checkpoint}"
 
     # ------------------------------------------------------------------ checkpoints
-    def _save_if_due(self) -> None:
+    def _asked_to_stop(self) -> bool:
+        return bool(self.stop or self.show.lost)
+
+    def _stop_if_asked(self) -> None:
         if self.stop:
+            raise Stopped(self.stop[0])
+        if self.show.lost:
+            raise self.show.lost
+
+    def _save_if_due(self) -> None:
+        if self._asked_to_stop() or time.monotonic() - self.saved >= self.save_every:
             self.save()
-            raise KeyboardInterrupt
-        if time.monotonic() - self.saved >= self.save_every:
-            self.save()
+            self._stop_if_asked()
+
+    @cached_property
+    def made_with(self) -> dict[str, Any]:
+        """What the run cannot go on without: see :func:`restore.made_with`."""
+        return restore.made_with(self.run.config, self.loader)
 
     @part("test, pictures, checkpoints")
     def save(self) -> None:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
         if self.run is None or checkpoint.problem():
             return
+        self._read()
         weights = {name: to_host(value.data)
                    for name, value in self.procedure.model.state_dict().items()}
         for name, array in weights.items():
             if not np.isfinite(array).all():
                 raise NotFinite(f"training stopped: {name} is not finite after epoch "
                                 f"{self.epoch + 1}, step {self.step}{self._last_good()}")
+        optimizers = {k: o.state_dict() for k, o in self.procedure.optimizers.items()}
         checkpoint.save(self.run.checkpoint, {
-            "model_name": self.run.config["model"],
-            "epoch": self.epoch, "step": self.step,
+            "model_name": self.run.config["model"], "made_with": self.made_with,
+            "epochs": self.epochs, "epoch": self.epoch, "step": self.step,
             "sums": self.sums, "images": self.images,
+            "history": self.history, "log": self.run.log_mark(),
             "random": random.default_generator().get_state(),
-            "model": weights,
-            "optimizers": {k: o.state_dict() for k, o in self.procedure.optimizers.items()}})
+            "model": weights, "optimizers": optimizers,
+            "moved": {k: len(saved["state"]) for k, saved in optimizers.items()}})
         self.saved = time.monotonic()
 
     def resume(self) -> None:
-        """Go back to the run's checkpoint. Raises ValueError if it is another model's."""
-        state = checkpoint.load(self.run.checkpoint)
-        restore_model(self.procedure.model, state, self.run.config["model"])
-        for name, optimizer in self.procedure.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        random.default_generator().set_state(state["random"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self._new_epoch()
-        self.sums, self.images = state["sums"], state["images"]
-        self.run.forget_after(self.epoch, self.step)
-        self.history = self.run.records("epoch")
+        """Go back to the run's checkpoint. Raises ValueError, having changed nothing, if the
+        checkpoint is damaged, another model's, or of a run with another config or other data."""
+        with self.run:
+            state = checkpoint.load(self.run.checkpoint)
+            try:
+                self._check(state)
+                self.procedure.model.load_state_dict(state["model"])
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"checkpoint: {self.run.checkpoint}: {error}") from error
+            for name, optimizer in self.procedure.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            random.default_generator().set_state(state["random"])
+            self.epochs, self.epoch, self.step = state["epochs"], state["epoch"], state["step"]
+            self._new_epoch()
+            self.sums, self.images = state["sums"], state["images"]
+            self.history, self.begun = state["history"], True
+            note = self.run.restore_log(state["log"], self.history, (self.epoch, self.step))
+            if note:
+                self.save()                    # with the new log's mark
+                Progress.line(self.show, f"note: {note}")
+
+    def _check(self, state: Any) -> None:
+        restore.check_form(state)
+        restore.check_weights(self.procedure.model, state, self.run.config["model"])
+        restore.check_origin(state["made_with"], self.made_with)
+        restore.check_place(state, self.loader)
+        restore.check_optimizers(state, self.procedure.optimizers)
 
 
 def restore_model(model: Any, state: dict[str, Any], name: str) -> None:
     """Put a checkpoint's weights into `model`, which must be the one called `name`."""
-    if state.get("model_name") != name:
-        raise ValueError(f"checkpoint: it holds the model {state.get('model_name')!r}, "
-                         f"{name!r} is needed")
+    restore.check_weights(model, state, name)
     model.load_state_dict(state["model"])
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list]:
-    """A list that Ctrl-C fills, so that a step is finished first; the second Ctrl-C is at once."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-
-    def note(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Any
@@ -11,6 +12,7 @@ class Progress:
     """Plain lines, ASCII only: one every few seconds. :func:`progress` chooses between the two."""
 
     few = 5                       # steps that say something about the speed
+    lost: OSError | None = None   # why no line can be shown any more: nobody reads, a full disk
 
     def __init__(self, seconds: float = 5.0) -> None:
         self.seconds, self.printed = seconds, time.monotonic()
@@ -39,7 +41,13 @@ class Progress:
                       f"{speed}".rstrip())
 
     def line(self, text: str) -> None:
-        """A line that stays."""
+        """A line that stays. One that cannot be written raises nothing: see ``lost``."""
+        try:
+            self._print(text)
+        except OSError as error:
+            self.lost = error
+
+    def _print(self, text: str) -> None:
         print(text, flush=True)
 
     def speed(self, done: int) -> str:
@@ -74,7 +82,8 @@ class BarProgress(Progress):
         return self
 
     def __exit__(self, *exception) -> None:
-        self.bar.stop()
+        with contextlib.suppress(OSError):       # the terminal is gone
+            self.bar.stop()
 
     def start(self, done: int, total: int, images_per_step: int) -> None:
         super().start(done, total, images_per_step)
@@ -84,7 +93,7 @@ class BarProgress(Progress):
         self.bar.update(self.task, completed=done, description=where,
                         values=values_text(values), speed=self.speed(done))
 
-    def line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.bar.console.print(text, highlight=False, markup=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import textwrap
 from pathlib import Path
@@ -61,17 +62,40 @@ def after_epoch(run: Run, job: Job, epoch: int) -> None:
     """For a Trainer: what a GAN or VAE makes of the same noise after each epoch (0: before)."""
     if job.recipe.kind == "classifier":
         return
-    n = 64 if asked(job, 1) is None else 100             # ten rows, and a column for each digit
-    path, now = run.folder / "samples.npy", np.round(255 * samples(job, n)).astype(np.uint8)
-    before = np.load(path)[:epoch] if epoch and path.is_file() else now[None][:0]
-    frames = np.concatenate([before, now[None]])
+    now = _now(job)
+    frames = np.concatenate([_frames(run, epoch, now), now])
     content = io.BytesIO()
     np.save(content, frames)                 # all epochs so far: the film is made of them
-    write_atomically(path, content.getvalue())
+    write_atomically(run.folder / "samples.npy", content.getvalue())
     if not plots.problem():
-        (run.folder / "samples").mkdir(exist_ok=True)
-        plots.grid(now / np.float32(255), _title(job, epoch)).savefig(
-            run.folder / "samples" / f"epoch-{epoch:03d}.png")
+        _draw_sheet(run, job, frames, epoch)
+
+
+def _now(job: Job) -> np.ndarray:
+    """What the model makes of the same noise now: one frame (1, n, C, H, W), as bytes."""
+    n = 64 if asked(job, 1) is None else 100             # ten rows, and a column for each digit
+    return np.round(255 * samples(job, n)).astype(np.uint8)[None]
+
+
+def _frames(run: Run, count: int, now: np.ndarray) -> np.ndarray:
+    """The first `count` frames of samples.npy, like `now`. What that file, damaged or deleted, does
+    not give is blank: training need not stop for a picture."""
+    path, frames = run.folder / "samples.npy", np.zeros((count, *now.shape[1:]), np.uint8)
+    with contextlib.suppress(Exception):     # NumPy raises all sorts of errors for a damaged file
+        found = np.lib.format.open_memmap(path, mode="r")[:count] if path.is_file() else frames[:0]
+        if found.dtype == np.uint8 and found.shape[1:] == frames.shape[1:]:
+            frames[:len(found)] = found
+    return frames
+
+
+def _draw_sheet(run: Run, job: Job, frames: np.ndarray, epoch: int) -> None:
+    path = _sheet(run, epoch)
+    path.parent.mkdir(exist_ok=True)
+    plots.grid(frames[epoch] / np.float32(255), _title(job, epoch)).savefig(path)
+
+
+def _sheet(run: Run, epoch: int) -> Path:
+    return run.folder / "samples" / f"epoch-{epoch:03d}.png"
 
 
 def _title(job: Job, epoch: int) -> str:
@@ -84,8 +108,14 @@ def pictures(run: Run, job: Job) -> list[Path]:
     make = {"classifier": _classifier, "gan": _gan, "vae": _vae}[job.recipe.kind]
     figures, paths = make(run, job), []
     if job.recipe.kind != "classifier":
-        frames = np.load(run.folder / "samples.npy") / np.float32(255)
+        now = _now(job)
+        frames = _frames(run, len(run.records("epoch")) + 1, now)
+        frames[-1] = frames[-1] if frames[-1].any() else now
         titles = [_title(job, epoch) for epoch in range(len(frames))]
+        for epoch in range(len(frames)):
+            if not _sheet(run, epoch).exists():              # a kill, or no matplotlib then
+                _draw_sheet(run, job, frames, epoch)
+        frames = frames / np.float32(255)
         paths.append(plots.film(frames, run.folder / "samples.gif", titles))
         figures["samples"] = plots.grid(frames[-1], titles[-1])
     for name, figure in figures.items():
