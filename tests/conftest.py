@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import fakecupy
 import pytest
@@ -41,6 +43,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--full") and not config.getoption("--hypothesis-profile"):
         settings.load_profile("full")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, where pytest-xdist is installed. Whoever names a
+    file or a test, or wants a debugger, or chooses with `-n`, gets what was asked for."""
+    option = config.option
+    if (not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput")
+            or option.numprocesses is not None or option.tx or option.usepdb or option.trace
+            or option.capture == "no" or not all(Path(name).is_dir() for name in config.args)):
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    option.numprocesses = min(cores or 1, 4)     # each compiles kernels: more would only do it twice
+    option.dist = "worksteal"                    # neighbours stay together, and with them fixtures
 
 
 # Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
