@@ -55,7 +55,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
             or option.capture == "no" or not all(Path(name).is_dir() for name in config.args)):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    option.numprocesses = min(cores or 1, 4)     # each compiles kernels: more would only do it twice
+    option.numprocesses = min(cores or 1, 4)     # more would mostly compile the same kernels
     option.dist = "worksteal"                    # neighbours stay together, and with them fixtures
 
 
