@@ -21,7 +21,7 @@ pytest.importorskip("numba")
 from minidl.kernels import jit, kept, on_compile
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
-needs_jit = pytest.mark.skipif(not jit.JIT, reason="NUMBA_DISABLE_JIT=1 compiles nothing")
+pytestmark = pytest.mark.skipif(not jit.JIT, reason="NUMBA_DISABLE_JIT=1 compiles nothing")
 root = os.name == "posix" and os.geteuid() == 0
 NOBODY = 65534
 
@@ -156,7 +156,6 @@ ON_POSIX = [_open_to_others, _open_to_the_group, *map(
 ON_POSIX += [_somebody_elses] if root else [_unreadable]
 
 
-@needs_jit
 @pytest.mark.parametrize("damage", DAMAGES + ON_POSIX * (os.name == "posix"),
                          ids=lambda damage: damage.__name__.strip("_"))
 def test_what_cannot_be_read_is_compiled_and_written_anew(cache, compiled, damage):
@@ -187,7 +186,6 @@ def test_no_damaged_entry_reaches_the_unpickler(tmp_path_factory, data):
     assert kept._read(path) == (contents if damaged == whole else None)
 
 
-@needs_jit
 def test_whole_but_of_another_numba(cache, compiled):
     """Verified, unpickled, and yet not what this Numba rebuilds a function from: a miss."""
     call()
@@ -198,7 +196,6 @@ def test_whole_but_of_another_numba(cache, compiled):
         assert call() == 42 and call() == 42 and compiled == ["double"]
 
 
-@needs_jit
 @posix
 @pytest.mark.parametrize("bytes_left", [0, 100, 5_000])
 def test_a_full_disk(cache, compiled, bytes_left):
@@ -217,14 +214,12 @@ def test_a_full_disk(cache, compiled, bytes_left):
     assert call() == 42 and call() == 42 and len(compiled) == 3
 
 
-@needs_jit
 def test_a_folder_that_vanished(cache, compiled):
     call()
     shutil.rmtree(cache)
     assert call() == 42 and call() == 42 and len(compiled) == 3
 
 
-@needs_jit
 @posix
 @pytest.mark.skipif(root, reason="root writes anywhere")
 def test_a_read_only_folder_is_read(cache, compiled):
@@ -265,7 +260,6 @@ def test_another_source_another_folder(monkeypatch):
     assert kept._sources() != kept.STAMP
 
 
-@needs_jit
 def test_the_machine_at_hand_is_in_the_key(cache):
     """Numba tells the processor that it is made to compile for."""
     from numba.core.registry import cpu_target
@@ -363,7 +357,7 @@ def start(code: str, cache: Path, **environment) -> subprocess.Popen:
     root = str(Path(minidl.__file__).parent.parent)
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root, "MINIDL_NUM_THREADS": "2",
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root, "MINIDL_NUM_THREADS": "1",
                                      "MINIDL_CACHE": str(cache), **environment})
 
 
@@ -433,12 +427,12 @@ print(found.hexdigest(), len(compiled))
 @pytest.mark.slow
 def test_several_processes_compile_at_once(tmp_path):
     """They and what they start in the background (warm.py) leave whole entries, and one each."""
-    results = {ended(process).split()[0] for process in [start(STEP, tmp_path) for _ in range(3)]}
+    results = {ended(process).split()[0] for process in [
+        start(STEP, tmp_path, MINIDL_NUM_THREADS="2") for _ in range(3)]}
     assert len(results) == 1
     assert ended(start(STEP, tmp_path)) == f"{results.pop()} 0\n"
 
 
-@needs_jit
 def test_several_threads_compile_at_once(cache):
     kernel, results = jit.compiled(double), []
     threads = [threading.Thread(target=lambda i=i: results.append(kernel(i))) for i in range(4)]
