@@ -52,7 +52,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     if (not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput")
             or option.numprocesses is not None or option.tx or option.usepdb or option.trace
-            or option.capture == "no" or not all(Path(name).is_dir() for name in config.args)):
+            or option.capture == "no" or option.keyword
+            or not all(Path(name).is_dir() for name in config.args)):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     option.numprocesses = min(cores or 1, 4)     # more would mostly compile the same kernels
