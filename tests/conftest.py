@@ -55,8 +55,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
             or option.capture == "no" or option.keyword
             or not all(Path(name).is_dir() for name in config.args)):
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    option.numprocesses = min(cores or 1, 4)     # more would mostly compile the same kernels
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    option.numprocesses = min(cores, 4)          # more would mostly compile the same kernels
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(cores // option.numprocesses))
     option.dist = "worksteal"                    # neighbours stay together, and with them fixtures
 
 
