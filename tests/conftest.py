@@ -60,7 +60,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         cores = len(os.sched_getaffinity(0))
     option.numprocesses = min(cores, 4)          # more would mostly compile the same kernels
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(cores // option.numprocesses))
-    option.dist = "worksteal"                    # neighbours stay together, and with them fixtures
+    if option.dist == "no":
+        option.dist = "worksteal"                # neighbours stay together, and with them fixtures
 
 
 # Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
