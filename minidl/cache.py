@@ -18,3 +18,11 @@ def cache_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return base.expanduser() / "minidl"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder in the cache, and what is missing above it, for this user alone (mode 0700, as
+    the XDG standard asks of whoever makes these folders)."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

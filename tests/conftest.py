@@ -2,12 +2,15 @@
 
     python -m pytest                                  quick: the same examples on every run
     python -m pytest --full                           more examples, and the tests marked `slow`
+    python -m pytest --hunt                           the tests marked `hunt` alone, many rounds
     python -m pytest --hypothesis-profile=thorough    a long hunt with fresh random examples
 """
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import fakecupy
 import pytest
@@ -31,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--full", action="store_true", help="more examples a property, and the slow tests too"
     )
     parser.addoption(
+        "--hunt", action="store_true", help="only the tests marked `hunt`, and many rounds of them"
+    )
+    parser.addoption(
         "--beyond-quick", action="store_true", help="of --full, what a quick run does not do: "
         "properties, slow tests, and what is held to packages that may not have been there"
     )
@@ -41,6 +47,25 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, where pytest-xdist is installed. Whoever names a
+    file or a test, or wants a debugger, or chooses with `-n`, gets what was asked for."""
+    option = config.option
+    if (not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput")
+            or option.numprocesses is not None or option.tx or option.usepdb or option.trace
+            or option.capture == "no" or option.keyword
+            or not all(Path(name).is_dir() for name in config.args)):
+        return
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    option.numprocesses = min(cores, 4)          # more would mostly compile the same kernels
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(cores // option.numprocesses))
+    if option.dist == "no":
+        option.dist = "worksteal"                # neighbours stay together, and with them fixtures
+
+
 # Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
 HELD_TO_PACKAGES = re.compile(
     "test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super_resolution)")
@@ -48,20 +73,31 @@ HELD_TO_PACKAGES = re.compile(
 
 def _beyond_quick(item: pytest.Item) -> bool:
     """Does this test do more, or something else, under --full?"""
-    return ("slow" in item.keywords or hasattr(getattr(item, "obj", None), "hypothesis")
+    return (not {"slow", "hunt"}.isdisjoint(item.keywords)
+            or hasattr(getattr(item, "obj", None), "hypothesis")
             or bool(HELD_TO_PACKAGES.match(item.path.name)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--beyond-quick"):
-        config.hook.pytest_deselected(items=[i for i in items if not _beyond_quick(i)])
-        items[:] = [i for i in items if _beyond_quick(i)]
-    if config.getoption("--full") or "slow" in (config.getoption("-m") or ""):
-        return
-    skip = pytest.mark.skip(reason="slow: runs with --full")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    for option, chosen in (("--beyond-quick", _beyond_quick),
+                           ("--hunt", lambda item: "hunt" in item.keywords)):
+        if config.getoption(option):
+            config.hook.pytest_deselected(items=[i for i in items if not chosen(i)])
+            items[:] = [i for i in items if chosen(i)]
+    asked = config.getoption("-m") or ""
+    for mark in ("slow", "hunt"):
+        if config.getoption("--full") or config.getoption("--hunt") or mark in asked:
+            continue
+        skip = pytest.mark.skip(reason=f"{mark}: runs with --full")
+        for item in items:
+            if mark in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest):
+    """How long a test marked `hunt` searches: ``rounds(few, many)`` is `many` with --hunt."""
+    return lambda few, many: many if request.config.getoption("--hunt") else few
 
 
 @pytest.fixture(autouse=True)

@@ -251,7 +251,8 @@ def test_training_that_differs_by_rounding_passes(monkeypatch, steps):
     learning._compare_losses(part, replace(gpu_check.FULL, steps=steps))
     checks = {e["of"]: e for e in part.entries if e["limit"] is not None}
     assert set(checks) == {"first 10 losses", "later losses"} and len(made) == 2
-    assert all(e["ok"] and e["value"] > 0 for e in checks.values()), checks        # 0: no change
+    assert all(e["ok"] for e in checks.values()), checks
+    assert any(e["value"] > 0 for e in checks.values()), checks        # else nothing was compared
 
 
 @pytest.mark.parametrize("spoil", [lambda y: y * np.nan, lambda y: y.astype(float).reshape(-1)])

@@ -554,35 +554,7 @@ x, w = minidl.rand(40, 8, 12, 12), minidl.rand(8, 8, 3, 3)
 first = F.conv2d(x, w).numpy()
 print(all(np.array_equal(F.conv2d(x, w).numpy(), first) for _ in range(50)))
 stop.set(); other.join()
-""") == "True\n"
-
-
-def test_where_nothing_can_be_written(tmp_path):
-    """No cache: compiled in every process, and nothing lands in the package's own folder."""
-    (tmp_path / "file").write_text("")
-    package = Path(minidl.__file__).parent
-    before = {p for p in package.rglob("*") if "__pycache__" not in p.parts}
-    assert run("""
-import numpy as np, minidl
-print((minidl.rand(10000).relu() >= 0).all().item())
-""", MINIDL_CACHE=str(tmp_path / "file" / "cache")) == "True\n"
-    assert {p for p in package.rglob("*") if "__pycache__" not in p.parts} == before
-    assert not list(package.rglob("*.nbi"))
-
-
-def test_the_cache_is_used(tmp_path):
-    code = """
-import minidl
-from minidl import kernels
-kernels.load()
-compiled = []
-kernels.on_compile.append(compiled.append)
-minidl.rand(10000).relu()
-print("_relu_loop" in str(compiled))
-"""
-    assert run(code, MINIDL_CACHE=str(tmp_path)) == "True\n"
-    assert run(code, MINIDL_CACHE=str(tmp_path)) == "False\n"
-    assert list(tmp_path.glob("kernels/*/*.nbi"))
+""", OPENBLAS_NUM_THREADS="2") == "True\n"
 
 
 def test_without_numba_it_says_so_once():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.cache import cache_folder
+from minidl.cache import cache_folder, make_private
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
 from minidl.data.idx import read_idx
 from minidl.files import open_regular, read_at_most
@@ -104,7 +104,8 @@ def _unpacked(name: str) -> np.ndarray:
             f"{DIGESTS[name]} of the published file; install minidl again"
         )
     with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
-        cached.parent.mkdir(parents=True, exist_ok=True)
+        make_private(cache_folder())    # kernels/kept.py uses no folder that others may write to
+        cached.parent.mkdir(exist_ok=True)
         write_atomically(cached, raw)
     return np.frombuffer(raw, np.uint8)
 

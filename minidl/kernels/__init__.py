@@ -143,20 +143,22 @@ def fits(condition: Callable) -> Callable:
 
 
 def problem() -> str | None:
-    """Why there are no compiled kernels here, and what to do; None if there are. Loads them."""
+    """Why there are no compiled kernels here, or none are kept for the next process, and what to
+    do; None if all is well. Loads them."""
     if not _tried:
         load(warn=False)
     return _problem
 
 
 def load(warn: bool = True) -> None:
-    """Fill the table for the CPU, once. Without Numba it stays empty, and a warning says so."""
+    """Fill the table for the CPU, once. Without Numba it stays empty, and a warning says so; one
+    says too if the cache folder is not to be trusted."""
     global _tried, _problem
     with _loading:
         if _tried:
             return
         try:
-            from . import cpu, jit, warm
+            from . import cpu, kept, warm
         except Exception as error:      # not installed; or of a version that does not fit the rest
             reason = " ".join(str(error).split())[:200]
             _problem = ("compiled kernels are left out, NumPy alone is several times slower: "
@@ -164,7 +166,8 @@ def load(warn: bool = True) -> None:
                         "python -m pip install --upgrade numba")
         else:
             CPU.update(cpu.TABLE)
-            if jit.nothing_kept() and get_num_threads() > 1:
+            _problem = kept.refused
+            if kept.nothing_kept() and get_num_threads() > 1:
                 warm.in_background()
         _tried = True
     if _problem and warn:
