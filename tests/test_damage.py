@@ -6,8 +6,16 @@ import pytest
 from damage import Hunt, cheap
 
 
-@pytest.mark.parametrize("damages", [40, pytest.param(600, marks=pytest.mark.slow)])
-def test_damages_are_told_or_harmless(damages, tmp_path):
+def test_damages_are_told_or_harmless(tmp_path):
+    look_for(40, tmp_path)
+
+
+@pytest.mark.hunt
+def test_many_damages(tmp_path, rounds):
+    look_for(rounds(300, 600), tmp_path)
+
+
+def look_for(damages: int, tmp_path) -> None:
     with cheap():
         found = Hunt(tmp_path, seed=damages).hunt(damages)
     assert set(found) == {"refused", "told", "harmless"} and found["refused"] > damages / 4

@@ -1,6 +1,6 @@
 """Runs killed at random and at chosen moments, in processes of their own: see kills.py.
 
-    MINIDL_KILLS=200 python -m pytest tests/test_kills.py --full
+    python -m pytest tests/test_kills.py --hunt
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from kills import Hunt, few_digits
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by SIGKILL")
 
 
-@pytest.mark.slow
-def test_a_run_that_is_killed_comes_to_the_same_numbers(tmp_path):
-    kills = int(os.environ.get("MINIDL_KILLS", "12"))
+@pytest.mark.hunt
+def test_a_run_that_is_killed_comes_to_the_same_numbers(tmp_path, rounds):
+    kills = rounds(12, 200)
     (tmp_path / "digits").mkdir()
     found = Hunt(tmp_path, few_digits(tmp_path / "digits"), seed=kills).run(kills)
     assert sum(found.values()) - found.get("never killed", 0) == kills
