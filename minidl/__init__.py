@@ -16,7 +16,7 @@ from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kerne
 from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
-from . import cuda, functional, nn, ops, optim
+from . import cuda, dtypes, functional, nn, ops, optim
 from .profiling import profile
 from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
@@ -128,7 +128,8 @@ def randperm(n: int, generator: Generator | None = None) -> Tensor:
 
 def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     """Is |x - y| <= atol + rtol |y| everywhere?"""
-    return bool(_np.allclose(_np.asarray(input), _np.asarray(other), rtol, atol))
+    input, other = (_np.asarray(dtypes.unmasked("allclose", x)) for x in (input, other))
+    return bool(_np.allclose(input, other, rtol, atol))
 
 
 def _shape(size) -> tuple[int, ...]:

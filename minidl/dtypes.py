@@ -37,18 +37,24 @@ def known(name: str, dtype) -> np.dtype:
         if instead else f"expected numbers: {', '.join(map(str, _KNOWN))}"))
 
 
-def numbers(name: str, value, dtype=None, copy: bool = False):
-    """The gate: whatever the user has, as a plain array of a known dtype (`dtype`, if given).
-
-    A subclass of NumPy's array (a matrix, a memmap) becomes a plain one, other byte orders become
-    this machine's. Raises TypeError for masked arrays, which have no numbers in places, for what is
-    no array of numbers and for a dtype that is not known; ValueError for lists of unequal length.
-    """
+def unmasked(name: str, value):
+    """`value`, if it is no masked array and no list with one in it: where those are masked they
+    have no numbers, and NumPy takes what stands below the mask without a word."""
     if any(isinstance(v, np.ma.MaskedArray)
            for v in (value if isinstance(value, (list, tuple)) else [value])):
         raise TypeError(f"{name}: a masked array has no numbers where it is masked; put some there "
                         "with .filled(...)")
-    array = value
+    return value
+
+
+def numbers(name: str, value, dtype=None, copy: bool = False):
+    """The gate: whatever the user has, as a plain array of a known dtype (`dtype`, if given).
+
+    A subclass of NumPy's array (a matrix, a memmap) becomes a plain one, other byte orders become
+    this machine's. Raises TypeError for masked arrays, for what is no array of numbers and for a
+    dtype that is not known; ValueError for lists of unequal length.
+    """
+    array = unmasked(name, value)
     if isinstance(value, np.ndarray):
         array = np.asarray(value)
     elif not is_array(value):

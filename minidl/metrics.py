@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from .dtypes import unmasked
+
 
 def accuracy(true: Any, predicted: Any) -> float:
     """#(true = predicted) / N, in [0, 1]. Source: D2-METRICS."""
@@ -161,7 +163,7 @@ def average_precision(true: Any, scores: Any) -> float:
 
 def _array(values: Any) -> np.ndarray:
     """A host array; tensors on a GPU come over by their `numpy()`."""
-    return np.asarray(values.numpy() if hasattr(values, "numpy") else values)
+    return np.asarray(unmasked("metrics", values.numpy() if hasattr(values, "numpy") else values))
 
 
 def _classes(name: str, true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -270,6 +270,17 @@ def test_what_is_no_array_of_numbers_is_refused_by_name(way, kind):
         WAYS[way](array)
 
 
+def test_a_mask_is_lost_nowhere():
+    masked = np.ma.array(np.ones((2, 1, 2, 2)), mask=True)
+    labels, hidden = np.zeros(2, int), np.ma.array([0, 1], mask=[True, False])
+    for call in (lambda: minidl.data.TensorDataset(masked), lambda: minidl.data.ArrayDataset(
+            masked, labels), lambda: minidl.data.ArrayDataset(np.ones((2, 1, 2, 2)), hidden),
+                 lambda: minidl.metrics.accuracy(hidden, labels),
+                 lambda: minidl.allclose(hidden, labels)):
+        with pytest.raises(TypeError, match="a masked array has no numbers where it is masked"):
+            call()
+
+
 def test_indices_pass_the_gate():
     x = minidl.arange(6).reshape(3, 2)
     assert x[np.array([2, 0], ">i8")].tolist() == [[4, 5], [0, 1]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.device import move
+from minidl.dtypes import unmasked
 
 
 class TensorDataset:
@@ -20,7 +21,7 @@ class TensorDataset:
     """
 
     def __init__(self, *arrays: Any) -> None:
-        self.arrays = tuple(np.asarray(array) for array in arrays)
+        self.arrays = tuple(np.asarray(unmasked(self._name, array)) for array in arrays)
         shapes = [array.shape for array in self.arrays]
         if not shapes or any(not shape for shape in shapes):
             raise ValueError(f"{self._name}: needs arrays with a first axis, got shapes {shapes}")
@@ -84,7 +85,7 @@ class ArrayDataset(TensorDataset):
     """
 
     def __init__(self, images: Any, labels: Any, classes: Sequence[str] | None = None) -> None:
-        images, labels = np.asarray(images), np.asarray(labels)
+        images, labels = (np.asarray(unmasked("ArrayDataset", a)) for a in (images, labels))
         if images.ndim != 4:
             raise ValueError(f"ArrayDataset: images must be (N, C, H, W), got {images.shape}")
         if labels.ndim != 1 or len(labels) != len(images):
