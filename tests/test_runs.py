@@ -342,7 +342,10 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on(room, few_digits, tmp
     assert process.returncode == 2 and err.startswith("minidl: ") and err.count("\n") == 1
     assert "cannot write" in err and str(run) in err
     assert not [path for path in run.rglob("*") if path.suffix == ".tmp"]
-    out, err = (process := started(train(run, few_digits), code=code)).communicate()
+    there = (run / "checkpoint.safetensors").exists()
+    assert there == (room == 1_000_000) == ("the last good checkpoint is" in err)
+    again = ["train", "--resume", str(run)] if there else train(run, few_digits)
+    out, err = (process := started(again, code=code)).communicate()
     assert process.returncode == 0, err
     for name in ("checkpoint.safetensors", "log.jsonl"):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
