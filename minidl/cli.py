@@ -433,8 +433,11 @@ def _print_error(error: Exception) -> None:
         hint = "; a smaller --lr may help"
     elif isinstance(error, OutOfMemory) and error.batch_size > 1:
         hint = f"; try --batch-size {error.batch_size // 2}"
+    # A damaged file is quoted in errors: what it holds shall not command the terminal.
+    text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1]
+                   for c in f"minidl: {error or 'out of memory'}{hint}")
     with contextlib.suppress(OSError, ValueError):
-        print(f"minidl: {error or 'out of memory'}{hint}", file=sys.stderr)
+        print(text, file=sys.stderr)
 
 
 def _open_closed_streams() -> None:

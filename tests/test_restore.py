@@ -243,7 +243,9 @@ def vae_run(tmp_path_factory):
     ("more", 1, "made with more None, now it is 1"),
     ("lr", True, "lr: True is of the wrong type"), ("seed", True, "seed: True is of the wrong"),
     ("quick", 1, "quick: 1 is of the wrong type"), ("epochs", "2", "epochs: '2' is of the wrong"),
-    ("options", {"latent": "x"}, "latent: x is too small|latent"),
+    ("options", {"latent": "x"}, "latent: 'x' is of the wrong type"),
+    ("options", {"latent": True}, "latent: True is of the wrong type"),
+    ("options", {"latent": 2, "\x1b[31m": 1}, r"options: .*\\x1b\[31m"),
 ])
 def test_a_config_that_was_edited_is_refused(key, value, message, vae_run, tmp_path, capsys):
     run = tmp_path / "run"

@@ -55,7 +55,9 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"options: {recipe.name} {error}") from error
     least = {"epochs": 1, "batch_size": 1, "seed": 0, "latent": 1}
     for key, value in {**config, **options}.items():
-        if key in least and not (_is_of(value, int) and value >= least[key]):
+        if key in least and not _is_of(value, int):
+            raise ValueError(f"{key.replace('_', '-')}: {value!r} is of the wrong type")
+        if key in least and value < least[key]:
             raise ValueError(f"{key.replace('_', '-')}: {value} is too small, it must be at least "
                              f"{least[key]}")
     if not 0 < config["lr"] < float("inf"):
