@@ -106,6 +106,7 @@ def _unpacked(name: str) -> np.ndarray:
     with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
         make_private(cache_folder())    # kernels/kept.py uses no folder that others may write to
         cached.parent.mkdir(exist_ok=True)
+        cached.unlink(missing_ok=True)  # also of a pipe, or of a link, that is no entry
         write_atomically(cached, raw)
     return np.frombuffer(raw, np.uint8)
 

@@ -230,8 +230,8 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
     return input
 
 
-@op(terms=Elementwise("maximum(x, y)", "(x > y) + 0.5 * (x == y)",
-                      "where(x > y, 0.0, where(x == y, 0.5, 1.0))"))
+@op(terms=Elementwise("maximum(x, y)", "where(x < y, 0.0, where(x == y, 0.5, 1.0))",
+                      "where(y < x, 0.0, where(x == y, 0.5, 1.0))"))
 def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
@@ -241,7 +241,8 @@ def maximum(input: Tensor, other: Tensor):
     return namespace(a).maximum(a, b), backward
 
 
-@op(terms=Elementwise("minimum(x, y)", "(x < y) + 0.5 * (x == y)", "(y < x) + 0.5 * (x == y)"))
+@op(terms=Elementwise("minimum(x, y)", "where(x > y, 0.0, where(x == y, 0.5, 1.0))",
+                      "where(y > x, 0.0, where(x == y, 0.5, 1.0))"))
 def minimum(input: Tensor, other: Tensor):
     """The smaller of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
