@@ -61,4 +61,4 @@ def test_the_count_sees_one_launch_more(gpu):
     with fakecupy.counting() as after:
         float((x * x).sum())
     assert (before.launches, before.syncs) == (1, 0)
-    assert (after.launches, after.syncs, after.downloads) == (3, 1, 1)    # a sum is in float64, then not
+    assert (after.launches, after.syncs, after.downloads) == (3, 1, 1)      # the sum in float64
