@@ -262,8 +262,8 @@ def _add_products(a, b, dw, at, run, tile, count, width, O, C):
 
 @parallel
 def _unfold(start, stop, x, cols, table, width, lines, Q, C):
-    """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none. A step is a row of
-    output pixels, of which an image has `lines`: `width` pairs (r,t)."""
+    """cols[n,r,t,c] = x[n,q,c] for the pair (q,t) of r, 0 where there is none. A step is a share of
+    an image's pairs (r,t): `width` of them, of which an image has `lines`."""
     for step in range(start, stop):
         image, first, to = step // lines * Q, step % lines * width, step * width
         if C == 1:
@@ -355,8 +355,9 @@ def _unfolded(x, pairs, N, Q, C):
         for n in range(0, N, images):
             some = min(images, N - n)
             cols = np.empty(some * pixels * T * C, x.dtype)
-            _unfold(some * lines, max(1, 4096 // (OW * T * C)), x[n * Q * C:(n + some) * Q * C],
-                    cols, table, OW * T, lines, Q, C)
+            shares = 1 if some >= 16 else lines                  # enough steps for all threads
+            _unfold(some * shares, 1, x[n * Q * C:(n + some) * Q * C], cols, table,
+                    pixels * T // shares, shares, Q, C)
             yield cols, n * pairs.P + first * OW, some * pixels
 
 

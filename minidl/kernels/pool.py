@@ -11,7 +11,7 @@ from .tile import get, put
 
 @parallel
 def _max_loop(start, stop, x, y, taps, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW):
-    """A step is one row of output pixels of one image."""
+    """A step is one row of output pixels of one image. A window that lies in the border is left."""
     for step in range(start, stop):
         image, i = step // OH * H * W, step % OH
         for j in range(OW):
@@ -36,12 +36,6 @@ def _max_loop(start, stop, x, y, taps, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, 
                             put(y, at + c, value if better else best)
                             put(taps, at + c, tap if better else get(taps, at + c))
                     first = False
-            if first:                    # all of the window lies in the border
-                u = min(max(-((i * SH - PH) // DH), 0), KH - 1)
-                v = min(max(-((j * SW - PW) // DW), 0), KW - 1)
-                for c in range(C):
-                    put(y, at + c, x.dtype.type(-np.inf))
-                    put(taps, at + c, np.int32(u * KW + v))
 
 
 @parallel
@@ -106,10 +100,20 @@ def _before(pads):
     return pads[0][0], pads[1][0]
 
 
+def _first_taps(window, stride, pads, dilation, out_size):
+    """For each window (OH,OW,1) the number of its first tap that does not lie before the image."""
+    u, v = (np.clip(-((np.arange(n) * s - before) // d), 0, k - 1) for n, k, s, (before, _), d in
+            zip(out_size, window, stride, pads, dilation))
+    return (u[:, None] * window[1] + v)[:, :, None]
+
+
 def _max_pool2d(x, window, stride, pads, dilation, out_size):
     N, C, H, W = x.shape
     y = np.empty(N * out_size[0] * out_size[1] * C, x.dtype)
     taps = np.empty(y.size, np.int32)
+    if any(map(any, pads)):                   # some window may lie in the border, all of it
+        y.fill(-np.inf)
+        taps.reshape(N, *out_size, C)[...] = _first_taps(window, stride, pads, dilation, out_size)
     _max_loop(N * out_size[0], 8, layout.channels_last(x), y, taps, H, W, C, *out_size, *window,
               *stride, *_before(pads), *dilation)
     return layout.images(y, N, C, *out_size), layout.images(taps, N, C, *out_size)
