@@ -48,12 +48,12 @@ def from_numpy(array: _np.ndarray) -> Tensor:
 
 def add(input, other, *, alpha=1) -> Tensor:
     """input + alpha other."""
-    return ops.add(input, other if alpha == 1 else alpha * other)
+    return ops.add(input, other) if alpha == 1 else as_tensor(input).add(other, alpha=alpha)
 
 
 def sub(input, other, *, alpha=1) -> Tensor:
     """input - alpha other."""
-    return ops.sub(input, other if alpha == 1 else alpha * other)
+    return ops.sub(input, other) if alpha == 1 else as_tensor(input).sub(other, alpha=alpha)
 
 
 def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:

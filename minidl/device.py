@@ -42,7 +42,10 @@ def constant(value: float, dtype, like):
     """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU it is made
     once and kept, so that a training step sends no numbers over: it must not be written to."""
     if type(like) is np.ndarray:
-        return np.asarray(value, dtype)
+        if -3e38 < value < 3e38:
+            return np.asarray(value, dtype)
+        with np.errstate(all="ignore"):                   # beyond float32 it is infinite
+            return np.asarray(value, dtype)
     number = float(value) if isinstance(value, float) else int(value)
     return _kept(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
 
@@ -61,7 +64,7 @@ def beside(array, other):
 @functools.lru_cache(1024)
 def _kept(text: str, kind: type, dtype: np.dtype, library, device: int):
     """`text` and not the number is the key: -0.0 equals 0.0, and nan does not equal nan."""
-    with library.cuda.Device(device):
+    with library.cuda.Device(device), np.errstate(all="ignore"):
         return library.asarray(kind(text), dtype)
 
 

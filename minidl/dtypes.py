@@ -8,6 +8,7 @@ of every op stand in docs/numbers.md.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -40,8 +41,11 @@ def known(name: str, dtype) -> np.dtype:
 def unmasked(name: str, value):
     """`value`, if it is no masked array and no list with one in it: where those are masked they
     have no numbers, and NumPy takes what stands below the mask without a word."""
-    if any(isinstance(v, np.ma.MaskedArray)
-           for v in (value if isinstance(value, (list, tuple)) else [value])):
+    if isinstance(value, (list, tuple)):
+        for v in value:
+            if isinstance(v, (list, tuple, np.ma.MaskedArray)):
+                unmasked(name, v)
+    elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: a masked array has no numbers where it is masked; put some there "
                         "with .filled(...)")
     return value
@@ -68,8 +72,11 @@ def numbers(name: str, value, dtype=None, copy: bool = False):
         raise TypeError(f"{name}: expected numbers, got {type(value).__name__} of dtype "
                         f"{array.dtype}")
     dtype = known(name, array.dtype if dtype is None else dtype)
-    if array.dtype == dtype and not copy:
-        return array
+    if array.dtype == dtype:
+        return array.astype(dtype) if copy else array
+    if dtype.kind in "iu" and array.size and not is_array(value):
+        check_fits(name, array.min(), dtype)              # of Python's numbers; arrays are cast
+        check_fits(name, array.max(), dtype)
     with np.errstate(all="ignore"):                       # inf and nan are values
         return array.astype(dtype)
 
@@ -77,6 +84,13 @@ def numbers(name: str, value, dtype=None, copy: bool = False):
 def fits(number: int, dtype) -> bool:
     """Is the integer `number` one of `dtype`?"""
     return np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+
+
+def check_fits(name: str, number, dtype: np.dtype) -> None:
+    """Raise ValueError for a number that an integer `dtype` cannot hold."""
+    if dtype.kind in "iu" and isinstance(number, (int, float, np.integer, np.floating)) and not (
+            abs(number) < math.inf and fits(int(number), dtype)):
+        raise ValueError(f"{name}: {number} does not fit {dtype}")
 
 
 def higher(a: np.dtype, b: np.dtype) -> bool:

@@ -54,7 +54,7 @@ class Switch(ContextDecorator):
 
         @functools.wraps(function)
         def generator(*args, **kwargs):
-            return _inside(self._recreate_cm, function(*args, **kwargs))
+            return (yield from _inside(self._recreate_cm, function(*args, **kwargs)))
         return generator
 
 

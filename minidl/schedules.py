@@ -73,7 +73,8 @@ class LRScheduler:
         if len(bases) != len(self.base_lrs):
             raise ValueError(f"{name}: {len(bases)} groups given, this schedule has "
                              f"{len(self.base_lrs)}")
-        self.last_epoch, self.base_lrs = int(state_dict["last_epoch"]), bases
+        self.last_epoch = checks.whole(f"{name}: last_epoch", state_dict["last_epoch"])
+        self.base_lrs = bases
         self._last_lr = [float(lr) for lr in state_dict.get("_last_lr", self._last_lr)]
 
 
@@ -132,6 +133,9 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"OneCycleLR: the peak at pct_start={pct_start} of {self.total_steps} "
                              "steps must lie after the first and before the last step")
         self.anneal = _cosine if anneal_strategy == "cos" else _line
+        for option, value in ("div_factor", div_factor), ("final_div_factor", final_div_factor):
+            if checks.number(f"OneCycleLR: {option}", value) == 0:
+                raise ValueError(f"OneCycleLR: {option} must be above 0, got {value}")
         first = checks.number("OneCycleLR: max_lr", max_lr) / div_factor
         self.lrs = (first, max_lr, first / final_div_factor)
         self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None

@@ -56,10 +56,15 @@ timed_nodes = nullcontext
 
 # --------------------------------------------------------------------------- ops
 # inf and nan are values, so NumPy shall not warn of them where an op runs. What NumPy warns of is a
-# variable of the context (contextvars): an op runs in a copy of this one, at a twentieth of the
-# price of ``with np.errstate(all="ignore")``.
+# variable of the context (contextvars): an op of the library runs in a copy of this context, which
+# costs a fraction of ``with np.errstate(...)``. A user's op keeps the context that it is called in.
 _silent = contextvars.copy_context()
 _silent.run(np.seterr, all="ignore")
+
+
+def _silently(function: Callable, *args, **kwargs):
+    with np.errstate(all="ignore"):
+        return function(*args, **kwargs)
 
 
 class Op:
@@ -157,6 +162,7 @@ def op(source: str | Callable | None = None, *, terms=None):
 
     def decorate(forward: Callable) -> Callable:
         entry = Op(forward, source if isinstance(source, str) else None, terms)
+        ours = forward.__module__.startswith(f"{__package__}.ops")
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
@@ -169,17 +175,18 @@ def op(source: str | Callable | None = None, *, terms=None):
                     args, inputs = entry.converted(args, inputs)
                     break
             try:
+                run = _silent.copy().run if ours else _silently
                 if (timed := timed_forward) is None:
-                    y, backward = _silent.copy().run(forward, *args, **options)
+                    y, backward = run(forward, *args, **options)
                 else:
-                    y, backward = _silent.copy().run(timed, entry, inputs, forward, args, options)
+                    y, backward = run(timed, entry, inputs, forward, args, options)
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
             return _record(entry, args, inputs, y, backward)
 
         apply.op, entry.call = entry, apply
-        if forward.__module__.startswith(f"{__package__}.ops"):
+        if ours:
             OPS[entry.name] = entry
         return apply
 

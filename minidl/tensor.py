@@ -286,10 +286,14 @@ class Tensor:
             raise RuntimeError(f"{op}: elements of an expanded view share memory; change a copy "
                                "(x.clone())")
         if new is not _LATER:
+            dtypes.check_fits(op, new, self.dtype)
             new = _device.beside(as_tensor(new, self).data, self.data)
             try:
-                with np.errstate(all="ignore"):
+                if new.dtype == self.dtype:
                     self.data[...] = new
+                else:
+                    with np.errstate(all="ignore"):
+                        self.data[...] = new
             except ValueError:
                 raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
@@ -302,10 +306,10 @@ class Tensor:
         other = as_tensor(other, self)
         same_device(op, self, other)
         other = other.data
-        if alpha != 1:
-            other = operator.mul(*dtypes.paired(other, as_tensor(alpha, self).data))
         try:
             with np.errstate(all="ignore"):
+                if alpha != 1:
+                    other = operator.mul(*dtypes.paired(other, as_tensor(alpha, self).data))
                 new = function(*dtypes.paired(self.data, other))
         except ValueError:
             new = other                         # does not broadcast: refused for its shape, below
@@ -346,6 +350,7 @@ class Tensor:
             raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
                                "x with where, cat or stack")
         self._write("x[i] = v")
+        dtypes.check_fits("x[i] = v", value, self.dtype)
         try:
             value = _device.beside(as_tensor(value, self).data, self.data)
             with np.errstate(all="ignore"):
@@ -385,8 +390,10 @@ class Tensor:
     def any(self): return _bool(self.data.any())
     def all(self): return _bool(self.data.all())
 
-    def add(self, other, *, alpha=1): return ops.add(self, _times(alpha, other))
-    def sub(self, other, *, alpha=1): return ops.sub(self, _times(alpha, other))
+    def add(self, other, *, alpha=1):
+        return ops.add(self, other if alpha == 1 else as_tensor(other, self) * alpha)
+    def sub(self, other, *, alpha=1):
+        return ops.sub(self, other if alpha == 1 else as_tensor(other, self) * alpha)
     def mul(self, other): return ops.mul(self, other)
     def div(self, other): return ops.div(self, other)
     def pow(self, exponent): return ops.pow(self, exponent)
@@ -510,24 +517,26 @@ def _number_dtype(value, kind):
     return int64
 
 
-def _times(alpha, other):
-    return other if alpha == 1 else alpha * other
-
-
 def _plain(value):
     return value.data if isinstance(value, Tensor) else value
 
 
 def _compared(operation, x: Tensor, other) -> Tensor:
-    """A comparison or logical operation, element by element; of integers and numbers exact."""
+    """A comparison or logical operation, element by element: of integers exact, and where a float
+    takes part in the dtype that arithmetic has."""
+    if isinstance(other, np.generic):
+        other = other.item()
     if isinstance(other, (Tensor, list, tuple)) or _device.is_array(other):
         other = as_tensor(other)
         same_device(operation.__name__, x, other)
-    other = _plain(other)
+    a, b = x.data, _plain(other)
+    if _device.is_array(b) and "f" in (a.dtype.kind, b.dtype.kind):
+        a, b = dtypes.paired(a, b)
     try:
-        return _bool(operation(x.data, other))
+        with np.errstate(all="ignore"):
+            return _bool(operation(a, b))
     except ValueError:
-        shape = getattr(other, "shape", ())
+        shape = getattr(b, "shape", ())
         raise ValueError(f"{operation.__name__}: shapes {x.shape} and {shape} do not broadcast"
                          ) from None
 

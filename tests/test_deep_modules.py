@@ -178,3 +178,12 @@ def test_a_module_that_contains_itself():
     for use in (net.state_dict, lambda: repr(net), lambda: net.apply(print)):
         with pytest.raises(ValueError, match="Module: the module contains itself, as 'inner.back'"):
             use()
+
+
+def test_a_modules_own_way_to_be_copied_is_kept():
+    class Own(nn.Linear):
+        def __deepcopy__(self, memo):
+            return Own(1, 1)
+
+    copied = copy.deepcopy(nn.Sequential(nn.Sequential(Own(2, 3)), nn.ReLU()))
+    assert copied[0][0].weight.shape == (1, 1)

@@ -347,3 +347,36 @@ def test_an_optimisers_state_passes_the_gate():
 def test_result_type_is_what_the_ops_give(a, b, left, right):
     x, y = ones(a, left), ones(b, right)
     assert dtypes.result_type(x.data, y.data) == (x + y).dtype == expected(a, b, left, right)
+
+
+@pytest.mark.parametrize("write", [
+    lambda x, v: x.__setitem__(0, v), lambda x, v: x.fill_(v), lambda x, v: x.copy_(v),
+    lambda x, v: minidl.full((2,), v, dtype=x.dtype),
+    lambda x, v: minidl.tensor([v], dtype=x.dtype)])
+@pytest.mark.parametrize("dtype, value", [
+    ("uint8", 300), ("uint8", -1), ("int8", 128), ("int64", float("nan")), ("int32", float("inf")),
+    ("int64", 1e300), ("int16", np.float32(1e9))])
+def test_a_number_that_an_integer_tensor_cannot_hold_is_refused(write, dtype, value):
+    with pytest.raises((ValueError, TypeError), match="does not fit"):
+        write(minidl.ones(2, dtype=dtype), value)
+
+
+def test_a_factor_of_a_list_is_no_repetition():
+    for add in (minidl.add, lambda x, y, alpha: x.add(y, alpha=alpha),
+                lambda x, y, alpha: x.clone().add_(y, alpha=alpha)):
+        assert add(minidl.zeros(2), [1.0, 2.0], alpha=2).tolist() == [2, 4]
+        assert add(minidl.zeros(2), np.array([1.0, 2.0]), alpha=0.5).tolist() == [0.5, 1]
+
+
+def test_comparisons_take_the_dtype_of_arithmetic():
+    x = minidl.tensor([0.1])
+    for tenth in (0.1, np.float64(0.1), np.float32(0.1), minidl.tensor(np.float64(0.1)), x):
+        assert (x == tenth).all() and not (x != tenth).any() and (x <= tenth).all()
+    assert not (x == np.array([0.1])).any()                # a vector of float64 stays float64
+    assert (minidl.tensor([2**62 + 1]) != 2**62).all() and (minidl.tensor([2**24 + 1]) == 2.0**24
+                                                            ).dtype == bool
+
+
+def test_a_masked_array_deep_in_lists_is_found():
+    with pytest.raises(TypeError, match="masked"):
+        minidl.tensor([[[np.ma.masked_array([1, 2], [True, False])]]])

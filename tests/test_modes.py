@@ -153,3 +153,14 @@ def test_two_threads_share_a_decorated_generator():
     for each in threads:
         each.join()
     assert results == [({False}, True)] * 4
+
+
+def test_different_switches_of_a_generator_all_hold():
+    @minidl.no_grad()
+    @minidl.keep()
+    def both():
+        yield mode.grad, mode.keep
+        yield mode.grad, mode.keep
+
+    assert list(both()) == [(False, True)] * 2
+    assert (mode.grad, mode.keep) == (True, False)

@@ -6,6 +6,7 @@ reduction), and under ``-W error`` a warning ends the program.
 
 from __future__ import annotations
 
+import contextvars
 import warnings
 
 import numpy as np
@@ -99,11 +100,30 @@ def test_conversion(dtype):
     x = minidl.tensor([np.inf, -np.inf, np.nan, 1e300, -1.5], dtype="float64")
     assert str(x.to(dtype).dtype) == dtype
     repr(x), repr(x.float()), x.float().tolist(), x.float().numpy()
-    for made in (minidl.tensor([1e300, -1.0], dtype=dtype), minidl.tensor(x, dtype=dtype),
-                 minidl.tensor(x.numpy(), dtype=dtype), minidl.full((2,), 1e300, dtype=dtype)):
+    for made in (minidl.tensor(x, dtype=dtype), minidl.tensor(x.numpy(), dtype=dtype)):
         assert str(made.dtype) == dtype
+    for make in (lambda: minidl.tensor([1e300, 1.0], dtype=dtype),
+                 lambda: minidl.full((2,), 1e300, dtype=dtype),
+                 lambda: minidl.ones(2, dtype=dtype).fill_(1e300)):
+        if dtype in ("int64", "uint8"):
+            with pytest.raises(ValueError, match="1e\\+300 does not fit"):
+                make()
+        else:
+            assert str(make().dtype) == dtype
     minidl.ones(5, dtype=dtype).copy_(x)
     F.pad(minidl.ones(2, 2, dtype=dtype), (1, 1), value=float("inf"))
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: x * 1e300, lambda x: x > 1e300, lambda x: x == 1e300,
+    lambda x: x.clamp(-1e300, 1e300),
+    lambda x: x.add(x, alpha=1e300), lambda x: minidl.add(x, np.ones(2, np.float32), alpha=1e300),
+    lambda x: x.clone().add_(x, alpha=1e300), lambda x: x.clone().fill_(1e300),
+    lambda x: x.clone().__setitem__(0, 1e300), lambda x: nn.init.constant_(x.clone(), 1e300),
+    lambda x: F.pad(x, (1, 1), value=1e300), lambda x: minidl.where(x > 0, 1e300, x),
+    lambda x: F.leaky_relu(-x, 1e300), lambda x: x**1e300, lambda x: 1e300 / x])
+def test_python_numbers_beyond_float32(f, each_kernel):
+    f(minidl.tensor([3e38, 1.0]))
 
 
 OPTIMISERS = {
@@ -154,3 +174,19 @@ def test_losses(loss, each_kernel):
 def test_cross_entropy(each_kernel):
     x = minidl.tensor([[np.inf, 1, 2], [-np.inf, .5, 1], [np.nan, 0, 0]], requires_grad=True)
     F.cross_entropy(x, minidl.tensor([1, 0, 2])).backward()
+
+
+def test_a_users_op_keeps_the_context_it_is_called_in():
+    """And is silent too."""
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    @minidl.op
+    def own(x):
+        seen.append(variable.get())
+        variable.set("set inside")
+        return x.data - x.data, lambda gy: gy
+
+    seen = []
+    variable.set("inside")
+    own(minidl.tensor([np.inf]))
+    assert seen == ["inside"] and variable.get() == "set inside"

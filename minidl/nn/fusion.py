@@ -51,17 +51,17 @@ _OWN = {kind: (kind.forward, kind.__call__, getattr(kind, "product", None)) for 
 
 def _unchanged(module: Module, *kinds: type) -> bool:
     """Is it of one of these very classes, and does it do what the class here does and no more?"""
-    kind = type(module)
-    return kind in kinds and not module._forward_hooks and not (
-        module.__dict__.keys() & {"forward", "product"}) and _OWN[kind] == (
-        kind.forward, kind.__call__, getattr(kind, "product", None))
+    kind, own = type(module), module.__dict__
+    return (kind in kinds and not module._forward_hooks and "forward" not in own
+            and "product" not in own
+            and _OWN[kind] == (kind.forward, kind.__call__, getattr(kind, "product", None)))
 
 
 def _together(group: list[Module]) -> int:
     """How many of the modules at the head of `group` run as one."""
     if len(group) < 2 or not _unchanged(group[0], Conv2d, ConvTranspose2d, Linear) or not (
-            _unchanged(group[1], ReLU) or _unchanged(group[1], LeakyReLU)
-            and 0 <= group[1].negative_slope <= 1):
+            _unchanged(group[1], ReLU, LeakyReLU)
+            and 0 <= getattr(group[1], "negative_slope", 0) <= 1):
         return 1
     pooled = len(group) == 3 and type(group[0]) is Conv2d and _unchanged(group[2], MaxPool2d)
     return 3 if pooled and not group[2].return_indices else 2

@@ -56,11 +56,11 @@ class Module:
     def __call__(self, *args, **kwargs):
         try:
             out = self.forward(*args, **kwargs)
-        except RecursionError:
+        except RecursionError as error:
             raise ValueError(f"{type(self).__name__}: modules are nested too deep to be called, or "
-                             "one calls itself: Python allows "
+                             "a forward calls itself: Python allows "
                              f"{sys.getrecursionlimit()} calls within each other, a module takes "
-                             "two or more (sys.setrecursionlimit allows more)") from None
+                             "two or more (sys.setrecursionlimit allows more)") from error
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
@@ -75,7 +75,11 @@ class Module:
     def __deepcopy__(self, memo: dict) -> Module:
         """``copy.deepcopy``: what is below first, so that no depth of nesting is too much."""
         for module in reversed([*self.modules()]):
-            if id(module) not in memo:
+            if id(module) in memo:
+                continue
+            if type(module).__deepcopy__ is not Module.__deepcopy__ and module is not self:
+                memo[id(module)] = copy.deepcopy(module, memo)             # its own way
+            else:
                 make, args, state, *_ = module.__reduce_ex__(4)
                 memo[id(module)] = made = make(*args)
                 state = copy.deepcopy(state, memo)
