@@ -520,7 +520,7 @@ def test_an_op_without_terms_says_so():
 
 
 @pytest.mark.parametrize("name", ["amax", "amin"])
-@pytest.mark.parametrize("ends", itertools.product([np.nan, np.inf, -np.inf, 1.0], repeat=3))
+@pytest.mark.parametrize("ends", [*itertools.product([np.nan, np.inf, -np.inf, 1.0], repeat=3)])
 def test_the_gradient_of_an_extreme_is_explained_whatever_the_extreme(name, ends):
     """Equal ones share it, and all NaN where the extreme is NaN."""
     with minidl.keep():
