@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import re
 import sys
 from collections import defaultdict
@@ -76,13 +77,21 @@ def enclosing(tree: ast.Module, line: int) -> str:
     return ".".join(name)
 
 
+@functools.cache
+def parsed(path: Path) -> tuple[str, ast.Module]:
+    """The text of a Python file, and its tree."""
+    text = path.read_text(encoding="utf-8")
+    return text, ast.parse(text)
+
+
 def strings(tree: ast.Module) -> list[tuple[int, str]]:
     """(line, text) of the Source lines of docstrings and of every other string."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    owners = [n for n in ast.walk(tree) if isinstance(n, kinds) and ast.get_docstring(n)]
+    nodes = [n for n in ast.walk(tree) if isinstance(n, (ast.Constant, *kinds))]
+    owners = [n for n in nodes if isinstance(n, kinds) and ast.get_docstring(n, clean=False)]
     docs = {id(n.body[0].value) for n in owners}
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             continue
         if id(node) not in docs:
@@ -96,10 +105,9 @@ def places(folder: str) -> dict[str, list[Place]]:
     """Where each id stands in the Python files of minidl, examples or tests."""
     found: dict[str, list[Place]] = defaultdict(list)
     for path in sorted((ROOT / folder).rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
+        text, tree = parsed(path) if ID.search(path.read_text(encoding="utf-8")) else ("", None)
         lines = list(enumerate(text.splitlines(), 1))
-        hits = [(n, i) for n, t in (lines if folder == "tests" else strings(tree))
+        hits = [(n, i) for n, t in (lines if folder == "tests" or not lines else strings(tree))
                 for i in ID.findall(t)]
         hits += [(n, i) for n, t in lines for i in ID.findall(t) if i.startswith("E")]
         for line, row in hits:
@@ -132,14 +140,14 @@ def proofs(row: str, cell: str) -> tuple[list[Place], list[str]]:
         wrong.append(f"{row}: {rest!r} names no test function")
     for proof in named:
         file = ROOT / proof.path
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        tree = ast.parse(text)
+        text, tree = parsed(file) if file.is_file() else ("", ast.parse(""))
         functions = [n for n in tree.body
                      if isinstance(n, ast.FunctionDef) and n.name == proof.name]
         if not functions:
             wrong.append(f"{row}: {proof.path} has no test {proof.name}")
             continue
-        said = [ast.get_docstring(tree) or "", ast.get_source_segment(text, functions[0])]
+        own = text.splitlines()[functions[0].lineno - 1:functions[0].end_lineno]
+        said = [ast.get_docstring(tree) or "", *own]
         if row not in ID.findall("\n".join(said)):
             wrong.append(f"{row}: {proof.path}::{proof.name} does not say that it is a proof of it")
     return named, wrong

@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent / "minidl"
 
 PARTS = [
-    (("tensor.py", "tape.py", "accumulate.py", "device.py"), 550),
+    (("tensor.py", "tape.py", "accumulate.py", "device.py", "modes.py", "dtypes.py"), 550),
     (("ops",), 1400),
     (("formulas.py",), 500),
-    (("nn", "optim.py", "models"), 1050),
+    (("nn", "optim.py", "schedules.py", "models"), 1050),
     (("kernels",), 1350),
     (("data", "training", "metrics.py"), 1000),
     (("explain", "testing", "plots.py"), 1800),

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import __version__, kernels, kernels_in_use, plots, script, use_kernels
 from .device import cuda_problem, resolve
+from .files import shown
 from .kernels import CHOICES
 from .models import MODELS
 from .profiling import profile
@@ -434,10 +435,9 @@ def _print_error(error: Exception) -> None:
     elif isinstance(error, OutOfMemory) and error.batch_size > 1:
         hint = f"; try --batch-size {error.batch_size // 2}"
     # A damaged file is quoted in errors: what it holds shall not command the terminal.
-    text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1]
-                   for c in f"minidl: {error or 'out of memory'}{hint}")
+    lines = f"minidl: {error or 'out of memory'}{hint}".split("\n")
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr)
+        print(*map(shown, lines), sep="\n", file=sys.stderr)
 
 
 def _open_closed_streams() -> None:

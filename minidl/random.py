@@ -16,7 +16,6 @@ resumes by restoring two integers.
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 
@@ -35,11 +34,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again at draw 0 of `seed` (an integer, 0 <= seed < 2^64)."""
-        try:
-            seed = operator.index(seed)
-        except TypeError:
-            raise TypeError(f"manual_seed: seed must be an integer, got {seed!r}") from None
-        if not 0 <= seed < 2**64:
+        seed = checks.whole("manual_seed: seed", seed)
+        if seed >= 2**64:
             raise ValueError(f"manual_seed: seed must be in [0, 2**64), got {seed}")
         self.seed, self.counter = seed, 0
         return self

@@ -18,7 +18,7 @@ import numpy as np
 
 from .device import is_array, to_host
 from .dtypes import float32, numbers
-from .files import check_regular
+from .files import open_regular
 from .tensor import Tensor
 
 TEMPORARY = ".tmp"
@@ -93,13 +93,13 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file {path}")
-    check_regular(path)                    # to open a named pipe is to wait for its writer
-    if missing := problem():
-        raise ImportError(f"load: {missing}")
+    with open_regular(path) as file:
+        if missing := problem():
+            raise ImportError(f"load: {missing}")
+        content = file.read()
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    content = path.read_bytes()
     try:
         arrays = from_bytes(content)
         size = int.from_bytes(content[:8], "little")

@@ -73,7 +73,8 @@ def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool 
 def taken_from(smallest: int | None):
     """Inside, kernels are taken for arrays of this size and above; None: as always."""
     places = [(kernels, "SMALLEST"), (arithmetic, "LARGE")]
-    if kernels.problem() is None:
+    kernels.load(warn=False)
+    if kernels.CPU:                      # also where none are kept for the next process
         from minidl.kernels import layout, product
         places += [(layout, "LARGE"), (product, "SMALL")]
     before = [getattr(module, name) for module, name in places]

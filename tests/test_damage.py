@@ -7,7 +7,7 @@ from damage import Hunt, cheap
 
 
 def test_damages_are_told_or_harmless(tmp_path):
-    look_for(40, tmp_path)
+    look_for(25, tmp_path)
 
 
 @pytest.mark.hunt

@@ -7,6 +7,7 @@ kernel class: to 1e-9 of the terms' magnitudes in float64, to 1e-5 in float32.
 from __future__ import annotations
 
 import gc
+import itertools
 
 import numpy as np
 import pytest
@@ -516,3 +517,16 @@ def test_an_op_without_terms_says_so():
         return x.data**3, backward
     with pytest.raises(TypeError, match="declares no terms"):
         cube(minidl.ones(2, requires_grad=True)).explain(0)
+
+
+@pytest.mark.parametrize("name", ["amax", "amin"])
+@pytest.mark.parametrize("ends", [*itertools.product([np.nan, np.inf, -np.inf, 1.0], repeat=3)])
+def test_the_gradient_of_an_extreme_is_explained_whatever_the_extreme(name, ends):
+    """Equal ones share it, and all NaN where the extreme is NaN."""
+    with minidl.keep():
+        x = minidl.tensor([ends, (0.0, 2.0, 2.0)], requires_grad=True)
+        getattr(minidl, name)(x, 1).backward(minidl.tensor([3.0, 5.0]))
+    for index in np.ndindex(x.shape):
+        found = x.explain_grad(index)
+        assert found.total == pytest.approx(found.stored, rel=1e-6), (ends, index)
+        assert "another number" not in repr(found)

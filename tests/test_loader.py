@@ -86,8 +86,10 @@ def test_so_many_batches_whatever_the_epoch():
     loader.set_epoch(0)
     parts = [[y.tolist() for _, y in loader.batches(n)] for n in (2, 0, 1, 4)]
     assert [len(part) for part in parts] == [2, 0, 1, 4] and sum(parts, []) == wanted
-    for wrong in (-1, 2.5):
-        with pytest.raises(ValueError, match=f"batches: n is {wrong}, an integer >= 0 is needed"):
+    with pytest.raises(ValueError, match="batches: n must be at least 0, got -1"):
+        loader.batches(-1)
+    for wrong in (2.5, True, None):
+        with pytest.raises(TypeError, match=f"batches: n must be a whole number, got {wrong}"):
             loader.batches(wrong)
 
 
@@ -164,13 +166,11 @@ def test_a_dataset_is_uploaded_once(gpu):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": 2.5}, "batch_size is 2.5"),
-        ({"batch_size": "64"}, "batch_size is '64'"),
-        ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**64}, "seed is 18446744073709551616"),
-        ({"pad": -1}, "pad is -1"),
-        ({"shrink": 0}, "shrink is 0"),
+        ({"batch_size": 0}, "DataLoader: batch_size must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 2**64}, r"seed must be below 2\*\*64, got 18446744073709551616"),
+        ({"pad": -1}, "pad must be at least 0, got -1"),
+        ({"shrink": 0}, "shrink must be at least 1, got 0"),
         ({"scale": "standard"}, "scale is 'standard'"),
         ({"device": "tpu"}, 'device: expected "cpu", "cuda", "cuda:N" or "auto", got \'tpu\''),
         ({"batch_size": 11, "drop_last": True}, "10 examples make no batch of 11"),
@@ -181,13 +181,23 @@ def test_loader_errors(options, message):
         data.DataLoader(small(), **options)
 
 
+@pytest.mark.parametrize("name", ["batch_size", "seed", "pad", "shrink"])
+@pytest.mark.parametrize("value", [2.5, "64", True, None])
+def test_a_number_of_a_loader_is_whole(name, value):
+    with pytest.raises(TypeError, match=f"{name} must be a whole number, got {value!r}"):
+        data.DataLoader(small(), **{name: value})
+
+
 def test_more_loader_errors():
     with pytest.raises(TypeError, match="got ndarray"):
         data.DataLoader(np.zeros(3), 2)
     with pytest.raises(ValueError, match="0 examples make no batch"):
         data.DataLoader(small().subset([]), 2)
-    with pytest.raises(ValueError, match=r"step in 0 … 5"):
+    with pytest.raises(ValueError, match=r"step must be in 0 … 5, got 6"):
         data.DataLoader(small(), 2).set_epoch(0, 6)
+    for place, name in (((1.5,), "epoch"), ((0, True), "step")):
+        with pytest.raises(TypeError, match=f"set_epoch: {name} must be a whole number"):
+            data.DataLoader(small(), 2).set_epoch(*place)
     with pytest.raises(ValueError, match="shrink=3 does not divide images of 28x28"):
         next(iter(data.DataLoader(small(), 2, shrink=3)))
 

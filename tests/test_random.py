@@ -186,7 +186,8 @@ def test_draws_of_several_threads_are_all_different():
 
 def test_wrong_seeds():
     for seed, error, text in ((-1, ValueError, "got -1"), (2**64, ValueError, "2\\*\\*64"),
-                              (1.5, TypeError, "an integer, got 1.5"), ("a", TypeError, "'a'")):
+                              (1.5, TypeError, "whole number, got 1.5"), ("a", TypeError, "'a'"),
+                              (True, TypeError, "whole number, got True")):
         with pytest.raises(error, match=f"manual_seed: seed must be .*{text}"):
             minidl.manual_seed(seed)
     with pytest.raises(TypeError, match="uniform: dtype must be float32 or float64, got int64"):

@@ -153,6 +153,44 @@ def test_a_second_optimiser_that_is_wrong_leaves_the_first_as_it_was(tmp_path):
     assert not any(o.state for o in fresh.procedure.optimizers.values())
 
 
+class Loader:
+    """Somebody's own: what a Trainer asks for, and a dataset that is a list."""
+
+    batch_size = 4
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.dataset = [(rng.normal(size=(4, 1, 6, 6)).astype(np.float32), np.arange(4) % 3)
+                        for _ in range(3)]
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def set_epoch(self, epoch, step=0):
+        self.at = step
+
+    def __iter__(self):
+        for images, labels in self.dataset[self.at:]:
+            yield minidl.tensor(images), minidl.tensor(labels)
+
+
+def test_a_loader_of_ones_own_goes_on(tmp_path):
+    def trainer(resume=False, folder=tmp_path / "run"):
+        made = tiny_trainer()
+        made.loader, made.test = Loader(), None
+        made.run = Run.open(folder) if resume else Run.create({"model": "tiny"}, folder)
+        return made
+
+    whole = trainer(folder=tmp_path / "whole")
+    whole.fit(2)
+    trainer().fit(1)
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.safetensors")["made_with"]["data"] is None
+    resumed = trainer(resume=True)
+    resumed.resume()
+    resumed.fit(2)
+    assert_same(state(resumed), state(whole))
+
+
 # --------------------------------------------------------------------------- files
 def test_every_byte_of_a_checkpoint_is_watched(run):
     """A byte changed anywhere, in header or numbers, and every truncation, is an error."""

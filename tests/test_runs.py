@@ -71,6 +71,48 @@ def test_a_folder_without_a_checkpoint_can_be_begun_again(tmp_path):
         Run.create({"model": "tiny"}, tmp_path / "run")
 
 
+def test_a_damaged_config_without_a_checkpoint_keeps_nobody_from_beginning(tmp_path):
+    for damage in (b"", b"{", b'{"model": "tiny", "lr', b"\xff\xfe\xfd", b"[" * 100_000):
+        Run.create({"model": "tiny"}, tmp_path)
+        (tmp_path / "config.json").write_bytes(damage)
+        with pytest.raises(ValueError, match="config.json is damaged"):
+            Run.open(tmp_path)
+        Run.create({"model": "tiny", "lr": 2}, tmp_path)
+        assert Run.open(tmp_path).config["lr"] == 2
+    (tmp_path / "config.json").write_text('{"of": "another program"}')    # whole, and not ours
+    with pytest.raises(ValueError, match="not a config of minidl"):
+        Run.create({"model": "tiny"}, tmp_path)
+    assert "another" in (tmp_path / "config.json").read_text()
+    tiny_trainer(tmp_path / "run").fit(1)
+    (tmp_path / "run" / "config.json").write_bytes(b"{")                  # a run is there
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        Run.create({"model": "tiny"}, tmp_path / "run")
+
+
+@posix
+def test_a_pipe_or_a_folder_in_a_run_is_not_waited_for(tmp_path):
+    """In the place of each file that a run reads: a clear error, or a blank picture."""
+    for name in ("config.json", "log.jsonl", "checkpoint.safetensors", "samples.npy"):
+        for make, what in ((os.mkfifo, "a named pipe"), (os.mkdir, "a folder")):
+            folder = tmp_path / f"{name}-{what}"
+            tiny_trainer(folder).fit(1)
+            (folder / name).unlink(missing_ok=True)
+            make(folder / name)
+            if name == "samples.npy":
+                now = np.ones((1, 4, 1, 28, 28), np.uint8)
+                assert not report._frames(Run(folder, {}), 2, now).any()
+                continue
+            with pytest.raises((OSError, ValueError), match=what if name != "checkpoint.safetensors"
+                               else "there is no file"):
+                tiny_trainer(folder, resume=True)
+            if name == "log.jsonl":
+                with pytest.raises(OSError, match="cannot write to the folder"):
+                    Run(folder, {}).log("step", epoch=1, step=1)
+                (folder / "checkpoint.safetensors").unlink()
+                with pytest.raises(OSError, match="cannot write"):
+                    Run.create({"model": "tiny"}, folder)
+
+
 def test_a_run_that_is_there_is_not_begun_again_by_mistake(tmp_path):
     tiny_trainer(tmp_path / "run").fit(1)
     before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
@@ -175,7 +217,7 @@ def test_a_lock_file_that_nobody_has_keeps_nobody_out(tmp_path):
     assert text.startswith(f"process {os.getpid()} on ") and "elsewhere" not in text
     (tmp_path / "lock").write_bytes(b"process \x1b[31m \xff of mine")
     second = Run(tmp_path, {})
-    with pytest.raises(BlockingIOError, match="in use by process \\[31m \ufffd of mine; wait"):
+    with pytest.raises(BlockingIOError, match=r"in use by process \\x1b\[31m \ufffd of mine; wait"):
         second.__enter__()
     del first                                              # forgotten: then it is free
     with second:
@@ -319,9 +361,9 @@ def test_only_ordinary_files_are_replaced(tmp_path):
     for name in ("pipe", "folder"):
         with pytest.raises(OSError, match=f"cannot write .*{name} .it is no ordinary file"):
             minidl.save({"a": minidl.ones(2)}, tmp_path / name)
-    with pytest.raises(OSError, match="cannot write /dev/full"):
-        minidl.save({"a": minidl.ones(2)}, "/dev/full")
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    with pytest.raises(OSError, match=f"cannot write {os.devnull} .it is no ordinary file"):
+        minidl.save({"a": minidl.ones(2)}, os.devnull)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
     with pytest.raises(FileNotFoundError, match="cannot write .*no/w"):
         minidl.save({"a": minidl.ones(2)}, tmp_path / "no" / "w")
     minidl.save({"a": minidl.ones(2)}, tmp_path / "link")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl
 import minidl.nn.functional as F
-from minidl import nn, optim
+from minidl import files, nn, optim
 
 
 def test_weights_come_back_whatever_their_memory_order(tmp_path):
@@ -63,3 +66,39 @@ def test_what_is_no_file_is_not_waited_for(kind, message, tmp_path):
         path.symlink_to(os.devnull)
     with pytest.raises(ValueError, match=f"net.safetensors: {message}, where a regular file"):
         minidl.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_put_there_after_the_look_is_not_waited_for(tmp_path, monkeypatch):
+    path, look = tmp_path / "net.safetensors", os.stat
+
+    def put_after(name, **how):
+        found = look(name, **how)
+        if not stat.S_ISFIFO(found.st_mode):
+            path.unlink()
+            os.mkfifo(path)
+        return found
+
+    path.write_bytes(b"regular when it was looked at")
+    monkeypatch.setattr(files.os, "stat", put_after)
+    with pytest.raises(ValueError, match="net.safetensors: a named pipe, where a regular file"):
+        files.open_regular(path)
+
+
+def test_no_more_is_read_than_is_wanted(tmp_path):
+    (tmp_path / "text").write_bytes(b"12345")
+    assert files.read_regular(tmp_path / "text", 5) == b"12345"
+    with pytest.raises(ValueError, match="text: more than 4 bytes"):
+        files.read_regular(tmp_path / "text", 4)
+
+
+@given(text=st.text())
+def test_what_is_shown_moves_no_cursor(text):
+    shown = files.shown(text)
+    assert shown.isprintable() and files.shown(shown) == shown
+    if text.isprintable():
+        assert shown == text
+
+
+def test_what_is_no_character_is_written_out():
+    assert files.shown("a\tb\x1b[2J\r\n\u202e\udc80") == r"a b\x1b[2J\r\n\u202e\udc80"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,7 +123,9 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess:
     ("| head -n 1", 141), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
         ("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| true", 141),
         (">/dev/full", 2)))])
-def test_streams_that_are_closed(ending, status, few_digits, tmp_path):  # noqa: F811
+def test_streams_that_are_closed(ending, status, few_digits, tmp_path, monkeypatch):  # noqa: F811
+    if "/dev/full" in ending and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
     command = (f"{sys.executable} -m minidl train cnn --data {few_digits} --epochs 1 --batch-size "
                "16 --out run")
     done = shell(f"({command}; echo $? >status) {ending}" if "|" in ending else
@@ -134,7 +137,8 @@ def test_streams_that_are_closed(ending, status, few_digits, tmp_path):  # noqa:
         assert "go on with:" in done.stderr or "curves.png" in files(tmp_path / "run")
         go_on = ("--resume run" if (tmp_path / "run" / "checkpoint.safetensors").exists() else
                  command.partition("train ")[2])
-        assert shell(f"{sys.executable} -m minidl train {go_on}", tmp_path).returncode == 0
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(["train", *shlex.split(go_on)]) == 0
     assert "curves.png" in files(tmp_path / "run")
     assert shell(f"{sys.executable} -m minidl models {ending}", tmp_path).stderr in (
         "", "minidl: [Errno 28] No space left on device\n")

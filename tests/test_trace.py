@@ -455,8 +455,11 @@ def test_a_damaged_reference_is_a_clear_error(small, tmp_path):
 
 def test_wrong_use_is_a_clear_error(small):
     _, _, step, x, t = small
-    with pytest.raises(ValueError, match="probe must be an integer >= 1, got 0"):
+    with pytest.raises(ValueError, match="probe must be at least 1, got 0"):
         minidl.record(step, x, t, probe=0)
+    for wrong in (True, 1.5, "2"):
+        with pytest.raises(TypeError, match=f"probe must be a whole number, got {wrong!r}"):
+            minidl.record(step, x, t, probe=wrong)
     with pytest.raises(TypeError, match="step must be a function, got Tensor"):
         minidl.record(x, t)
     with minidl.record(), pytest.raises(RuntimeError, match="recordings do not nest"):

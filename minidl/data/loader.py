@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidl.checks import whole
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
 from minidl.device import move, namespace, resolve
@@ -37,7 +38,8 @@ class DataLoader:
     Only uint8 arrays (N, C, H, W) are scaled, padded and shrunk. Other integers become int64,
     floats keep their dtype. Each `for` runs one epoch and moves on to the next; `set_epoch(e)`
     goes to any epoch, and to any step within it, so that a resumed run sees the same batches.
-    Raises ValueError for options out of range or a dataset that makes no batch.
+    Raises ValueError for options out of range or a dataset that makes no batch, TypeError for
+    options of another type.
     """
 
     def __init__(
@@ -62,9 +64,8 @@ class DataLoader:
             )
         least = {"batch_size": 1, "seed": 0, "pad": 0, "shrink": 1}
         for (name, low), value in zip(least.items(), (batch_size, seed, pad, shrink)):
-            if (not isinstance(value, (int, np.integer)) or isinstance(value, bool)
-                    or not low <= value < 2**64):
-                raise ValueError(f"DataLoader: {name} is {value!r}, an integer >= {low} is needed")
+            if whole(f"DataLoader: {name}", value, low) >= 2**64:
+                raise ValueError(f"DataLoader: {name} must be below 2**64, got {value}")
         if scale not in ("unit", "tanh"):
             raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
@@ -84,10 +85,10 @@ class DataLoader:
 
     def set_epoch(self, epoch: int, step: int = 0) -> None:
         """The next `for` runs epoch `epoch`, from batch `step` on."""
-        if epoch < 0 or not 0 <= step <= len(self):
+        epoch, step = whole("set_epoch: epoch", epoch), whole("set_epoch: step", step)
+        if step > len(self):
             raise ValueError(
-                f"set_epoch: epoch is {epoch}, step {step}; "
-                f"epoch >= 0 and step in 0 … {len(self)} are needed"
+                f"set_epoch: step must be in 0 … {len(self)}, got {step}"
             )
         self.epoch, self.step = epoch, step
 
@@ -110,9 +111,7 @@ class DataLoader:
     def batches(self, n: int) -> Iterator[tuple[Tensor, ...]]:
         """The next `n` batches, one epoch after the other, for training that counts in steps. Goes
         on where the last call, or `set_epoch`, left off."""
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
-            raise ValueError(f"batches: n is {n!r}, an integer >= 0 is needed")
-        return self._next(n)
+        return self._next(whole("batches: n", n))
 
     def _next(self, n: int) -> Iterator[tuple[Tensor, ...]]:
         while n > 0:

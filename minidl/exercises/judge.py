@@ -12,13 +12,14 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
-from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from ..checks import number as checked
+from ..files import read_regular, shown
 from ..tensor import Tensor
 from ..testing import GradientError, KinkError, check_vjp
 from . import process
@@ -55,16 +56,19 @@ def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
 
     The file runs in a process of its own, which is killed after `timeout` seconds; what it prints
     goes to standard error. The random cases are drawn from `seed`, a new one by default, which
-    stands in the verdict. Raises ValueError where there is no such file, for one of more than
-    a million bytes, and for a `timeout` that is not above 0 and at most a day.
+    stands in the verdict. Raises ValueError where there is no such file, for one that is no
+    regular file or has more than a million bytes, and for a `timeout` that is not above 0 and at
+    most a day; TypeError for one that is no number.
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        source = read_regular(path, 1_000_000)
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"exercise: there is no file {path}; copy the stub and fill it in: "
-                         f"{exercise.stub}")
-    if path.stat().st_size > 1_000_000:
-        raise ValueError(f"exercise: {path} has more than 1,000,000 bytes")
-    if type(timeout) is bool or not isinstance(timeout, Real) or not 0 < timeout <= 86_400:
+                         f"{exercise.stub}") from None
+    except ValueError as error:
+        raise ValueError(f"exercise: {error}") from None
+    if not 0 < (timeout := checked("exercise: timeout", timeout)) <= 86_400:
         raise ValueError("exercise: timeout must be a number of seconds above 0 and at most "
                          f"86,400, got {timeout!r}")
     seed = secrets.randbits(32) if seed is None else seed
@@ -73,7 +77,7 @@ def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
     checks = [(i, changes, check) for i, (_, case) in enumerate(cases)
               for changes, check in _checks(exercise, case, rng)]
     calls = [case for _, case in cases] + [{**cases[i][1], **new} for i, new, _ in checks]
-    task = {"path": str(path), "source": path.read_bytes().decode("latin-1"),
+    task = {"path": str(path), "source": source.decode("latin-1"),
             "function": exercise.function, "parameters": exercise.parameters,
             "outputs": exercise.outputs,
             "calls": [[_sent(case[name]) for name in exercise.parameters] for case in calls]}
@@ -82,7 +86,7 @@ def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         most = 1 + len(calls) * (1 + len(exercise.outputs))
-        answers = _Answers(exercise, *process.run(task, float(timeout), most))
+        answers = _Answers(exercise, *process.run(task, timeout, most))
         return _judge(exercise, answers, cases, checks, verdict)
 
 
@@ -106,7 +110,7 @@ class _Answers:
         if kind:
             word, sentence = SAYS.get(kind, TOO_SOON)
             raise _Problem(word, sentence.format(
-                process.plain(said), function=self.exercise.function,
+                shown(said), function=self.exercise.function,
                 signature=self.exercise.signature, outputs=", ".join(self.exercise.outputs)))
 
     def outputs(self, expected: list[np.ndarray]) -> list[np.ndarray]:

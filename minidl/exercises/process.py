@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..files import shown
 from .child import SPACE
 
 SHOWN = 10_000                                         # bytes of what a file prints
@@ -78,16 +79,11 @@ def _kill(child: subprocess.Popen) -> None:
     child.wait()
 
 
-def plain(text: str) -> str:
-    """The same in one line that moves no cursor: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _show(printed: BinaryIO) -> None:
     printed.seek(0)
     size, text = _size(printed), printed.read(SHOWN).decode(errors="backslashreplace")
     for line in text.removesuffix("\n").split("\n") if text else ():
-        print(f"  | {plain(line.expandtabs().rstrip())}", file=sys.stderr)
+        print(f"  | {shown(line.expandtabs().rstrip())}", file=sys.stderr)
     if size > SHOWN:
         print(f"  | ... ({size:,} bytes in all)", file=sys.stderr)
 

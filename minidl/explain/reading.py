@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import open_regular, read_at_most
+from ..files import open_regular, read_at_most, shown
 from .fitting import fit
-from .source import shown
 
 FORMAT, VERSION = "minidl-trace", 1
 LARGEST = 1 << 26             # bytes of a file
@@ -98,7 +97,7 @@ def _finite(digits: str) -> float:
 
 
 def cleaned(value: Any, key: str = "", depth: int = 0) -> Any:
-    """`value` with all its text made harmless for a terminal: see ``source.shown``. A docstring,
+    """`value` with all its text made harmless for a terminal: see ``files.shown``. A docstring,
     under the key "says", keeps its lines."""
     if depth > DEEPEST:
         raise ValueError(f"more than {DEEPEST} lists and objects within each other")

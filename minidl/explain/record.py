@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..checks import whole
 from ..device import is_array, to_host
 from ..nn.module import Parameter
 from ..tape import OPS, mode
@@ -261,7 +262,8 @@ def record(step: Callable | None = None, *args: Any, probe: int | None = None, *
     weight's gradient is a sum over the whole batch, and only a small one can be read.) Then it puts
     back what the step can reach: parameters, gradients, buffers, optimisers, schedulers, random
     states; see ``explain.restore``. Recording implies ``keep()`` and costs time and memory; layers
-    run one by one. Raises ValueError for a probe below 1, RuntimeError within another recording.
+    run one by one. Raises ValueError (TypeError) for a
+    probe that is not a whole number from 1 on, RuntimeError within another recording.
     """
     if step is None:
         if args or kwargs or probe is not None:
@@ -270,9 +272,7 @@ def record(step: Callable | None = None, *args: Any, probe: int | None = None, *
         return Recorder()
     if not callable(step):
         raise TypeError(f"record: step must be a function, got {type(step).__name__}")
-    probe = 2 if probe is None else probe
-    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 1:
-        raise ValueError(f"record: probe must be an integer >= 1, got {probe!r}")
+    probe = 2 if probe is None else whole("record: probe", probe, 1)
     recorder = Recorder()
     recorder.refuse_to_nest()
     batch = next((len(a) for a in _arrays((args, kwargs))), None)

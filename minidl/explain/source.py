@@ -8,18 +8,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import shown
 from ..nn.module import Module
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = tuple(_PACKAGE + part + os.sep for part in ("models", "training"))
-
-
-def shown(text: str) -> str:
-    """`text` on one line, as a terminal may show it: what is no printable character, such as the
-    beginning of an escape sequence, is written out (\\x1b); a tab is a space."""
-    text = text.replace("\t", " ")
-    return text if text.isprintable() else "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Site(NamedTuple):

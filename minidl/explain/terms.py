@@ -125,10 +125,15 @@ def slopes(call: Call, k: int, place: int) -> np.ndarray:
 
 
 def _largest(x, axis, keepdims):
-    """The maximum along `axis`; equal ones share what depends on it. Also for complex numbers."""
-    first = np.real(x) == np.max(np.real(x), axis=axis, keepdims=True)
-    return np.sum(np.where(first, x, 0), axis=axis, keepdims=keepdims) / np.sum(
-        first, axis=axis, keepdims=keepdims)
+    """The maximum along `axis`; equal ones, or all NaN, share what depends on it. Also for complex
+    numbers, by their real parts."""
+    real = np.real(x)
+    top = np.max(real, axis=axis, keepdims=True)
+    first = (real == top) | (np.isnan(real) & np.isnan(top))
+    total = np.sum(np.where(first, x, 0), axis=axis, keepdims=keepdims)
+    count = np.sum(first, axis=axis, keepdims=keepdims)
+    y = np.real(total) / count           # by parts: (inf + ih) / 2 has no imaginary part in NumPy
+    return y + 1j * (np.imag(total) / count) if np.iscomplexobj(x) else y
 
 
 def _variance(x, axis, keepdims):

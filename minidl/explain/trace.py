@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import whole
 from ..device import to_host
+from ..files import shown
 from ..saving import write_atomically
 from ..tape import OPS
 from ..tensor import Tensor
 from .reading import DTYPES, FILLS, FORMAT, LARGEST, VERSION, cleaned, read
-from .source import shown
 
 BUDGET = 2_700_000            # bytes of base64; what is larger is cut, and says so
 PARTS = "meta", "sources", "maps", "arrays", "nodes", "ops", "events", "checks", "frames"
@@ -151,10 +152,11 @@ class Trace:
         """One element of what an op of the trace computed: see ``Tensor.explain``."""
         from .cells import checked, explain_call
         if not isinstance(op, dict):
-            if isinstance(op, bool) or not isinstance(op, int) or not 0 <= op < len(self.ops):
+            number = whole("explain: op (one of this trace's ops, or its id)", op)
+            if number >= len(self.ops):
                 raise ValueError(f"explain: op must be one of this trace's ops, or its id in 0.."
                                  f"{len(self.ops) - 1}, got {op!r}")
-            op = self.ops[op]
+            op = self.ops[number]
         call = self.call(op)
         return explain_call(call, checked(call.out, index, "explain"), self.site(op))
 

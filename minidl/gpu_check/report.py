@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import read_regular
+
 Entry = dict[str, Any]
 UNASKED = "cannot be asked here"
+LARGEST = 1 << 26             # bytes of a part's file
 
 
 class Part:
@@ -71,8 +74,8 @@ def last_lines(error: BaseException, count: int = 8) -> str:
 def read_entries(file: Path) -> list[Entry]:
     """The entries that a process wrote; half a line, left by its end, is passed over."""
     entries = []
-    if file.exists():
-        for line in file.read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(FileNotFoundError):
+        for line in read_regular(file, LARGEST).decode("utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 entries.append(json.loads(line))
     return entries

@@ -21,6 +21,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from ..checks import whole
+
 CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
 
@@ -72,11 +74,7 @@ def set_num_threads(n: int) -> None:
     do not depend on it. Raises TypeError or ValueError unless n is an integer >= 1.
     """
     global _threads
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
-        raise TypeError(f"set_num_threads: n must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
-    _threads = int(n)
+    _threads = whole("set_num_threads: n", n, 1)
     if "minidl.kernels.threads" in sys.modules:
         sys.modules["minidl.kernels.threads"].stop()
 

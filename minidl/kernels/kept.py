@@ -21,6 +21,7 @@ import pickle
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 from ..cache import cache_folder, make_private
+from ..files import open_regular
 from . import on_compile
 
 LARGEST = 1 << 26
@@ -86,7 +88,18 @@ def _open_folder() -> tuple[Path | None, str | None]:
         reason = _why_refused(folder)
     except (OSError, RuntimeError):              # nowhere to write: compile in every process
         return None, None
-    return (None, reason) if reason else (folder, None)
+    if reason:
+        return None, reason
+    _sweep(folder)
+    return folder, None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers that were killed left half written, an hour ago or more."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.tmp"):
+            if time.time() - path.lstat().st_mtime > 3600:
+                path.unlink()
 
 
 STAMP = _sources()
@@ -136,11 +149,9 @@ def _digest(path: Path, contents: bytes) -> bytes:
 
 def _read(path: Path) -> bytes | None:
     """The contents of an entry that is whole and nobody else's; None for any other."""
-    def without_waiting(name, flags):                    # a FIFO would wait for somebody to write
-        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-    with contextlib.suppress(OSError), open(path, "rb", opener=without_waiting) as file:
+    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode) and _private(status) and status.st_size <= LARGEST:
+        if _private(status) and status.st_size <= LARGEST:
             entry = file.read()
             if entry[:32] == _digest(path, entry[32:]):
                 return entry[32:]
@@ -149,6 +160,9 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, contents: bytes) -> None:
     """Keep an entry, if that can be; another process finds all of it or nothing."""
+    # Not saving.write_atomically, which gives a file the umask's mode and leaves a folder in its
+    # place alone: this file has mode 0600 whatever the umask, else _read would refuse it; and an
+    # entry need not survive a power cut, so nothing waits for the disk.
     with contextlib.suppress(OSError):
         handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
         try:

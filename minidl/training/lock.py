@@ -12,6 +12,8 @@ import platform
 import time
 from pathlib import Path
 
+from ..files import shown
+
 try:
     import fcntl
 except ImportError:                          # Windows has msvcrt for that
@@ -104,5 +106,5 @@ def _holder(file: int) -> str:
     with contextlib.suppress(OSError):
         os.lseek(file, 0, os.SEEK_SET)
         text = os.read(file, 200).decode(errors="replace")
-        return "".join(c for c in text if c.isprintable()) or "another process"
+        return shown(text.strip()) or "another process"
     return "another process"

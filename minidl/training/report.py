@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 
 from .. import metrics, plots
 from ..data import DataLoader
+from ..files import open_regular, read_at_most
 from ..models import MODELS
 from ..saving import write_atomically
 from . import gan, vae
@@ -80,10 +83,15 @@ def _now(job: Job) -> np.ndarray:
 def _frames(run: Run, count: int, now: np.ndarray) -> np.ndarray:
     """The first `count` frames of samples.npy, like `now`. What that file, damaged or deleted, does
     not give is blank: training need not stop for a picture."""
-    path, frames = run.folder / "samples.npy", np.zeros((count, *now.shape[1:]), np.uint8)
-    with contextlib.suppress(Exception):     # NumPy raises all sorts of errors for a damaged file
-        found = np.lib.format.open_memmap(path, mode="r")[:count] if path.is_file() else frames[:0]
-        if found.dtype == np.uint8 and found.shape[1:] == frames.shape[1:]:
+    frames = np.zeros((count, *now.shape[1:]), np.uint8)
+    # NumPy raises all sorts of errors for a damaged file.
+    with contextlib.suppress(Exception), open_regular(run.folder / "samples.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        whole = os.fstat(file.fileno()).st_size - file.tell() == math.prod(shape)
+        if whole and dtype == np.uint8 and shape[1:] == frames.shape[1:] and not fortran:
+            found = np.frombuffer(read_at_most(file, now.nbytes * min(count, shape[0])), np.uint8)
+            found = found.reshape(-1, *now.shape[1:])
             frames[:len(found)] = found
     return frames
 

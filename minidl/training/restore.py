@@ -32,7 +32,7 @@ def made_with(config: dict[str, Any], loader: Any = None) -> dict[str, Any]:
         return kept
     dataset = getattr(loader, "dataset", None)
     return {"batch_size": loader.batch_size, "seed": getattr(loader, "seed", None), **kept,
-            "data": None if dataset is None else fingerprint(dataset)}
+            "data": fingerprint(dataset) if hasattr(dataset, "arrays") else None}
 
 
 def check_form(state: Any) -> None:

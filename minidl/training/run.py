@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..files import open_regular, read_regular, without_waiting
 from ..saving import TEMPORARY, write_atomically
 from .lock import Lock
 
 # The files of which a kill may have left half a copy behind.
 WRITTEN = ("config.json", "log.jsonl", "log-damaged", "checkpoint.safetensors", "samples.npy",
            "evaluation.json")
+LARGEST = 1 << 20             # bytes of a config
 
 
 class Run:
@@ -55,12 +57,7 @@ class Run:
     def open(cls, folder: str | Path) -> Run:
         """The run in `folder`. Raises FileNotFoundError or ValueError if there is none."""
         path = Path(folder) / "config.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"run: {folder} is no run folder, it has no config.json")
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"run: {path} is damaged ({error})") from error
+        config = _config(path)
         if not isinstance(config, dict) or "model" not in config:
             raise ValueError(f'run: {path} names no "model": not a config of minidl')
         run = cls(folder, config)
@@ -107,14 +104,18 @@ class Run:
             raise FileExistsError(f"run: {self.folder} holds a run already; go on with it by "
                                   f"--resume {self.folder}, or give another folder")
         with self._writing():
-            self.log_file.write_bytes(b"")
+            write_atomically(self.log_file, b"")
         self.mark = None
 
     def is_there(self) -> bool:
         """Is there what another start would lose? That is a checkpoint; or, of a run without
         safetensors, which has none, the log of all its epochs."""
-        if self.checkpoint.exists() or not (self.folder / "config.json").exists():
-            return self.checkpoint.exists()
+        if self.checkpoint.exists():
+            return True
+        try:
+            _config(self.folder / "config.json")
+        except (FileNotFoundError, ValueError):      # damaged: nobody could go on with that run
+            return False
         before = Run.open(self.folder)
         epochs = before.config.get("epochs")
         return isinstance(epochs, int) and 0 < epochs <= len(before.records("epoch"))
@@ -128,7 +129,8 @@ class Run:
         """Add one line: ``{"kind": "step" or "epoch", "epoch": 1, ...}``; on a full disk, no part
         of one."""
         line = (json.dumps({"kind": kind, **values}) + "\n").encode()
-        with self._writing(), open(self.log_file, "ab", buffering=0) as file:
+        with self._writing(), open(self.log_file, "ab", buffering=0,
+                                   opener=without_waiting) as file:
             end = file.seek(0, os.SEEK_END)
             try:
                 if file.write(line) < len(line):
@@ -192,13 +194,27 @@ class Run:
                 "checkpoint has them")
 
     def _log(self) -> bytes:
-        return self.log_file.read_bytes() if self.log_file.is_file() else b""
+        try:
+            with open_regular(self.log_file) as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
 
     def _as_marked(self, content: bytes) -> bool:
         if self.mark is None:
             return True
         size, digest = self.mark
         return hashlib.sha256(content[:size]).hexdigest() == digest
+
+
+def _config(path: Path) -> Any:
+    try:
+        return json.loads(read_regular(path, LARGEST).decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"run: {path.parent} is no run folder, it has no config.json"
+                                ) from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"run: {path} is damaged ({error})") from error
 
 
 def _free_folder(name: str) -> Path:

@@ -49,8 +49,9 @@ def raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled(handler: Callable, numbers: list[int]) -> Iterator[Callable[[], None]]:
-    """Handle these signals, but those that are ignored, as `nohup` has it; what restores the
-    handlers of before. Python lets only the main thread do so."""
+    """Handle these signals, but SIGTERM and SIGHUP not where they are ignored, as `nohup` has it
+    (SIGINT is handled even then). Gives what restores the handlers of before. Python lets only the
+    main thread do so."""
     before: dict[int, Any] = {}
 
     def restore() -> None:
