@@ -462,4 +462,4 @@ def test_wrong_use_is_told(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "there is no file" in err and "adam.py" in err
     assert cli.main(["exercise", "adam", str(tmp_path)]) == 2
-    assert "there is no file" in capsys.readouterr().err
+    assert "a folder, where a regular file should be" in capsys.readouterr().err
