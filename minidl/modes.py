@@ -78,14 +78,20 @@ def _inside(switch: Callable, body):
             go_on, sent = body.throw, error
 
 
-def no_grad() -> ContextDecorator:
-    """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator."""
-    return Switch("grad", False)
+def no_grad(function: Callable | None = None):
+    """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator, with or
+    without parentheses."""
+    return _switch("grad", False, function)
 
 
-def enable_grad() -> ContextDecorator:
+def enable_grad(function: Callable | None = None):
     """Record a graph inside, also within :func:`no_grad`."""
-    return Switch("grad", True)
+    return _switch("grad", True, function)
+
+
+def _switch(field: str, value, function: Callable | None):
+    switch = Switch(field, value)
+    return switch if function is None else switch(function)
 
 
 class set_grad_enabled(Switch):
@@ -109,11 +115,11 @@ def is_grad_enabled() -> bool:
     return mode.grad
 
 
-def keep() -> ContextDecorator:
+def keep(function: Callable | None = None):
     """Keep what backward would free: operands, consumers and every gradient, for explaining.
 
     Inside, each tensor's ``.grad`` (not only a leaf's) is there after ``backward()``, backward may
     be run again, and ``tensor.consumers`` lists the nodes that used it, once a use. Costs memory.
     ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
     """
-    return Switch("keep", True)
+    return _switch("keep", True, function)

@@ -241,6 +241,8 @@ def _in_range(what: str, key: str, value):
 def _loaded(what: str, p: Tensor, key: str, value):
     """One value of a saved state, the arrays copied to where p is."""
     value = value.data if isinstance(value, Tensor) else value
+    if not is_array(value) and hasattr(value, "__array__"):    # a tensor of another library
+        value = np.asarray(value)
     if key == "step":                                     # an array of float in PyTorch's files
         step = to_host(value).item() if is_array(value) and value.size == 1 else value
         return checks.whole(what, int(step) if type(step) is float and step % 1 == 0 else step)

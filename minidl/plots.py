@@ -330,11 +330,12 @@ class Film:
         figure = self.frame(0)
         from matplotlib.animation import PillowWriter
         writer = PillowWriter(fps=fps)
-        with writer.saving(figure, str(path), dpi=dpi):
-            for i in [*range(self.count), *[self.count - 1] * int(2 * fps)]:
-                self.frame(i, figure)
-                writer.grab_frame()
-        return Path(path)
+        writer.setup(figure, str(path), dpi)
+        for i in [*range(self.count), *[self.count - 1] * int(2 * fps)]:
+            self.frame(i, figure)
+            writer.grab_frame()
+        writer.finish()            # not `with writer.saving(...)`: after an error that would write
+        return Path(path)          # half a film, or fail for want of a first picture
 
     def _repr_html_(self) -> str:
         from matplotlib.animation import FuncAnimation

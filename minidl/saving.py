@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .device import is_array, to_host
-from .dtypes import float32, numbers
+from .dtypes import float32, numbers, unmasked
 from .files import open_regular
 from .tensor import Tensor
 
@@ -43,7 +43,7 @@ def save(state_dict: Mapping[str, Tensor], path: str | Path) -> None:
             for name, value in state_dict.items()):
         raise TypeError("save: expected tensors by name, as model.state_dict() gives them, got "
                         f"{type(state_dict).__name__}")
-    arrays = {name: to_host(value.data if isinstance(value, Tensor) else value)
+    arrays = {name: to_host(value.data if isinstance(value, Tensor) else unmasked("save", value))
               for name, value in state_dict.items()}
     write_arrays(path, arrays, {})
 

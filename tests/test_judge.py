@@ -53,6 +53,10 @@ def relu_backward(gy, x):
 
 # name: (source, a part of the verdict)
 BAD = {
+    "takes the guard away": ("import __main__\n__main__.guard.__code__ = None\nimport minidl",
+                             "AttributeError"),
+    "renames": ("import os\nos.rename('/tmp', '/tmp2')", "a solution may not write files"),
+    "makes a folder": ("import os\nos.mkdir('made')", "a solution may not write files"),
     "leaves": ("import os; os._exit(0)", ENDS),
     "leaves in the function": ("import os\ndef relu_backward(gy, x): os._exit(0)", ENDS),
     "leaves later": ("import os\nn = []\ndef relu_backward(gy, x):\n    n.append(0)\n"

@@ -661,3 +661,22 @@ def test_errors_of_bias_activation():
         F.bias_activation(minidl.rand(2, 3), minidl.rand(2))
     with pytest.raises(ValueError, match="negative_slope must be in"):
         F.bias_activation(minidl.rand(2, 3), minidl.rand(3), 2.0)
+
+
+@pytest.mark.parametrize("size, taps", [
+    ((40, 40), (17, 17)), ((1, 20000), (1, 60)), ((9, 9), (3, 3))])
+def test_convolutions_of_very_many_taps_are_the_readable_ones(size, taps, monkeypatch):
+    """The lists of pairs would take more time and memory than they save."""
+    called = []
+    for name in ("_conv2d", "_conv2d_input_grad", "_conv2d_weight_grad"):
+        def counted(*args, readable=READABLE[name]):
+            called.append(readable.__name__)
+            return readable(*args)
+        monkeypatch.setattr(kernel(name), "readable", counted, raising=False)
+    rng = np.random.default_rng(0)
+    geometry = (1, 1), (0, 0), (1, 1)
+    x, w = drawn(rng, 2, 3, *size), drawn(rng, 4, 3, *taps)
+    (y,) = agree("_conv2d", x, w, *geometry)
+    agree("_conv2d_input_grad", y, w, size, *geometry)
+    agree("_conv2d_weight_grad", x, y, taps, *geometry)
+    assert len(called) == (0 if taps == (3, 3) else 3)

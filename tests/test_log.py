@@ -111,3 +111,14 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(tmp_path,
     assert run.log_file.read_bytes() == whole
     run.log("step", epoch=1, step=2, loss=2.0)
     assert [record["step"] for record in run.records("step")] == [1, 2]
+
+
+def test_a_line_with_other_values_than_those_before_it_is_named(stopped_run, tmp_path):
+    """Curves are drawn of what every line has."""
+    folder, _ = stopped_run
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    lines = (folder / "log.jsonl").read_bytes() + b'{"kind": "step", "epoch": 9, "step": 1}\n'
+    (tmp_path / "log.jsonl").write_bytes(lines)
+    number = lines.count(b"\n")
+    with pytest.raises(ValueError, match=f"line {number} is damaged .it has kind, epoch, step, "):
+        Run.open(tmp_path).records("step")

@@ -164,3 +164,15 @@ def test_different_switches_of_a_generator_all_hold():
 
     assert list(both()) == [(False, True)] * 2
     assert (mode.grad, mode.keep) == (True, False)
+
+
+def test_decorators_without_parentheses():
+    @minidl.no_grad
+    def off():
+        return mode.grad
+
+    @minidl.keep
+    def kept():
+        return mode.keep
+
+    assert off() is False and kept() is True and mode.grad is True

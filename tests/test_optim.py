@@ -485,3 +485,22 @@ def test_one_cycle_turns_beta1_and_ends():
         schedule.step()
     with pytest.raises(ValueError, match=r"OneCycleLR: step\(\) number 11, a cycle has 10"):
         schedule.step()
+
+
+def test_a_tensor_of_another_library_in_a_loaded_state():
+    """PyTorch's state dict as it is: its tensors have __array__."""
+    class Foreign:
+        def __init__(self, array):
+            self.array = np.asarray(array)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.array, dtype)
+
+    p = minidl.nn.Parameter(minidl.ones(2))
+    rule = minidl.optim.SGD([p], 0.1, momentum=0.9)
+    state = rule.state_dict()
+    state["state"] = {0: {"momentum_buffer": Foreign(np.float32([1, 2]))}}
+    rule.load_state_dict(state)
+    p.grad = minidl.zeros(2)
+    rule.step()
+    np.testing.assert_allclose(p.numpy(), [1 - 0.09, 1 - 0.18], rtol=1e-6)

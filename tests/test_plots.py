@@ -127,6 +127,23 @@ def test_film_has_a_frame_an_epoch_and_rests_on_the_last(tmp_path, rng):
         assert film.n_frames >= 3 and film.info["duration"] >= 500
 
 
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_what_stops_a_film_is_what_is_raised(at, tmp_path):
+    """A signal, as a rule; the writer has its own error for want of pictures."""
+    class Stopped(BaseException):
+        pass
+
+    times = []
+
+    def draw(figure, i):
+        times.append(i)
+        if len(times) > at:
+            raise Stopped
+    with pytest.raises(Stopped):
+        plots.Film(draw, 3, (2, 2)).save(tmp_path / "film.gif")
+    assert not (tmp_path / "film.gif").exists()
+
+
 def test_plane_grows_to_the_right_and_upward(tmp_path):
     figure = plots.plane(lambda z: (z[:, 0] + 5 * z[:, 1]).reshape(-1, 1, 1, 1) / 40 + 0.5, side=3)
     (shown,) = figure.axes[0].images

@@ -98,6 +98,11 @@ def _geometry(given: dict[str, Any], out: list[int], inputs: list[list[int]]) ->
         return
     image = max((out, *inputs), key=lambda shape: count(shape[-2:])) if "stride" in given else (
         inputs[0])
+    for name in ("stride", "dilation", "window", "kernel"):
+        if name in given and not (isinstance(given[name], tuple) and len(given[name]) == 2):
+            raise ValueError(f"{name} {given[name]} is no pair")
+    if not isinstance(border, tuple):
+        raise ValueError(f"border {border} is no tuple")
     pairs = [pair if isinstance(pair, tuple) else (pair, pair) for pair in border]
     steps = [n for k in ("stride", "dilation", "window") for n in _flat(given.get(k, ()))]
     if min([0, *(n for pair in pairs for n in pair)]) < 0 or min([1, *steps]) < 1:

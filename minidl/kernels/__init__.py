@@ -105,6 +105,7 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     dtype = first.dtype
     if dtype not in _DTYPES or not all([a.dtype == dtype for a in arrays]):
         return readable
+    replacement.readable = readable          # for a kernel that learns its size when it is called
     fits = getattr(replacement, "fits", None)
     return replacement if fits is None or fits(*arrays) else readable
 

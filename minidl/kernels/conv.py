@@ -382,10 +382,22 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
 
 
 # --------------------------------------------------------------------------- the replacements
+MOST_TAPS, LONGEST = 256, 2**20      # beyond, lists of pairs cost more than what they save
+
+
+def _too_long(kernel, *sizes) -> bool:
+    """Is this a convolution that the readable function does better: of very many taps, or of many
+    taps along very long rows?"""
+    taps = math.prod(kernel)
+    return taps > MOST_TAPS or max(map(max, sizes)) * taps > LONGEST
+
+
 def _conv2d(x, w, stride, padding, dilation):
     (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
     geometry = (KH, KW), stride, padding, dilation
     out = _out_size((H, W), *geometry)
+    if _too_long((KH, KW), (H, W), out):
+        return _conv2d.readable(x, w, stride, padding, dilation)
     y = _gathered(layout.channels_last(x), layout.taps_first(w), _pairs((H, W), out, *geometry),
                   N, H * W, C, O, across=False)
     return layout.images(y, N, O, *out)
@@ -393,6 +405,8 @@ def _conv2d(x, w, stride, padding, dilation):
 
 def _conv2d_input_grad(g, w, size, stride, padding, dilation):
     (N, O, OH, OW), (_, C, KH, KW) = g.shape, w.shape
+    if _too_long((KH, KW), size, (OH, OW)):
+        return _conv2d_input_grad.readable(g, w, size, stride, padding, dilation)
     pairs = _pairs_back(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation)
     gx = _gathered(layout.channels_last(g), layout.taps_first(w), pairs, N, OH * OW, O, C,
                    across=True)
@@ -401,6 +415,8 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
+    if _too_long(kernel, (H, W), (OH, OW)):
+        return _conv2d_weight_grad.readable(x, g, kernel, stride, padding, dilation)
     pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
     dw = _weight_sums(layout.channels_last(x), layout.channels_last(g), pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)

@@ -83,7 +83,7 @@ extern "C" __global__ void max_pool(const REAL* x, REAL* y, int* taps, Window w,
     }
     if (tap < 0) {                       // all of the window lies in the border
         int u = (w.PH - i * w.SH + w.DH - 1) / w.DH, v = (w.PW - j * w.SW + w.DW - 1) / w.DW;
-        best = REAL(-INFINITY);
+        best = REAL(log(0.0));
         tap = min(max(u, 0), w.KH - 1) * w.KW + min(max(v, 0), w.KW - 1);
     }
     y[index] = best;

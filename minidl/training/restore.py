@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import random, saving
 from ..data import DataLoader
+from ..device import is_array, namespace
 
 # Keys of a run's state, and what their values are.
 FORM = {"model_name": str, "made_with": dict, "epochs": int, "epoch": int, "step": int,
@@ -104,6 +105,9 @@ def check_optimizers(state: dict[str, Any], optimizers: dict[str, Any]) -> None:
             trial.load_state_dict(saved[name])
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"its optimiser {name} is damaged ({error})") from error
+        _require(all(bool(namespace(v).isfinite(v).all()) for entry in trial.state.values()
+                     for v in entry.values() if is_array(v)),
+                 f"its optimiser {name} holds nan or infinity")
         _require(len(trial.state) == state["moved"].get(name), f"its optimiser {name} has state of "
                  f"{len(trial.state)} parameters, it moved {state['moved'].get(name)}")
 

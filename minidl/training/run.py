@@ -142,10 +142,14 @@ class Run:
     def records(self, kind: str) -> list[dict[str, Any]]:
         """The values of the log's lines of one kind. Half a line at the end, left by a kill, is
         passed over. Raises ValueError for a log that was damaged, naming the line."""
-        content, lines = self._log(), []
+        content, lines, names = self._log(), [], {}
         for number, text in enumerate(content.split(b"\n")[:-1], 1):
             try:
                 lines.append(_parsed(text))
+                first = names.setdefault(lines[-1]["kind"], lines[-1].keys())
+                if lines[-1].keys() != first:
+                    raise ValueError(f"it has {', '.join(lines[-1])}, lines before it have "
+                                     f"{', '.join(first)}")
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"run: {self.log_file}, line {number} is damaged ({error})"
                                  ) from error
