@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -64,7 +65,8 @@ def train(args: argparse.Namespace) -> int:
         asked = isinstance(stopped, KeyboardInterrupt)
         if asked or stopped is trainer.show.lost:
             _print_anyway("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
-                                         f"; go on with: {PROG} train --resume {run.folder}"))
+                                         f"; go on with: {PROG} train --resume "
+                                         f"{shlex.quote(str(run.folder))}"))
         if asked:
             return _status(stopped)
         raise

@@ -177,6 +177,11 @@ FUNCTIONS = {
     "F.squeeze": (lambda **o: F.squeeze(IMAGE[..., :1], **o), {"dim": 0}),
     "F.unfold": (lambda **o: F.unfold(IMAGE, 2, **o), SEEN),
     # ---- minidl
+    **{name: (lambda **o: type(minidl.no_grad(**o)), {"function": lambda: None})
+       for name in ("minidl.no_grad", "optim.no_grad", "init.no_grad")},
+    **{name: (lambda **o: type(minidl.enable_grad(**o)), {"function": lambda: None})
+       for name in ("minidl.enable_grad", "optim.enable_grad")},
+    "minidl.keep": (lambda **o: type(minidl.keep(**o)), {"function": lambda: None}),
     "minidl.add": (lambda **o: minidl.add(X, Y, **o), {"alpha": 2}),
     "minidl.sub": (lambda **o: minidl.sub(X, Y, **o), {"alpha": 2}),
     "minidl.allclose": (lambda **o: minidl.allclose([1.0], [1.01], **o), {"rtol": 0.1, "atol": 1}),

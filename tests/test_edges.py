@@ -363,3 +363,15 @@ def test_alpha_of_add_and_sub():
     assert T([1.0]).add_(T([2]), alpha=3).tolist() == [7]
     with pytest.raises(TypeError, match="add_: the result is float32"):
         T([1]).add_(T([2]), alpha=0.5)
+
+
+def test_masks_of_integers_are_refused():
+    """1 may mean "look here", or a number to add."""
+    q, ones = minidl.ones(1, 2, 4), minidl.ones(2, 2, dtype="uint8")
+    with pytest.raises(TypeError, match="attn_mask must be booleans .* uint8; use .bool"):
+        F.scaled_dot_product_attention(q, q, q, attn_mask=ones)
+    layer = minidl.nn.MultiheadAttention(4, 1, batch_first=True)
+    for name in ("attn_mask", "key_padding_mask"):
+        with pytest.raises(TypeError, match=f"{name} must be booleans .* int64"):
+            layer(q, q, q, **{name: minidl.ones((2, 2) if name == "attn_mask" else (1, 2),
+                                                dtype="int64")})

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..ops.arithmetic import where
-from ..ops.attention import masked_softmax, score_scaled_dot, split_heads
+from ..ops.attention import mask_of, masked_softmax, score_scaled_dot, split_heads
 from ..ops.linear import matmul
 from ..tensor import Tensor, as_tensor
 from . import init
@@ -87,9 +87,10 @@ class MultiheadAttention(Module):
         N, h, T, S = e.shape
         masks = []
         if key_padding_mask is not None:
-            masks.append(F.reshape(as_tensor(key_padding_mask), N, 1, 1, S))
+            key_padding_mask = mask_of("MultiheadAttention: key_padding_mask", key_padding_mask)
+            masks.append(F.reshape(key_padding_mask, N, 1, 1, S))
         if attn_mask is not None:
-            attn_mask = as_tensor(attn_mask)
+            attn_mask = mask_of("MultiheadAttention: attn_mask", attn_mask)
             masks.append(attn_mask if attn_mask.ndim == 2 else F.reshape(attn_mask, N, h, T, S))
         if is_causal:
             masks.append(as_tensor(~np.tri(T, S, dtype=bool)))

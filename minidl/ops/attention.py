@@ -73,12 +73,21 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
             raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
         attn_mask = Tensor._wrap(namespace(e.data).tri(e.shape[-2], e.shape[-1], dtype=bool))
     if attn_mask is not None:
-        attn_mask = as_tensor(attn_mask)
+        attn_mask = mask_of("scaled_dot_product_attention: attn_mask", attn_mask)
         e = where(attn_mask, e, -math.inf) if attn_mask.dtype == np.bool_ else e + attn_mask
     weights = softmax(e, -1) if attn_mask is None else masked_softmax(e)
     if dropout_p:
         weights = dropout(weights, dropout_p)
     return matmul(weights, value)
+
+
+def mask_of(name: str, mask) -> Tensor:
+    """`mask` as a tensor. Raises TypeError for integers, which may mean either kind of mask."""
+    mask = as_tensor(mask)
+    if mask.dtype.kind in "iu":
+        raise TypeError(f"{name} must be booleans (which places) or floats (to add), got "
+                        f"{mask.dtype}; use .bool()")
+    return mask
 
 
 def masked_softmax(e: Tensor) -> Tensor:

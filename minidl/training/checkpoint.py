@@ -44,8 +44,9 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint: there is no file {path}: the run was not begun yet, "
-                                "or made without safetensors (python -m pip install safetensors): "
-                                "train it")
+                                "or made without safetensors (python -m pip install safetensors), "
+                                "or the file was deleted: train again, in another folder if this "
+                                "one holds the log of a whole run")
     arrays, header = saving.read_arrays(path)
     found = header.get("format")
     if found != FORMAT and str(found).startswith("minidl-checkpoint-"):

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Run:
         Raises FileExistsError if there is a run already, BlockingIOError if another process trains
         there, OSError if nothing can be written there.
         """
+        if folder == "":
+            raise ValueError("run: the name of its folder is empty")
         run = cls(folder if folder is not None else _free_folder(config["model"]), config)
         with run._writing():
             run.folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +104,9 @@ class Run:
     def begin(self) -> None:
         """Empty the log. Raises FileExistsError if a run would be lost by that."""
         if self.is_there():
-            raise FileExistsError(f"run: {self.folder} holds a run already; go on with it by "
-                                  f"--resume {self.folder}, or give another folder")
+            raise FileExistsError(
+                f"run: {self.folder} holds a run already; go on with it by --resume "
+                f"{shlex.quote(str(self.folder))}, or give another folder")
         with self._writing():
             write_atomically(self.log_file, b"")
         self.mark = None
