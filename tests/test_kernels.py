@@ -680,3 +680,13 @@ def test_convolutions_of_very_many_taps_are_the_readable_ones(size, taps, monkey
     agree("_conv2d_input_grad", y, w, size, *geometry)
     agree("_conv2d_weight_grad", x, y, taps, *geometry)
     assert len(called) == (0 if taps == (3, 3) else 3)
+
+
+@pytest.mark.skipif(bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="plain Python reads strides")
+def test_no_kernel_is_compiled_for_an_array_with_strides():
+    """It would read the memory beside the array's numbers."""
+    from minidl.kernels import elementwise
+    y = np.empty(8, np.float32)
+    for x in (np.ones(16, "f")[::2], np.broadcast_to(np.float32(1), 8), np.ones((2, 4), "f")):
+        with pytest.raises(Exception, match="flatten the array by layout.py"):
+            elementwise._relu_loop(8, 8, x, y)

@@ -96,15 +96,16 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
         if not _tried:
             load()
         replacement = CPU.get(readable.__name__)
-        if not all([a.size and a.flags.aligned for a in arrays]):
-            return readable
     else:
         replacement = _for_cuda(readable.__name__, arrays)
     if replacement is None:
         return readable
     dtype = first.dtype
-    if dtype not in _DTYPES or not all([a.dtype == dtype for a in arrays]):
+    if dtype not in _DTYPES:
         return readable
+    for a in arrays:
+        if a.dtype != dtype or not a.size or not getattr(a.flags, "aligned", True):
+            return readable
     replacement.readable = readable          # for a kernel that learns its size when it is called
     fits = getattr(replacement, "fits", None)
     return replacement if fits is None or fits(*arrays) else readable

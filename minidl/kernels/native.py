@@ -19,7 +19,12 @@ PIECE_TYPE = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I64, I64])
 
 
 def pointer(context, builder, array_type, array, index=None):
-    """The address of the first element of `array`, or of element `index`."""
+    """The address of the first element of `array`, or of element `index`.
+
+    Addresses know no strides: an array that did not come through layout.py would be read wrong
+    without a word, so no kernel is compiled for one."""
+    if array_type.ndim != 1 or array_type.layout != "C":
+        raise TypeError(f"{array_type} on its way to a kernel; flatten the array by layout.py")
     data = context.make_array(array_type)(context, builder, array).data
     return data if index is None else builder.gep(data, [index])
 

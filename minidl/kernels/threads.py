@@ -179,7 +179,6 @@ def parallel(kernel: Callable) -> Callable:
     if not JIT:
         @functools.wraps(kernel)
         def launch(total, piece, *arguments):
-            _must_be_flat(kernel, arguments)
             kernel(0, total, *arguments)
         return launch
 
@@ -193,18 +192,8 @@ def parallel(kernel: Callable) -> Callable:
 
     @functools.wraps(kernel)
     def launch(total, piece, *arguments):
-        _must_be_flat(kernel, arguments)
         pool = _pool or _the_pool()
         if pool.asleep:
             pool.wake()
         on_pool(pool.cells, total, piece, *arguments)
     return launch
-
-
-def _must_be_flat(kernel: Callable, arguments) -> None:
-    """A kernel reads memory by addresses and knows no strides: an array that did not come through
-    layout.py would be read wrong without a word."""
-    for a in arguments:
-        if type(a) is np.ndarray and not (a.ndim == 1 and a.flags.c_contiguous):
-            raise RuntimeError(f"{kernel.__name__}: an array of shape {a.shape} and strides "
-                               f"{a.strides} on its way to a kernel; flatten it by layout.py")
