@@ -96,6 +96,9 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
         if not _tried:
             load()
         replacement = CPU.get(readable.__name__)
+        for a in arrays:
+            if not a.size or not a.flags.aligned:
+                return readable
     else:
         replacement = _for_cuda(readable.__name__, arrays)
     if replacement is None:
@@ -104,7 +107,7 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     if dtype not in _DTYPES:
         return readable
     for a in arrays:
-        if a.dtype != dtype or not a.size or not getattr(a.flags, "aligned", True):
+        if a.dtype is not dtype and a.dtype != dtype:
             return readable
     replacement.readable = readable          # for a kernel that learns its size when it is called
     fits = getattr(replacement, "fits", None)

@@ -92,9 +92,8 @@ def _pairs_back(*geometry):
 
 
 def _tables(geometry, back: bool):
-    size, out_size, kernel = geometry[:3]
-    numbers = max(math.prod(size), math.prod(out_size)) * kernel[0] * kernel[1]
-    return (_kept if numbers <= KEPT else _kept.__wrapped__)(geometry, back)
+    (H, W), (OH, OW), (KH, KW) = geometry[:3]
+    return (_kept if max(H * W, OH * OW) * KH * KW <= KEPT else _kept.__wrapped__)(geometry, back)
 
 
 @functools.lru_cache(maxsize=64)
@@ -388,8 +387,8 @@ MOST_TAPS, LONGEST = 256, 2**20      # beyond, lists of pairs cost more than wha
 def _too_long(kernel, *sizes) -> bool:
     """Is this a convolution that the readable function does better: of very many taps, or of many
     taps along very long rows?"""
-    taps = math.prod(kernel)
-    return taps > MOST_TAPS or max(map(max, sizes)) * taps > LONGEST
+    taps = kernel[0] * kernel[1]
+    return taps > MOST_TAPS or max([max(size) for size in sizes]) * taps > LONGEST
 
 
 def _conv2d(x, w, stride, padding, dilation):

@@ -41,13 +41,15 @@ def transposed(array, count: int, rows: int, columns: int):
 
 def line(x):
     """The numbers of x in the order of its axes: flat, without gaps."""
-    return np.ascontiguousarray(x).reshape(-1)
+    return (x if x.flags.c_contiguous else np.ascontiguousarray(x)).reshape(-1)
 
 
 def channels_last(x):
     """The numbers of images x (N,C,H,W) in the order n, h, w, c: flat."""
     last = x.transpose(0, 2, 3, 1)
-    if x.flags.c_contiguous and not last.flags.c_contiguous and x.size > LARGE:
+    if last.flags.c_contiguous:
+        return last.reshape(-1)
+    if x.flags.c_contiguous and x.size > LARGE:
         N, C, H, W = x.shape
         return transposed(x, N, C, H * W)
     return line(last)
@@ -61,7 +63,9 @@ def images(flat, N, C, H, W):
 def taps_first(w):
     """The numbers of weights w (O,C,KH,KW) in the order u, v, c, o: flat."""
     first = w.transpose(2, 3, 1, 0)
-    if w.flags.c_contiguous and not first.flags.c_contiguous and w.size > LARGE:
+    if first.flags.c_contiguous:
+        return first.reshape(-1)
+    if w.flags.c_contiguous and w.size > LARGE:
         O, C, KH, KW = w.shape
         return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
             transposed(w, O, C, KH * KW), 1, O, KH * KW * C)
