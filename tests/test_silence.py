@@ -87,7 +87,7 @@ IN_PLACE = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_in_place(name, dtype, each_kernel):
     a, b = (minidl.tensor([np.inf, -np.inf, np.nan, 1e38, 0.0], dtype=dtype) for _ in range(2))
-    IN_PLACE[name](a, b.flip(0) if hasattr(b, "flip") else b)
+    IN_PLACE[name](a, minidl.flip(b, 0))
     IN_PLACE[name](minidl.tensor([1, 2, 3, 4, 5]).to(dtype), b)
     if name in ("copy_", "[:] ="):                                 # which convert
         IN_PLACE[name](minidl.tensor([1, 2, 3, 4, 5]), b)
@@ -165,8 +165,6 @@ def test_layers(layer, each_kernel):
 @pytest.mark.parametrize("loss", ["mse_loss", "l1_loss", "binary_cross_entropy_with_logits",
                                   "kl_div", "smooth_l1_loss"])
 def test_losses(loss, each_kernel):
-    if not hasattr(F, loss):
-        pytest.skip(f"{loss} is not offered")
     x = minidl.tensor([np.inf, -np.inf, np.nan, 0.0], requires_grad=True)
     getattr(F, loss)(x, minidl.tensor([0.0, 1.0, 1.0, np.inf])).backward()
 
