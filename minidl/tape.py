@@ -58,8 +58,8 @@ timed_nodes = nullcontext
 # inf and nan are values, so NumPy shall not warn of them where an op runs. What NumPy warns of is a
 # variable of the context (contextvars): an op of the library runs in a copy of this context, which
 # costs a fraction of ``with np.errstate(...)``. A user's op keeps the context that it is called in.
-_silent = contextvars.copy_context()
-_silent.run(np.seterr, all="ignore")
+silent = contextvars.copy_context()
+silent.run(np.seterr, all="ignore")
 
 
 def _silently(function: Callable, *args, **kwargs):
@@ -175,7 +175,7 @@ def op(source: str | Callable | None = None, *, terms=None):
                     args, inputs = entry.converted(args, inputs)
                     break
             try:
-                run = _silent.copy().run if ours else _silently
+                run = silent.copy().run if ours else _silently
                 if (timed := timed_forward) is None:
                     y, backward = run(forward, *args, **options)
                 else:
@@ -363,12 +363,9 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
         sums = {place: g if type(place) is Node
                 else accumulate.complete(g, place, place._hooks, moment)
                 for place, g in sums.items()}
-    if wanted is not None:
-        return [sums.get(w.node or w) for w in wanted]
-    with np.errstate(all="ignore"):
-        for leaf in list(sums):
+        for leaf in list(sums) if wanted is None else ():
             accumulate.deposit(leaf, sums.pop(leaf), create_graph, moment)
-    return None
+    return None if wanted is None else [sums.get(w.node or w) for w in wanted]
 
 
 def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:

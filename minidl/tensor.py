@@ -464,11 +464,11 @@ class Tensor:
         return ops.to(self, None if dtype is None else dtypes.known("to", dtype),
                       None if device is None else _device.resolve(device))
 
-    def float(self): return self.to(float32)
-    def double(self): return self.to(float64)
-    def long(self): return self.to(int64)
-    def int(self): return self.to(int32)
-    def bool(self): return self.to(bool_)
+    def float(self): return ops.to(self, float32)
+    def double(self): return ops.to(self, float64)
+    def long(self): return ops.to(self, int64)
+    def int(self): return ops.to(self, int32)
+    def bool(self): return ops.to(self, bool_)
     def cpu(self): return self.to("cpu")
     def cuda(self, device=None): return self.to(_device.cuda_name(device))
     def clone(self): return ops.clone(self)
@@ -533,8 +533,7 @@ def _compared(operation, x: Tensor, other) -> Tensor:
     if _device.is_array(b) and "f" in (a.dtype.kind, b.dtype.kind):
         a, b = dtypes.paired(a, b)
     try:
-        with np.errstate(all="ignore"):
-            return _bool(operation(a, b))
+        return _bool(tape.silent.copy().run(operation, a, b))
     except ValueError:
         shape = getattr(b, "shape", ())
         raise ValueError(f"{operation.__name__}: shapes {x.shape} and {shape} do not broadcast"
@@ -564,8 +563,8 @@ def _bool(array) -> Tensor:
 
 
 def _root(array):
-    while getattr(array, "base", None) is not None:
-        array = array.base
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
     return array
 
 

@@ -96,9 +96,8 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
         if not _tried:
             load()
         replacement = CPU.get(readable.__name__)
-        for a in arrays:
-            if not a.size or not a.flags.aligned:
-                return readable
+        if not all([a.size and a.flags.aligned for a in arrays]):
+            return readable
     else:
         replacement = _for_cuda(readable.__name__, arrays)
     if replacement is None:

@@ -78,31 +78,33 @@ class Pairs(NamedTuple):
 
 OUTSIDE = -2**40
 KEPT = 2**16                   # numbers of a table, at most, for the table to be kept
+MOST_TAPS, LONGEST = 256, 2**20          # beyond, lists of pairs cost more than what they save
 
 
-def _pairs(*geometry):
-    """The pairs of the forward pass: (size, out_size, kernel, stride, padding, dilation)."""
-    return _tables(geometry, back=False)
-
-
-def _pairs_back(*geometry):
-    """The pairs seen from the other side: for input pixel q and tap t the output pixel r that sees
-    q there. The same geometry, of the forward pass."""
-    return _tables(geometry, back=True)
-
-
-def _tables(geometry, back: bool):
-    (H, W), (OH, OW), (KH, KW) = geometry[:3]
-    return (_kept if max(H * W, OH * OW) * KH * KW <= KEPT else _kept.__wrapped__)(geometry, back)
+def _pairs(size, out_size, kernel, stride, padding, dilation, back: bool = False) -> Pairs | None:
+    """The pairs of the forward pass; or, `back`, seen from the other side: for input pixel q and
+    tap t the output pixel r that sees q there. None for a convolution that the readable function
+    does better."""
+    pairs = _kept(size, out_size, kernel, stride, padding, dilation, back)
+    return pairs or _tables(size, out_size, kernel, stride, padding, dilation, back)
 
 
 @functools.lru_cache(maxsize=64)
-def _kept(geometry, back: bool) -> Pairs:
-    size, out_size, kernel = geometry[:3]
-    rows, columns = (_under(*each, back) for each in zip(*geometry))
+def _kept(*geometry) -> Pairs | None:
+    """The same, of images so small that their tables are kept."""
+    size, out_size, kernel, *_ = geometry
+    pixels = max(math.prod(size), math.prod(out_size))
+    return _tables(*geometry) if pixels * math.prod(kernel) <= KEPT else None
+
+
+def _tables(size, out_size, kernel, stride, padding, dilation, back) -> Pairs | None:
+    T = math.prod(kernel)
+    if T > MOST_TAPS or max(*size, *out_size) * T > LONGEST:
+        return None
+    rows, columns = (_under(*each, back)
+                     for each in zip(size, out_size, kernel, stride, padding, dilation))
     if back:
         size, out_size = out_size, size
-    T = kernel[0] * kernel[1]
     down = np.where(rows < 0, OUTSIDE, rows * size[1]).repeat(kernel[1], 1)               # (OH, T)
     across = np.tile(np.where(columns < 0, OUTSIDE, columns), kernel[0])                  # (OW, T)
     P = math.prod(out_size)
@@ -381,32 +383,22 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
 
 
 # --------------------------------------------------------------------------- the replacements
-MOST_TAPS, LONGEST = 256, 2**20      # beyond, lists of pairs cost more than what they save
-
-
-def _too_long(kernel, *sizes) -> bool:
-    """Is this a convolution that the readable function does better: of very many taps, or of many
-    taps along very long rows?"""
-    taps = kernel[0] * kernel[1]
-    return taps > MOST_TAPS or max([max(size) for size in sizes]) * taps > LONGEST
-
-
 def _conv2d(x, w, stride, padding, dilation):
     (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
-    geometry = (KH, KW), stride, padding, dilation
-    out = _out_size((H, W), *geometry)
-    if _too_long((KH, KW), (H, W), out):
+    out = _out_size((H, W), (KH, KW), stride, padding, dilation)
+    pairs = _pairs((H, W), out, (KH, KW), stride, padding, dilation)
+    if pairs is None:
         return _conv2d.readable(x, w, stride, padding, dilation)
-    y = _gathered(layout.channels_last(x), layout.taps_first(w), _pairs((H, W), out, *geometry),
-                  N, H * W, C, O, across=False)
+    y = _gathered(layout.channels_last(x), layout.taps_first(w), pairs, N, H * W, C, O,
+                  across=False)
     return layout.images(y, N, O, *out)
 
 
 def _conv2d_input_grad(g, w, size, stride, padding, dilation):
     (N, O, OH, OW), (_, C, KH, KW) = g.shape, w.shape
-    if _too_long((KH, KW), size, (OH, OW)):
+    pairs = _pairs(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation, True)
+    if pairs is None:
         return _conv2d_input_grad.readable(g, w, size, stride, padding, dilation)
-    pairs = _pairs_back(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation)
     gx = _gathered(layout.channels_last(g), layout.taps_first(w), pairs, N, OH * OW, O, C,
                    across=True)
     return layout.images(gx, N, C, *size)
@@ -414,13 +406,14 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
-    if _too_long(kernel, (H, W), (OH, OW)):
-        return _conv2d_weight_grad.readable(x, g, kernel, stride, padding, dilation)
     pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
+    if pairs is None:
+        return _conv2d_weight_grad.readable(x, g, kernel, stride, padding, dilation)
     dw = _weight_sums(layout.channels_last(x), layout.channels_last(g), pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)
 
 
+@functools.lru_cache
 def _out_size(size, kernel, stride, padding, dilation):
     return tuple((n + sum(p if isinstance(p, tuple) else (p, p)) - (k - 1) * d - 1) // s + 1
                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation))

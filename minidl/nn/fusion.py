@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import attrgetter
 
 from .. import functional as F
 from ..kernels import kernels_in_use
@@ -45,25 +46,27 @@ def runs(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor]
         i += count
 
 
-_OWN = {kind: (kind.forward, kind.__call__, getattr(kind, "product", None)) for kind in (
-    Conv2d, ConvTranspose2d, Linear, ReLU, LeakyReLU, MaxPool2d)}
+LAYERS, ACTIVATIONS, POOLS = (Conv2d, ConvTranspose2d, Linear), (ReLU, LeakyReLU), (MaxPool2d,)
+METHODS = ("forward", "__call__", "product")
+_methods = {kind: attrgetter(*[name for name in METHODS if hasattr(kind, name)])
+            for kind in (*LAYERS, *ACTIVATIONS, *POOLS)}
+_OWN = {kind: methods(kind) for kind, methods in _methods.items()}
 
 
-def _unchanged(module: Module, *kinds: type) -> bool:
+def _unchanged(module: Module, kinds: tuple[type, ...]) -> bool:
     """Is it of one of these very classes, and does it do what the class here does and no more?"""
-    kind, own = type(module), module.__dict__
-    return (kind in kinds and not module._forward_hooks and "forward" not in own
-            and "product" not in own
-            and _OWN[kind] == (kind.forward, kind.__call__, getattr(kind, "product", None)))
+    kind = type(module)
+    return (kind in kinds and not module._forward_hooks and _methods[kind](kind) == _OWN[kind]
+            and module.__dict__.keys().isdisjoint(METHODS))
 
 
 def _together(group: list[Module]) -> int:
     """How many of the modules at the head of `group` run as one."""
-    if len(group) < 2 or not _unchanged(group[0], Conv2d, ConvTranspose2d, Linear) or not (
-            _unchanged(group[1], ReLU, LeakyReLU)
+    if len(group) < 2 or not _unchanged(group[0], LAYERS) or not (
+            _unchanged(group[1], ACTIVATIONS)
             and 0 <= getattr(group[1], "negative_slope", 0) <= 1):
         return 1
-    pooled = len(group) == 3 and type(group[0]) is Conv2d and _unchanged(group[2], MaxPool2d)
+    pooled = len(group) == 3 and type(group[0]) is Conv2d and _unchanged(group[2], POOLS)
     return 3 if pooled and not group[2].return_indices else 2
 
 

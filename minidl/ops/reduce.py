@@ -47,7 +47,7 @@ def _total(x, axis, keepdims=True):
     """
     if x.dtype.kind != "f":
         return x.sum(axis=axis, keepdims=keepdims, dtype=int64)
-    return x.sum(axis=axis, keepdims=keepdims, dtype=float64).astype(x.dtype)
+    return x.sum(axis=axis, keepdims=keepdims, dtype=float64).astype(x.dtype, copy=False)
 
 
 @op(terms=Reduce())
