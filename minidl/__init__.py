@@ -11,7 +11,8 @@ import numpy as _np
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .tensor import Tensor, as_tensor
 # isort: split
-from . import random
+from . import checks, random
+from .arguments import arguments as _arguments, number_argument as _number_argument
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
 from .saving import load, save
@@ -31,6 +32,7 @@ def record(step=None, *args, probe: int | None = None, **kwargs):
     return record(step, *args, probe=probe, **kwargs)
 
 
+@_arguments
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new leaf tensor of numbers, nested lists or an array (copied)."""
     return Tensor(data, requires_grad, dtype, device)
@@ -46,38 +48,48 @@ def from_numpy(array: _np.ndarray) -> Tensor:
     return as_tensor(array)
 
 
-def add(input, other, *, alpha=1) -> Tensor:
+@_arguments
+def add(input, other, *, alpha: float = 1) -> Tensor:
     """input + alpha other."""
     return ops.add(input, other) if alpha == 1 else as_tensor(input).add(other, alpha=alpha)
 
 
-def sub(input, other, *, alpha=1) -> Tensor:
+@_arguments
+def sub(input, other, *, alpha: float = 1) -> Tensor:
     """input - alpha other."""
     return ops.sub(input, other) if alpha == 1 else as_tensor(input).sub(other, alpha=alpha)
 
 
+@_arguments
 def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """Zeros of shape `size`."""
-    return Tensor(_np.zeros(_shape(size), dtype), requires_grad, device=device)
+    return Tensor(_np.zeros(_shape("zeros", size), dtype), requires_grad, device=device)
 
 
+@_arguments
 def ones(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """Ones of shape `size`."""
-    return Tensor(_np.ones(_shape(size), dtype), requires_grad, device=device)
+    return Tensor(_np.ones(_shape("ones", size), dtype), requires_grad, device=device)
 
 
+@_arguments
 def full(size, fill_value, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """`fill_value` in shape `size`."""
-    value = Tensor(fill_value, dtype=dtype).numpy()
-    return Tensor(_np.full(_shape(size), value), requires_grad, device=device)
+    value = fill_value.numpy() if isinstance(fill_value, Tensor) else fill_value
+    value = dtypes.numbers("full: fill_value", value, dtype)
+    if value.ndim:
+        raise TypeError(f"full: fill_value must be a number, got {fill_value!r}")
+    return Tensor(_np.full(_shape("full", (size,)), value), requires_grad, device=device)
 
 
+@_arguments
 def zeros_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape, dtype and device of `input`."""
     return zeros(input.shape, dtype=dtype or input.dtype, device=input.device,
                  requires_grad=requires_grad)
 
 
+@_arguments
 def ones_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape, dtype and device of `input`."""
     return ones(input.shape, dtype=dtype or input.dtype, device=input.device,
@@ -86,58 +98,67 @@ def ones_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
 
 def arange(*args, dtype=None, device=None) -> Tensor:
     """start, start + step, ... below end, as Python's range: integers give int64."""
+    args = [_number_argument("arange: a limit", value) for value in args]
     return Tensor(_default_float(_np.arange(*args)), dtype=dtype, device=device)
 
 
+@_arguments
 def linspace(start: float, end: float, steps: int, dtype=float32, device=None) -> Tensor:
     """`steps` numbers from start to end, both included."""
+    steps = checks.whole("linspace: steps", steps)
     return Tensor(_np.linspace(start, end, steps), dtype=dtype, device=device)
 
 
+@_arguments
 def eye(n: int, dtype=float32, device=None) -> Tensor:
     """The identity matrix."""
-    return Tensor(_np.eye(n, dtype=dtype), device=device)
+    return Tensor(_np.eye(checks.whole("eye: n", n), dtype=dtype), device=device)
 
 
+@_arguments
 def rand(*size, generator: Generator | None = None, dtype=float32, device=None,
          requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1)."""
     rng = generator or random.default_generator()
     device = "cpu" if device is None else device
-    return Tensor(rng.uniform(_shape(size), dtype, device), requires_grad)
+    return Tensor(rng.uniform(_shape("rand", size), dtype, device), requires_grad)
 
 
+@_arguments
 def randn(*size, generator: Generator | None = None, dtype=float32, device=None,
           requires_grad: bool = False) -> Tensor:
     """Normal numbers, N(0, 1)."""
     rng = generator or random.default_generator()
     device = "cpu" if device is None else device
-    return Tensor(rng.normal(_shape(size), dtype, device), requires_grad)
+    return Tensor(rng.normal(_shape("randn", size), dtype, device), requires_grad)
 
 
+@_arguments
 def randint(low: int, high: int, size, generator: Generator | None = None, device=None) -> Tensor:
     """Integers in [low, high)."""
-    numbers = (generator or random.default_generator()).integers(low, high, _shape((size,)))
-    return Tensor(numbers, device=device)
+    if low >= high:
+        raise ValueError(f"randint: low must be below high, got {low} and {high}")
+    rng = generator or random.default_generator()
+    return Tensor(rng.integers(low, high, _shape("randint", (size,))), device=device)
 
 
+@_arguments
 def randperm(n: int, generator: Generator | None = None) -> Tensor:
     """0..n-1 in random order."""
     return Tensor((generator or random.default_generator()).permutation(n))
 
 
+@_arguments
 def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     """Is |x - y| <= atol + rtol |y| everywhere?"""
     input, other = (_np.asarray(dtypes.unmasked("allclose", x)) for x in (input, other))
     return bool(_np.allclose(input, other, rtol, atol))
 
 
-def _shape(size) -> tuple[int, ...]:
+def _shape(name: str, size) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
-    if any(n < 0 for n in size):
-        raise ValueError(f"a shape has no negative lengths, got {tuple(size)}")
-    return tuple(int(n) for n in size)
+    return tuple(checks.whole(f"{name}: a length of size", n) for n in size)
 
 
 def _default_float(array):

@@ -30,7 +30,8 @@ def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
         raise ValueError(f"{name}: backward returned a gradient of shape {g.shape} for an input of "
                          f"shape {shape}")
-    return g.sum(tuple(range(lead)) + tuple(spread)).reshape(shape)
+    total = g.sum(tuple(range(lead)) + tuple(spread))
+    return total if total.shape == shape else total.reshape(shape)
 
 
 def complete(g: Tensor, place: Tensor | Node, hooks, moment: int) -> Tensor:

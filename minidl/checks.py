@@ -92,17 +92,39 @@ def _folded(pending: list[tuple]) -> list[tuple]:
 
 
 # --------------------------------------------------------------------------- what is checked
-def whole(what: str, value, least: int = 0) -> int:
-    """`value` as an int: a whole number of Python or NumPy, at least `least`; True is none."""
+def _whole_or_none(value) -> int | None:
+    """A whole number of Python or NumPy as an int; None of anything else, True among it."""
     try:
-        found = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+        return None if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
-        found = None
+        return None
+
+
+def whole(what: str, value, least: float = 0) -> int:
+    """`value` as an int: a whole number of Python or NumPy, at least `least`; True is none."""
+    found = _whole_or_none(value)
     if found is None:
         raise TypeError(f"{what} must be a whole number, got {value!r}")
     if found < least:
         raise ValueError(f"{what} must be at least {least}, got {found}")
     return found
+
+
+LARGEST = 2**31 - 1          # of a kernel, a stride, a border: no image is as large
+
+
+def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
+    """`value`, one whole number or `count` of them, each at least `least`, as `count` of them."""
+    several = value if isinstance(value, (tuple, list)) else (value,) * count
+    found = tuple([n if type(n) is int else _whole_or_none(n) for n in several])
+    if len(found) == 1:
+        found *= count
+    if None not in found and len(found) == count and least <= min(found) <= max(found) <= LARGEST:
+        return found
+    expected = f"{op}: {name} must be a whole number" + f", or {count} of them" * (count > 1)
+    if None in found:
+        raise TypeError(f"{expected}, got {value!r}")
+    raise ValueError(f"{expected}, at least {least}, got {value!r}")
 
 
 def number(what: str, value, below: float = math.inf) -> float:

@@ -68,6 +68,8 @@ def numbers(name: str, value, dtype=None, copy: bool = False):
             raise ValueError(f"{name}: {error}") from None
         if dtype is None and array.dtype == float64 and not isinstance(value, np.generic):
             dtype = float32                               # Python floats
+    if isinstance(value, int) and array.dtype == object:
+        raise TypeError(f"{name}: {value} does not fit int64; use float({value})")
     if array.dtype.kind not in _RANK:
         raise TypeError(f"{name}: expected numbers, got {type(value).__name__} of dtype "
                         f"{array.dtype}")

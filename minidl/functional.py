@@ -13,6 +13,7 @@ import operator
 import numpy as np
 
 from . import checks
+from .arguments import arguments
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
@@ -66,21 +67,11 @@ from .tensor import Tensor, as_tensor
 # --------------------------------------------------------------------------- arguments
 def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
     """A number or a pair of numbers, each at least `least`, as a pair."""
-    try:
-        pair = tuple(operator.index(v) for v in (
-            value if isinstance(value, (tuple, list)) else (value, value)))
-    except TypeError:
-        raise TypeError(f"{op}: {name} must be an integer or two, got {value!r}") from None
-    if len(pair) == 1:
-        pair *= 2
-    if len(pair) != 2 or min(pair) < least:
-        raise ValueError(f"{op}: {name} must be one or two integers >= {least}, got {value!r}")
-    return pair
+    return checks.sizes(op, name, value, 2, least)
 
 
 def _images(op: str, input: Tensor) -> tuple[Tensor, bool]:
     """(C,H,W) as a batch of one; anything but 3 or 4 axes is an error."""
-    input = as_tensor(input)
     if input.ndim not in (3, 4):
         raise ValueError(f"{op}: input must be (N, C, H, W) or (C, H, W), got {input.shape}")
     return (unsqueeze(input, 0), True) if input.ndim == 3 else (input, False)
@@ -106,6 +97,7 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
     return bias_activation(y, bias, 1.0)
 
 
+@arguments
 def bias_activation(input: Tensor, bias: Tensor, negative_slope: float = 0.0) -> Tensor:
     """leaky_relu(input + bias), one number of `bias` (C,) a channel of `input` (N,C,...), in one
     pass over memory. `negative_slope` 0 is relu, 1 the bias alone. Not in PyTorch; `nn.Sequential`
@@ -125,6 +117,7 @@ def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:
     return cat([convolve(a, b) for a, b in zip(xs, ws)], 1)
 
 
+@arguments
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Keras's "same": zeros before and after, so that the output has ceil(size / stride) pixels;
     an odd one goes after. With stride 1 PyTorch's "same" is equal to it."""
@@ -133,6 +126,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 
 # --------------------------------------------------------------------------- convolution
+@arguments
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0,
            dilation=1, groups: int = 1) -> Tensor:
     """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
@@ -148,7 +142,6 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     tensor([[[[0., 5., 0.]]]])
     """
     input, single = _images("conv2d", input)
-    weight = as_tensor(weight)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
     stride = _pair("conv2d", "stride", stride, 1)
@@ -182,8 +175,6 @@ def _check_channels(op, input, weight, expected, groups, divided) -> None:
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
     if 0 in input.shape[2:] and input.shape[0]:
         raise ValueError(f"{op}: input {input.shape} has no pixels")
-    if not isinstance(groups, int):
-        raise TypeError(f"{op}: groups must be an integer, got {groups!r}")
     if groups < 1 or divided % groups:
         raise ValueError(f"{op}: {divided} channels do not divide into groups={groups}")
     if input.shape[1] != expected:
@@ -191,21 +182,22 @@ def _check_channels(op, input, weight, expected, groups, divided) -> None:
                          f"{input.shape[1]}")
 
 
+@arguments
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0,
            dilation=1, groups: int = 1) -> Tensor:
     """:func:`conv2d` on images one pixel high: input (N,C,W), weight (O,C/groups,KW)."""
-    input = as_tensor(input)
     if input.ndim not in (2, 3) or weight.ndim != 3:
         raise ValueError(f"conv1d: input must be (N, C, W) and weight (O, C/groups, KW), got "
                          f"{input.shape} and {weight.shape}")
-    def row(value, other):
-        return (other, *value) if isinstance(value, (tuple, list)) else (other, value)
-    padding = padding if isinstance(padding, str) else row(padding, 0)
-    y = conv2d(unsqueeze(input, -2), unsqueeze(weight, -2), bias, row(stride, 1), padding,
-               row(dilation, 1), groups)
+    def row(name, value, other):
+        return (other, *checks.sizes("conv1d", name, value, 1, other))
+    padding = padding if padding in ("same", "valid") else row("padding", padding, 0)
+    y = conv2d(unsqueeze(input, -2), unsqueeze(weight, -2), bias, row("stride", stride, 1), padding,
+               row("dilation", dilation, 1), groups)
     return squeeze(y, -2)
 
 
+@arguments
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1,
                      padding=0, output_padding=0, groups: int = 1, dilation=1) -> Tensor:
     """The adjoint of :func:`conv2d`: each input pixel adds its kernel stamp to the output.
@@ -216,7 +208,6 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """
     name = "conv_transpose2d"
     input, single = _images(name, input)
-    weight = as_tensor(weight)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
     stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
@@ -246,6 +237,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return squeeze(y, 0) if single else y
 
 
+@arguments
 def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """im2col itself: (N,C,H,W) -> (N, C KH KW, OH OW), a column for each output pixel's window.
 
@@ -262,6 +254,7 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     return reshape(columns, N, C * kernel[0] * kernel[1], OH * OW)
 
 
+@arguments
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The adjoint of :func:`unfold`: overlapping columns are added up. (N, C KH KW, L) ->
     (N,C,H,W) with (H,W) = `output_size`."""
@@ -313,6 +306,7 @@ def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode)
     return window, stride, tuple(pads), dilation, tuple(out)
 
 
+@arguments
 def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False):
     """y[n,c,i,j] = max over the window; the first of equal maxima gets the gradient.
@@ -336,6 +330,7 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
     return y, (squeeze(places, 0) if single else places)
 
 
+@arguments
 def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override=None) -> Tensor:
     """The mean over the window. With padding the divisor counts the border's zeros, or, with
@@ -362,6 +357,7 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
 
 
 # --------------------------------------------------------------------------- size of images
+@arguments
 def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest") -> Tensor:
     """Nearest-neighbour resizing: y[i,j] = x[floor(i / SH), floor(j / SW)].
 
@@ -378,7 +374,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     H, W = input.shape[2:]
     factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
     if size is None:
-        if len(factors) != 2 or not all(isinstance(f, (int, float)) and f > 0 for f in factors):
+        if len(factors) != 2 or not all(isinstance(f, (int, float)) and f is not True
+                                        and 0 < f < checks.LARGEST for f in factors):
             raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))
@@ -395,6 +392,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     return input[:, :, rows[:, None], columns]
 
 
+@arguments
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(N, C r^2, H, W) -> (N, C, H r, W r): y[n,c,i r + a,j r + b] = x[n, c r^2 + a r + b, i, j].
     Shi et al. (2016)."""
@@ -408,14 +406,18 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 # --------------------------------------------------------------------------- small ones
+@arguments
 def residual(input: Tensor, function) -> Tensor:
     """y = x + F(x). Source: D3-RESIDUAL."""
     return input + function(input)
 
 
+@arguments
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Rows with a 1 at the class number, int64: (...) -> (..., num_classes)."""
-    index = as_tensor(tensor).data
+    index = tensor.data
+    if num_classes < -1:
+        raise ValueError(f"one_hot: num_classes must be at least -1, got {num_classes}")
     if num_classes == -1 and index.size == 0:
         raise ValueError("one_hot: num_classes cannot be guessed from no numbers; give it")
     classes = int(index.max()) + 1 if num_classes == -1 else num_classes
@@ -424,6 +426,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return Tensor._wrap((index[..., None] == xp.arange(classes)).astype(np.int64))
 
 
+@arguments
 def normalize(input: Tensor, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x / max(||x||, eps) along `dim`."""
+    checks.number("normalize: eps", eps)
     return input / input.norm(dim=dim, keepdim=True).clamp(min=eps)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
+from .arguments import arguments
 from .device import is_array, move, namespace, same_place, to_host
 from .dtypes import numbers
 from .kernels import fast, together
@@ -188,7 +189,11 @@ class Optimizer:
         """Continue from what :meth:`state_dict` returned, or PyTorch's. Raises ValueError, changing
         nothing, if groups, parameters or shapes differ, and for an option that is not offered and
         would change the numbers (``maximize=True``)."""
-        name, groups = f"{type(self).__name__}.load_state_dict", state_dict["param_groups"]
+        name = f"{type(self).__name__}.load_state_dict"
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise ValueError(f"{name}: state_dict must have 'state' and 'param_groups', as "
+                             "state_dict() returns them")
+        groups = state_dict["param_groups"]
         sizes, own = ([len(g["params"]) for g in gs] for gs in (groups, self.param_groups))
         if sizes != own:
             raise ValueError(f"{name}: groups of {sizes} parameters given, this "
@@ -262,6 +267,7 @@ class SGD(Optimizer):
     """p <- p - lr g; with momentum b <- momentum b + (1 - dampening) g (at first b = g) and
     p <- p - lr b, or, ``nesterov``, p - lr (g + momentum b). Source: D0-SGD."""
 
+    @arguments
     def __init__(self, params: Iterable, lr: float = 1e-3, momentum: float = 0.0,
                  dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False):
         super().__init__(params, lr=lr, momentum=momentum, dampening=dampening,
@@ -288,6 +294,7 @@ class RMSprop(Optimizer):
     Source: D1-RMSPROP.
     """
 
+    @arguments
     def __init__(self, params: Iterable, lr: float = 1e-2, alpha: float | None = None,
                  eps: float = 1e-8, weight_decay: float = 0.0, *, rho: float | None = None):
         if alpha is not None and rho is not None:
@@ -360,6 +367,7 @@ class Adagrad(Optimizer):
 
 
 # --------------------------------------------------------------------------- gradients
+@arguments
 def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> None:
     """Set every gradient to None, or to zero."""
     for p in parameters:
@@ -385,6 +393,7 @@ def _length(xp, x, p: float):
     return scale * (((size / scale) ** p).sum(dtype=np.float64) ** (1 / p)).astype(x.dtype)
 
 
+@arguments
 @np.errstate(all="ignore")
 def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
                     error_if_nonfinite: bool = False) -> Tensor:
@@ -393,6 +402,10 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     Returns |g| as it was. ``norm_type`` may be any p >= 1, or infinity. Raises RuntimeError, if
     asked to, when |g| is not finite.
     """
+    if max_norm < 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must be at least 0, got {max_norm}")
+    if norm_type < 1:
+        raise ValueError(f"clip_grad_norm_: norm_type must be at least 1, got {norm_type}")
     gradients = _gradients(parameters)
     if not gradients:
         return Tensor(0.0)
@@ -407,8 +420,11 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     return Tensor(norm)
 
 
+@arguments
 def clip_grad_value_(parameters, clip_value: float) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]."""
+    if clip_value < 0:
+        raise ValueError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value}")
     with no_grad():
         for g in _gradients(parameters):
             g.clamp_(-clip_value, clip_value)

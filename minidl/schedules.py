@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from . import checks
+from .arguments import arguments
 
 if TYPE_CHECKING:
     from .optim import Optimizer
@@ -25,7 +26,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer):
         self.optimizer = optimizer
-        for group in optimizer.param_groups:
+        for group in _groups(self, optimizer):
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = -1
@@ -78,6 +79,14 @@ class LRScheduler:
         self._last_lr = [float(lr) for lr in state_dict.get("_last_lr", self._last_lr)]
 
 
+def _groups(schedule: LRScheduler, optimizer: Optimizer) -> list[dict[str, Any]]:
+    """The optimiser's groups. Raises TypeError for what is no optimiser."""
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"{type(schedule).__name__}: expected an optimiser, got "
+                        f"{type(optimizer).__name__}")
+    return optimizer.param_groups
+
+
 class StepLR(LRScheduler):
     """lr_t = gamma lr_{t-1} at every step_size-th step, else lr_{t-1}: alone on its optimiser
     lr gamma^floor(t / step_size)."""
@@ -116,6 +125,7 @@ class OneCycleLR(LRScheduler):
     goes the other way, from max_momentum to base_momentum and back. Stepped once a batch.
     Smith, Topin (2019)."""
 
+    @arguments
     def __init__(self, optimizer: Optimizer, max_lr: float, total_steps: int | None = None,
                  epochs: int | None = None, steps_per_epoch: int | None = None,
                  pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
@@ -126,6 +136,11 @@ class OneCycleLR(LRScheduler):
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError('OneCycleLR: anneal_strategy must be "cos" or "linear", got '
                              f"{anneal_strategy!r}")
+        for option, value in ("epochs", epochs), ("steps_per_epoch", steps_per_epoch):
+            if value is not None and value < 1:
+                raise ValueError(f"OneCycleLR: {option} must be at least 1, got {value}")
+        for option, value in ("base_momentum", base_momentum), ("max_momentum", max_momentum):
+            checks.number(f"OneCycleLR: {option}", value, 1)
         self.total_steps = epochs * steps_per_epoch if total_steps is None else total_steps
         self.total_steps = checks.whole("OneCycleLR: total_steps", self.total_steps)
         self.peak = checks.number("OneCycleLR: pct_start", pct_start) * self.total_steps - 1
@@ -139,7 +154,7 @@ class OneCycleLR(LRScheduler):
         first = checks.number("OneCycleLR: max_lr", max_lr) / div_factor
         self.lrs = (first, max_lr, first / final_div_factor)
         self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
-        for group in optimizer.param_groups:
+        for group in _groups(self, optimizer):
             if cycle_momentum and not group.keys() & {"betas", "momentum"}:
                 raise ValueError("OneCycleLR: the optimiser has neither momentum nor betas; give "
                                  "cycle_momentum=False")

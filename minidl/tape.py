@@ -28,6 +28,7 @@ from types import FunctionType
 import numpy as np
 
 from . import accumulate
+from .arguments import gates, tensor_argument
 from .device import is_array
 from .modes import (  # noqa: F401  (the others are found here too)
     Switch,
@@ -78,6 +79,10 @@ class Op:
         self.places = [i for i, k in enumerate(kinds) if k.strip("'<>").endswith("Tensor")]
         self.all_tensors = bool(kinds) and len(self.places) == self.arity
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
+        self.options = [(i, name, types, gate) for i, (name, (types, gate)) in enumerate(
+            gates(forward).items()) if gate and i not in self.places
+            and not (i == 0 and self.sequence)
+            and self.signature.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
 
     def __repr__(self):
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
@@ -91,6 +96,14 @@ class Op:
             raise TypeError(f"{self.name.strip('_')}: {error}") from None
         bound.apply_defaults()
         return bound.args, bound.kwargs
+
+    def through_gates(self, args: tuple) -> list:
+        """The arguments, those that are no tensors checked by their annotations."""
+        args = list(args)
+        for i, name, types, gate in self.options:
+            if type(args[i]) not in types:
+                args[i] = gate(f"{self.name.strip('_')}: {name}", args[i], args)
+        return args
 
     def inputs(self, args: tuple) -> Sequence:
         """The arguments that are, or are to be made, tensors."""
@@ -108,7 +121,13 @@ class Op:
                 like = x
                 if x.data.dtype.kind == "f":
                     break
-        inputs = [as_tensor(x, like) for x in inputs]
+        try:
+            inputs = [as_tensor(x, like) for x in inputs]
+        except (TypeError, ValueError) as error:
+            name, names = self.name.strip("_"), list(self.signature.parameters)
+            for i, x in zip(self.places, inputs):
+                tensor_argument(f"{name}: {names[i]}", x)
+            raise type(error)(f"{name}: {str(error).removeprefix('Tensor: ')}") from None
         if self.all_tensors:
             return inputs, inputs
         if self.sequence:
@@ -169,6 +188,8 @@ def op(source: str | Callable | None = None, *, terms=None):
             options = {}
             if kwargs or len(args) != entry.arity:
                 args, options = entry.bound(args, kwargs)
+            if entry.options:
+                args = entry.through_gates(args)
             inputs = args if entry.all_tensors else entry.inputs(args)
             for x in inputs:
                 if not isinstance(x, Tensor):

@@ -162,6 +162,8 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool):
+        if not isinstance(wanted, (bool, np.bool_)):
+            raise TypeError(f"requires_grad must be True or False, got {wanted!r}")
         if wanted and self.data.dtype.kind != "f":
             raise TypeError(f"requires_grad: only float tensors have gradients, this one is "
                             f"{self.dtype}; use .float() first")

@@ -7,6 +7,7 @@ with what call and what other value it is tried; an option without a row is an e
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
 
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 
 import minidl
+from minidl import arguments, nn, optim, schedules
 from minidl import functional as F
-from minidl import nn, optim, schedules
 
 RNG = np.random.default_rng(3)
 T = minidl.tensor
@@ -438,3 +439,164 @@ def test_every_argument_of_a_method_is_read(name):
         read = {n.id for part in body for n in ast.walk(part)
                 if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         assert {p.name for p in parameters(f)} <= read
+
+
+# --------------------------------------------------------------------------- of another kind
+PARAMETERS = [nn.Parameter(np.zeros(2, np.float32))]
+MORE = {
+    **{name: () for name in ("BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "KLDivLoss",
+                             "L1Loss", "MSELoss", "NLLLoss", "SmoothL1Loss")},
+    **{name: (PARAMETERS,) for name in ("Adagrad", "Adam", "AdamW", "RMSprop")},
+    "AdaptiveAvgPool2d": (1,), "Embedding": (3, 4), "LogSoftmax": (1,), "Softmax": (1,),
+    "PixelShuffle": (2,), "Unflatten": (1, (2, 2)), "F.bernoulli_log_likelihood": (X, P),
+    "F.gaussian_log_likelihood": (X, P), "F.elbo": (X, Y), "F.embedding": (LABELS, Y.mT),
+    "F.pixel_shuffle": (IMAGE, 2), "F.residual": (X, F.relu), "F.same_padding": (5, 3, 1, 1),
+    **{f"F.{name}": (P, P) for name in ("gan_value", "gan_discriminator_loss", "wgan_critic_loss",
+                                        "score_dot", "score_scaled_dot")},
+    "F.wgan_generator_loss": (P,), "F.score_general": (X, Y, Y.mT @ X),
+    "F.score_additive": (X, Y, Y, Y, FOUR[:3]), "init.ones_": (PARAMETERS[0],),
+    **{f"minidl.{name}": (P,) for name in ("abs", "cos", "exp", "log", "neg", "relu", "sigmoid",
+                                           "sin", "sqrt", "tanh")},
+    **{f"minidl.{name}": (P, Y) for name in ("div", "maximum", "minimum", "mul", "pow")},
+    "F.sigmoid": (P,), "minidl.matmul": (X, Y.mT), "minidl.flip": (X, 1),
+    "F.permute": (X, 1, 0), "minidl.permute": (X, 1, 0), "minidl.reshape": (X, 4, 3),
+    "minidl.transpose": (X, 0, 1), "minidl.unsqueeze": (X, 0), "minidl.where": (X, X, Y),
+    "optim.clip_grad_value_": (PARAMETERS, 1.0), "minidl.set_num_threads": (1,),
+    "minidl.use_kernels": ("fast",),
+}
+"""Calls of what no row calls by its name."""
+
+
+@functools.cache
+def calls() -> dict:
+    """(function, arguments, value) for each argument of each public function and class: a call that
+    works, one in which the argument is given if there is one, and what it is there."""
+    places = {"minidl": minidl, "F": F, "optim": optim, "init": nn.init}
+    found: dict[tuple[str, str], tuple] = {}
+
+    def remember(name, f, args, options):
+        bound = inspect.signature(f).bind(*args, **options)
+        bound.apply_defaults()
+        for key, value in bound.arguments.items():
+            if value is not None or (name, key) not in found:
+                found[name, key] = (f, bound, value)
+
+    def listening(name, f):
+        def call(*args, **options):
+            y = f(*args, **options)
+            remember(name, f, args, options)
+            return y
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, f in PUBLIC.items():
+            where, _, own = name.rpartition(".")
+            for home in [places[where]] if where else [nn, optim, schedules]:
+                if hasattr(home, own):
+                    patch.setattr(home, own, listening(name, f))
+        for call, options in ROWS.values():
+            for option in ({}, *({key: value} for key, value in options.items())):
+                outcome(call, **option)
+    for name, args in MORE.items():
+        remember(name, PUBLIC[name], args, {})
+    return found
+
+
+SIZES = {"stride", "padding", "dilation", "kernel_size", "output_size", "output_padding",
+         "normalized_shape", "dim"}
+OBJECT = object()
+WRONG = {"Tensor": ["x", OBJECT, None], "int": ["x", 1.5, True, None, np.nan, [1], 1j, OBJECT],
+         "float": ["x", 1j, True, None, np.nan, [1.5], OBJECT],
+         "bool": ["x", 2, None, [True], OBJECT], "str": [3, None, OBJECT, b"mean"],
+         "sizes": ["x", 1.5, np.nan, [1.5], 1j, OBJECT]}
+NOT_GATES = {"minidl.as_tensor", "Parameter", "Summary", "F.needs_floats", "F.same_floats",
+             "optim.fast", "optim.move", "init.move", "minidl.grad", "minidl.use_kernels"}
+"""What says itself what it expects, and what is not public."""
+
+
+def kind_of(name: str, argument: str) -> str | None:
+    kind = arguments.kind_of(inspect.signature(PUBLIC[name]).parameters[argument])
+    kind = kind.removesuffix(" | None")
+    return kind if kind in WRONG else "sizes" if argument in SIZES else None
+
+
+CHECKED = sorted((name, argument) for name in PUBLIC.keys() - NOT_TRIED.keys() - NOT_GATES
+                 for argument in inspect.signature(PUBLIC[name]).parameters
+                 if kind_of(name, argument))
+
+
+@pytest.mark.parametrize("name, argument", CHECKED)
+def test_an_argument_of_another_kind_is_refused_by_name(name, argument):
+    f, bound, value = calls()[name, argument]
+    optional = arguments.kind_of(inspect.signature(f).parameters[argument]).endswith("None")
+    for wrong in WRONG[kind_of(name, argument)]:
+        if wrong is None and (optional or value is None):
+            continue
+        call = inspect.BoundArguments(bound.signature, dict(bound.arguments) | {argument: wrong})
+        with pytest.raises((TypeError, ValueError)) as refused:
+            f(*call.args, **call.kwargs)
+        said, own = str(refused.value), name.rpartition(".")[2]
+        assert said.startswith(f"{own}: ") and argument in said, (wrong, said)
+
+
+@pytest.mark.parametrize("name, argument", [
+    c for c in CHECKED if kind_of(*c) == "Tensor" and not c[1].startswith("running")
+    and c[0][:4] not in ("init", "opti")])
+def test_an_array_or_a_list_is_as_good_as_a_tensor(name, argument):
+    f, bound, value = calls()[name, argument]
+    if value is None:
+        value = calls()["F.batch_norm", "weight"][2]
+    value = value.detach()
+    def result(given):
+        G.manual_seed(7)
+        call = inspect.BoundArguments(bound.signature, dict(bound.arguments) | {argument: given})
+        return outcome(lambda: seeded(f)(*call.args, **call.kwargs))
+    assert result(value.numpy()) == result(value.tolist()) == result(value)
+
+
+OUT_OF_RANGE = [
+    ("BatchNorm2d", lambda v: nn.BatchNorm2d(3, eps=v), "eps", [-1]),
+    ("BatchNorm2d", lambda v: nn.BatchNorm2d(3, momentum=v), "momentum", [-0.1, 1.5]),
+    ("BatchNorm1d", lambda v: nn.BatchNorm1d(v), "num_features", [0, -3]),
+    ("LayerNorm", lambda v: nn.LayerNorm(v), "normalized_shape", [0, (3, -1)]),
+    ("GroupNorm", lambda v: nn.GroupNorm(v, 4), "num_groups", [0, -1, 3]),
+    ("Linear", lambda v: nn.Linear(3, v), "out_features", [0, -1]),
+    ("Embedding", lambda v: nn.Embedding(v, 3), "num_embeddings", [0]),
+    ("MultiheadAttention", lambda v: nn.MultiheadAttention(v, 2), "embed_dim", [0, -2, 3]),
+    ("Dropout", lambda v: nn.Dropout(v), "p", [-0.1, 1.1]),
+    ("Softplus", lambda v: nn.Softplus(v), "beta", [0]),
+    ("MaxPool2d", lambda v: nn.MaxPool2d(v), "kernel_size", [0, (2, -1), (1, 2, 3), 2**40]),
+    ("AvgPool2d", lambda v: nn.AvgPool2d(2, padding=v), "padding", [-1]),
+    ("batch_norm", lambda v: batch_norm(eps=v), "eps", [-1]),
+    ("layer_norm", lambda v: F.layer_norm(X, 4, eps=v), "eps", [-1]),
+    ("group_norm", lambda v: F.group_norm(X, 2, eps=v), "eps", [-1]),
+    ("normalize", lambda v: F.normalize(X, eps=v), "eps", [-1]),
+    ("softplus", lambda v: F.softplus(X, v), "beta", [0]),
+    ("scaled_dot_product_attention",
+     lambda v: F.scaled_dot_product_attention(Q, K, V, dropout_p=v), "dropout_p", [-0.1, 2]),
+    ("interpolate", lambda v: F.interpolate(IMAGE, scale_factor=v), "scale_factor",
+     [0, -1, np.inf, np.nan]),
+    ("one_hot", lambda v: F.one_hot(LABELS, v), "num_classes", [-2]),
+    ("conv2d", lambda v: F.conv2d(IMAGE, W, stride=v), "stride",
+     [0, (1, -1), (), (1, 2, 3), 2**40]),
+    ("conv1d", lambda v: F.conv1d(LINE, W[:, :, 0], stride=v), "stride", [0, (1, 2)]),
+    ("zeros", lambda v: minidl.zeros(v), "size", [-1, (2, -1)]),
+    ("randint", lambda v: minidl.randint(v, 3, (2,)), "low", [3, 4]),
+    ("clip_grad_norm_", lambda v: optim.clip_grad_norm_(PARAMETERS, v), "max_norm", [-1]),
+    ("clip_grad_norm_", lambda v: optim.clip_grad_norm_(PARAMETERS, 1, v), "norm_type", [0, 0.5]),
+    ("clip_grad_value_", lambda v: optim.clip_grad_value_(PARAMETERS, v), "clip_value", [-1]),
+    ("uniform_", lambda v: nn.init.uniform_(nn.Parameter(Z), 0, v), "b", [-1]),
+    ("normal_", lambda v: nn.init.normal_(nn.Parameter(Z), 0, v), "std", [-1]),
+    ("OneCycleLR", lambda v: optim.OneCycleLR(optim.SGD(PARAMETERS, momentum=0.9), 1, 9,
+                                              max_momentum=v), "max_momentum", [-1, 1]),
+    ("SGD.load_state_dict", lambda v: optim.SGD(PARAMETERS).load_state_dict(v), "state_dict",
+     [None, {}, []]),
+]
+
+
+@pytest.mark.parametrize("name, call, argument, values", OUT_OF_RANGE,
+                         ids=[f"{row[0]}-{row[2]}" for row in OUT_OF_RANGE])
+def test_an_argument_out_of_its_range_is_refused_by_name(name, call, argument, values):
+    for wrong in values:
+        with pytest.raises(ValueError, match=rf"^{name}: .*\b{argument}\b"):
+            call(wrong)

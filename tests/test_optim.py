@@ -342,7 +342,7 @@ def test_every_option_is_a_number_in_its_range(kind, key):
         value = (0.9, value) if pair else value
         if named == "alpha" and value is None:                   # not given
             continue
-        with pytest.raises(error, match=f"{kind.__name__}: {named} must be"):
+        with pytest.raises(error, match=f"{kind.__name__}: ({named}|{key}) must be"):
             kind([p], **{key: value})
         if key != "rho":
             with pytest.raises(error, match=f"{kind.__name__}: {named} must be"):

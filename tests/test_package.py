@@ -23,7 +23,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files", "modes"],
     ["dtypes"],
-    ["tensor", "tape", "accumulate"],
+    ["tensor", "tape", "accumulate", "arguments"],
     ["saving"],
     ["ops"],
     ["functional"],

@@ -90,7 +90,7 @@ WRONG = [
     (put("model_name", "vae"), "holds the model 'vae', 'tiny' is needed"),
     (drop("optimizers"), '"optimizers" is missing'), (put("optimizers", {}), "holds the optimis"),
     (put("optimizers", "other", {}), "it holds the optimisers model, other; needed are model"),
-    (put(*OPTIMIZER, {}), "optimiser model is damaged .*param_groups"),
+    (put(*OPTIMIZER, {}), "Adam.load_state_dict: state_dict must have .*param_groups"),
     (put(*OPTIMIZER, "state", {}), "has state of 0 parameters, it moved 4"),
     (drop(*OPTIMIZER, "state", 2), "has state of 3 parameters, it moved 4"),
     (put(*OPTIMIZER, "state", [1]), "optimiser model is damaged"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module
 
@@ -10,6 +11,7 @@ from .module import Module
 class _Activation(Module):
     """A function of each element; PyTorch's ``inplace`` is refused."""
 
+    @arguments
     def __init__(self, inplace: bool = False):
         super().__init__()
         if inplace:
@@ -28,6 +30,7 @@ class LeakyReLU(_Activation):
     """max(alpha x, x), alpha = `negative_slope`: 0.01 as in PyTorch (and D0); Keras's default, so
     D1's, is 0.3. Source: D0-LRELU."""
 
+    @arguments
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         super().__init__(inplace)
         self.negative_slope = negative_slope
@@ -39,6 +42,7 @@ class LeakyReLU(_Activation):
 class ELU(_Activation):
     """x where x > 0, else alpha (e^x - 1)."""
 
+    @arguments
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
         super().__init__(inplace)
         self.alpha = alpha
@@ -50,6 +54,7 @@ class ELU(_Activation):
 class GELU(Module):
     """x Phi(x), Phi the normal distribution function; `approximate` "none" or "tanh"."""
 
+    @arguments
     def __init__(self, approximate: str = "none"):
         super().__init__()
         self.approximate = approximate
@@ -61,8 +66,11 @@ class GELU(Module):
 class Softplus(Module):
     """log(1 + e^{beta x}) / beta."""
 
+    @arguments
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         super().__init__()
+        if beta == 0:
+            raise ValueError("Softplus: beta must not be 0")
         self.beta, self.threshold = beta, threshold
 
     def forward(self, input: Tensor) -> Tensor:
@@ -86,6 +94,7 @@ class Tanh(Module):
 class Softmax(Module):
     """e^{x_i} / sum_k e^{x_k} along `dim`, which must be given. Source: D1-SOFTMAX."""
 
+    @arguments
     def __init__(self, dim: int):
         super().__init__()
         self.dim = dim
@@ -97,6 +106,7 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """log softmax along `dim`, which must be given. Source: D1-SOFTMAX."""
 
+    @arguments
     def __init__(self, dim: int):
         super().__init__()
         self.dim = dim

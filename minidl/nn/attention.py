@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import functional as F
+from ..arguments import arguments
 from ..ops.arithmetic import where
 from ..ops.attention import mask_of, masked_softmax, score_scaled_dot, split_heads
 from ..ops.linear import matmul
@@ -25,10 +26,11 @@ class MultiheadAttention(Module):
     it returns (output, weights): weights (N,T,S), the mean over heads, or (N,h,T,S), after dropout.
     """
 
+    @arguments
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
                  *, batch_first: bool = False):
         super().__init__()
-        if num_heads < 1 or embed_dim % num_heads:
+        if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} does not divide into "
                              f"num_heads={num_heads}")
         self.embed_dim, self.num_heads = embed_dim, num_heads

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from . import init
 from .linear import empty
@@ -17,6 +19,7 @@ class _Conv(Module):
     axes = 2
     transposed = False
 
+    @arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride, padding, dilation,
                  groups: int, bias: bool, padding_mode: str):
         super().__init__()
@@ -42,11 +45,7 @@ class _Conv(Module):
         self.reset_parameters()
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
-        sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * self.axes
-        if len(sizes) != self.axes or not all(isinstance(n, int) and n >= least for n in sizes):
-            raise ValueError(f"{type(self).__name__}: {name} must be an integer >= {least}, or "
-                             f"{self.axes} of them, got {value!r}")
-        return sizes
+        return checks.sizes(type(self).__name__, name, value, self.axes, least)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
@@ -64,6 +63,7 @@ class Conv2d(_Conv):
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
 
+    @arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
                  dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
@@ -84,6 +84,7 @@ class Conv1d(_Conv):
 
     axes = 1
 
+    @arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
                  dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
@@ -103,6 +104,7 @@ class ConvTranspose2d(_Conv):
 
     transposed = True
 
+    @arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
                  output_padding=0, groups: int = 1, bias: bool = True, dilation=1,
                  padding_mode: str = "zeros"):

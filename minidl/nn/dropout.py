@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module
 
@@ -11,6 +12,7 @@ class Dropout(Module):
     """Inverted dropout: in training each number is 0 with probability p, else divided by 1 - p; in
     evaluation nothing happens. Source: D3-DROPOUT."""
 
+    @arguments
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
         if not 0 <= p <= 1:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 
-from .. import random
+from .. import checks, random
+from ..arguments import arguments
 from ..device import move
 from ..tape import no_grad
 from ..tensor import Tensor
@@ -24,6 +25,7 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv_tra
           "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 
+@arguments
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a nonlinearity's layer should begin larger; `param` is leaky ReLU's
     slope (0.01 if not given)."""
@@ -54,36 +56,45 @@ def _fill(op: str, tensor: Tensor, array) -> Tensor:
         return tensor._write(op, move(array, tensor.device))
 
 
+@arguments
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0,
              generator: random.Generator | None = None) -> Tensor:
     """Uniform numbers of [a, b)."""
+    if a > b:
+        raise ValueError(f"uniform_: a={a} must not be above b={b}")
     u = (generator or random.default_generator()).uniform(tensor.shape, tensor.dtype)
     return _fill("uniform_", tensor, a + (b - a) * u)
 
 
+@arguments
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
             generator: random.Generator | None = None) -> Tensor:
     """Numbers from N(mean, std^2)."""
+    checks.number("normal_: std", std)
     n = (generator or random.default_generator()).normal(tensor.shape, tensor.dtype)
     return _fill("normal_", tensor, mean + std * n)
 
 
+@arguments
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """`val` everywhere."""
     with no_grad():
         return tensor.fill_(val)
 
 
+@arguments
 def zeros_(tensor: Tensor) -> Tensor:
     """0 everywhere."""
     return constant_(tensor, 0)
 
 
+@arguments
 def ones_(tensor: Tensor) -> Tensor:
     """1 everywhere."""
     return constant_(tensor, 1)
 
 
+@arguments
 def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
                     nonlinearity: str = "leaky_relu",
                     generator: random.Generator | None = None) -> Tensor:
@@ -93,6 +104,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
     return normal_(tensor, 0, calculate_gain(nonlinearity, a) / math.sqrt(fan), generator)
 
 
+@arguments
 def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
                      nonlinearity: str = "leaky_relu",
                      generator: random.Generator | None = None) -> Tensor:
@@ -102,6 +114,7 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
     return uniform_(tensor, -bound, bound, generator)
 
 
+@arguments
 def xavier_normal_(tensor: Tensor, gain: float = 1.0,
                    generator: random.Generator | None = None) -> Tensor:
     """Glorot's: N(0, gain^2 2 / (fan_in + fan_out)). Source: D2-HE."""
@@ -109,6 +122,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0,
     return normal_(tensor, 0, std, generator)
 
 
+@arguments
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0,
                     generator: random.Generator | None = None) -> Tensor:
     """Glorot's: uniform of [-b, b], b = gain sqrt(6 / (fan_in + fan_out)). Source: D2-HE."""
@@ -116,6 +130,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0,
     return uniform_(tensor, -bound, bound, generator)
 
 
+@arguments
 def pytorch_(weight: Tensor, bias: Tensor | None) -> None:
     """PyTorch's default of dense and convolution layers, so D0's: weight and bias uniform of
     [-b, b], b = 1 / sqrt(fan_in). Source: D2-HE."""

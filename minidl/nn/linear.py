@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from . import init
 from .module import Module, Parameter
@@ -19,12 +21,11 @@ class Linear(Module):
     """y = x W^T + b: (..., in_features) -> (..., out_features), W (out_features, in_features).
     Source: D1-DENSE."""
 
+    @arguments
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__()
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if value < 1:
-                raise ValueError(f"Linear: {name} must be at least 1, got {value}")
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features = checks.whole("Linear: in_features", in_features, 1)
+        self.out_features = checks.whole("Linear: out_features", out_features, 1)
         self.weight = empty(out_features, in_features)
         self.register_parameter("bias", empty(out_features) if bias else None)
         self.reset_parameters()
@@ -47,9 +48,11 @@ class Linear(Module):
 class Embedding(Module):
     """Row i of a table for each integer i: (...) -> (..., embedding_dim). Rows begin as N(0, 1)."""
 
+    @arguments
     def __init__(self, num_embeddings: int, embedding_dim: int):
         super().__init__()
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.num_embeddings = checks.whole("Embedding: num_embeddings", num_embeddings, 1)
+        self.embedding_dim = checks.whole("Embedding: embedding_dim", embedding_dim, 1)
         self.weight = empty(num_embeddings, embedding_dim)
         self.reset_parameters()
 

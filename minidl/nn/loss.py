@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module
 
@@ -13,6 +14,7 @@ class _Loss(Module):
 
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
+    @arguments
     def __init__(self, *, reduction: str = "mean"):
         super().__init__()
         if reduction not in self.reductions:
@@ -24,6 +26,7 @@ class _Loss(Module):
 class _WeightedLoss(_Loss):
     """A loss whose terms have weights: one for each class, or for each element."""
 
+    @arguments
     def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean"):
         super().__init__(reduction=reduction)
         self.register_buffer("weight", weight)
@@ -46,6 +49,7 @@ class L1Loss(_Loss):
 class SmoothL1Loss(_Loss):
     """d^2 / (2 beta) where |d| < beta, else |d| - beta/2, with d = y - t. Girshick (2015)."""
 
+    @arguments
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0):
         super().__init__(reduction=reduction)
         self.beta = beta
@@ -57,6 +61,7 @@ class SmoothL1Loss(_Loss):
 class NLLLoss(_WeightedLoss):
     """-log p of the target class, from log p (N,C,...). Source: D0-CE."""
 
+    @arguments
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100,
                  reduction: str = "mean"):
         super().__init__(weight, reduction=reduction)
@@ -69,6 +74,7 @@ class NLLLoss(_WeightedLoss):
 class CrossEntropyLoss(_WeightedLoss):
     """-sum_c t_c log softmax(x)_c from logits (N,C,...). Source: D0-CE."""
 
+    @arguments
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100,
                  reduction: str = "mean", label_smoothing: float = 0.0):
         super().__init__(weight, reduction=reduction)
@@ -89,6 +95,7 @@ class BCELoss(_WeightedLoss):
 class BCEWithLogitsLoss(_WeightedLoss):
     """The same from logits, p = sigmoid(x), stable for any x. Source: D0-BCE."""
 
+    @arguments
     def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean",
                  pos_weight: Tensor | None = None):
         super().__init__(weight, reduction=reduction)
@@ -104,6 +111,7 @@ class KLDivLoss(_Loss):
 
     reductions = ("mean", "sum", "none", "batchmean")
 
+    @arguments
     def __init__(self, *, reduction: str = "mean", log_target: bool = False):
         super().__init__(reduction=reduction)
         self.log_target = log_target

@@ -245,6 +245,9 @@ class Module:
         has been changed. ``strict=False`` lets missing and unexpected entries pass, and returns
         them.
         """
+        if not hasattr(state_dict, "keys"):
+            raise TypeError("load_state_dict: expected a dict of tensors by name, as state_dict() "
+                            f"returns it; got {type(state_dict).__name__}")
         own = dict(self._saved())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module, Parameter
 
@@ -12,9 +14,10 @@ from .module import Module, Parameter
 class _Norm(Module):
     """What normalisation layers share: weight (ones) and bias (zeros), if `affine`."""
 
+    @arguments
     def __init__(self, shape: tuple[int, ...], eps: float, affine: bool, bias: bool = True):
         super().__init__()
-        self.eps = eps
+        self.eps = checks.number(f"{type(self).__name__}: eps", eps)
         one, zero = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         self.register_parameter("weight", Parameter(one) if affine else None)
         self.register_parameter("bias", Parameter(zero) if affine and bias else None)
@@ -25,9 +28,13 @@ class _BatchNorm(_Norm):
 
     axes: tuple[int, ...] = ()
 
+    @arguments
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
                  affine: bool = True, track_running_stats: bool = True):
+        checks.whole(f"{type(self).__name__}: num_features", num_features, 1)
         super().__init__((num_features,), eps, affine)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"{type(self).__name__}: momentum must be in [0, 1], got {momentum}")
         self.num_features, self.momentum = num_features, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
@@ -41,8 +48,8 @@ class _BatchNorm(_Norm):
         if input.ndim not in self.axes:
             raise ValueError(f"{name}: input must have {' or '.join(map(str, self.axes))} axes, "
                              f"got shape {input.shape}")
-        momentum, count = self.momentum, self.training and self.track_running_stats
-        if count and momentum is None:                 # the mean of all batches so far
+        momentum, count = self.momentum or 0.0, self.training and self.track_running_stats
+        if count and self.momentum is None:            # the mean of all batches so far
             momentum = 1 / (self.num_batches_tracked.item() + 1)
         y = F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                          self.training or not self.track_running_stats, momentum, self.eps)
@@ -74,11 +81,14 @@ class LayerNorm(_Norm):
     """(x - m) / sqrt(v + eps) over the last axes, of `normalized_shape`, times weight plus bias.
     Ba, Kiros, Hinton (2016)."""
 
+    @arguments
     def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
                  bias: bool = True):
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        super().__init__(tuple(shape), eps, elementwise_affine, bias)
-        self.normalized_shape, self.elementwise_affine = tuple(shape), elementwise_affine
+        shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (
+            normalized_shape,)
+        shape = tuple(checks.whole("LayerNorm: normalized_shape", n, 1) for n in shape)
+        super().__init__(shape, eps, elementwise_affine, bias)
+        self.normalized_shape, self.elementwise_affine = shape, elementwise_affine
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -88,8 +98,9 @@ class GroupNorm(_Norm):
     """Standardised over each of `num_groups` groups of the channels of (N,C,...), then weight and
     bias a channel. Wu, He (2018)."""
 
+    @arguments
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
-        if num_groups < 1 or num_channels % num_groups:
+        if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm: num_channels={num_channels} does not divide into "
                              f"num_groups={num_groups}")
         super().__init__((num_channels,), eps, affine)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from .. import checks
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module
+
+
+def _check_window(module: Module, **least: int) -> None:
+    """Each of these attributes is a whole number or two, at least this one."""
+    for name, smallest in least.items():
+        checks.sizes(type(module).__name__, name, getattr(module, name), 2, smallest)
 
 
 class MaxPool2d(Module):
     """The maximum of each window: (N,C,H,W) -> (N,C,OH,OW); `stride` is the window's size unless
     given. Source: D0-MAXPOOL."""
 
+    @arguments
     def __init__(self, kernel_size, stride=None, padding=0, dilation=1,
                  return_indices: bool = False, ceil_mode: bool = False):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
+        _check_window(self, kernel_size=1, stride=1, padding=0, dilation=1)
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Tensor):
@@ -26,6 +36,7 @@ class MaxPool2d(Module):
 class AvgPool2d(Module):
     """The mean of each window: (N,C,H,W) -> (N,C,OH,OW). Source: D0-AVGPOOL."""
 
+    @arguments
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                  count_include_pad: bool = True, divisor_override=None):
         super().__init__()
@@ -34,6 +45,7 @@ class AvgPool2d(Module):
                              "instead")
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
+        _check_window(self, kernel_size=1, stride=1, padding=0)
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:

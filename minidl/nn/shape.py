@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
+from ..arguments import arguments
 from ..tensor import Tensor
 from .module import Module
 
@@ -20,6 +21,7 @@ class Identity(Module):
 class Flatten(Module):
     """Axes `start_dim` to `end_dim` made one: (N,C,H,W) -> (N, C H W)."""
 
+    @arguments
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
@@ -31,6 +33,7 @@ class Flatten(Module):
 class Unflatten(Module):
     """Axis `dim` made several: ``Unflatten(1, (512, 4, 4))``; one length may be -1."""
 
+    @arguments
     def __init__(self, dim: int, unflattened_size):
         super().__init__()
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
@@ -46,6 +49,7 @@ class Upsample(Module):
     """Nearest-neighbour up-sampling: (N,C,H,W) -> (N, C, H s, W s), or to `size`. Of PyTorch's
     modes only "nearest" is offered. Source: D2-UPSAMPLE."""
 
+    @arguments
     def __init__(self, size=None, scale_factor=None, mode: str = "nearest"):
         super().__init__()
         if mode != "nearest":
@@ -62,6 +66,7 @@ class PixelShuffle(Module):
     """(N, C r^2, H, W) -> (N, C, H r, W r), r = `upscale_factor`: channels become pixels. Shi et
     al. (2016)."""
 
+    @arguments
     def __init__(self, upscale_factor: int):
         super().__init__()
         self.upscale_factor = upscale_factor

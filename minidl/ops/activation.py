@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from ..arguments import arguments
 from ..device import erf, namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from .arithmetic import _constant, _real, clamp, weighed, where
 from .terms import Elementwise
 
@@ -114,6 +115,7 @@ def elu(input: Tensor, alpha: float = 1.0):
     return y, backward
 
 
+@arguments
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Phi(x), Phi the normal distribution function; ``approximate="tanh"`` replaces Phi by
     (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Hendrycks, Gimpel (2016)."""
@@ -152,10 +154,12 @@ def _softplus1(input: Tensor):
     return _softplus(_real(input)), backward
 
 
+@arguments
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^{beta x}) / beta, computed so that nothing overflows; x itself, with slope 1, where
     beta x is above `threshold`."""
-    input = as_tensor(input)
+    if beta == 0:
+        raise ValueError("softplus: beta must not be 0")
     scaled = input if beta == 1 else input * beta
     y = _softplus1(scaled) if beta == 1 else _softplus1(scaled) / beta
     return y if threshold == math.inf else where(scaled > threshold, input, y)

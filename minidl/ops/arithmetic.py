@@ -11,6 +11,7 @@ import operator
 import numpy as np
 
 from .. import checks
+from ..arguments import arguments, tensor_argument
 from ..device import constant, move, namespace
 from ..dtypes import float32, paired, result_type
 from ..kernels import fast
@@ -200,7 +201,8 @@ def bounds(input: Tensor, low, high) -> list:
     if low is None and high is None:
         raise ValueError("clamp: give min, max or both")
     return [v.item() if isinstance(v, np.generic) else v if isinstance(v, (int, float, type(None)))
-            else as_tensor(v, input).data for v in (low, high)]
+            else tensor_argument(f"clamp: {name}", v, (input,)).data
+            for name, v in (("min", low), ("max", high))]
 
 
 @op(terms=Elementwise("clip(x, min, max)", "(clip(x, min, max) == x) * 1.0"))
@@ -213,6 +215,7 @@ def _clamp(input: Tensor, min, max):
     return limited(input.data, min, max), backward
 
 
+@arguments
 def clamp(input: Tensor, min=None, max=None) -> Tensor:
     """x limited to [min, max], numbers or tensors; the gradient is 1 inside and on the limits, 0
     outside. A limit that is a tensor gets the gradient where it is the result."""
@@ -280,6 +283,7 @@ def clone(input: Tensor):
     return input.data.copy(), backward
 
 
+@arguments
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself if it is in C order, else a copy that is."""
     return input if input.data.flags.c_contiguous else clone(input)

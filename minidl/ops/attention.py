@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..arguments import arguments
 from ..device import namespace
 from ..tensor import Tensor, as_tensor
 from .activation import tanh
@@ -22,21 +23,25 @@ from .shape import reshape, transpose, unsqueeze
 
 
 # --------------------------------------------------------------------------- scores e_ij
+@arguments
 def score_dot(s: Tensor, h: Tensor) -> Tensor:
     """e = s . h: (..., T, E), (..., S, E) -> (..., T, S). Source: D3-ATT."""
     return matmul(s, transpose(h, -2, -1))
 
 
+@arguments
 def score_scaled_dot(s: Tensor, h: Tensor) -> Tensor:
     """e = s . h / sqrt(E). Source: D3-ATT; Vaswani et al. (2017)."""
     return score_dot(s, h) / math.sqrt(max(s.shape[-1], 1))
 
 
+@arguments
 def score_general(s: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     """e = s^T W h, W (E, F) for h (..., S, F). Source: D3-ATT; Luong et al. (2015)."""
     return bilinear_form(s, weight, h)
 
 
+@arguments
 def score_additive(s: Tensor, h: Tensor, w_s: Tensor, w_h: Tensor, v: Tensor) -> Tensor:
     """e = v . tanh(W_s s + W_h h): W_s (A, E), W_h (A, F), v (A,). Source: D3-ATT; Bahdanau et al.
     (2015)."""
@@ -44,6 +49,7 @@ def score_additive(s: Tensor, h: Tensor, w_s: Tensor, w_h: Tensor, v: Tensor) ->
     return sum(tanh(both) * v, -1)
 
 
+@arguments
 def attention(s: Tensor, h: Tensor, score: Callable[[Tensor, Tensor], Tensor] = score_dot):
     """alpha = softmax over source positions of score(s, h), c = alpha h. Returns (c, alpha).
 
@@ -54,6 +60,7 @@ def attention(s: Tensor, h: Tensor, score: Callable[[Tensor, Tensor], Tensor] = 
 
 
 # --------------------------------------------------------------------------- heads
+@arguments
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
                                  attn_mask: Tensor | None = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None) -> Tensor:
@@ -63,6 +70,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     `is_causal`: position t sees positions <= t. Where t may see nothing, its row is 0. Dropout on
     the weights is always applied when `dropout_p` > 0, as in PyTorch. Source: D3-ATT.
     """
+    if not 0 <= dropout_p <= 1:
+        raise ValueError("scaled_dot_product_attention: dropout_p must be in [0, 1], got "
+                         f"{dropout_p}")
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(f"scaled_dot_product_attention: query {query.shape}, key {key.shape}, "
                          f"value {value.shape} do not fit")
@@ -102,11 +112,12 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     if x.ndim != 3:
         raise ValueError(f"multi_head_attention: expected (N, T, E), got {x.shape}")
     N, T, E = x.shape
-    if E % heads:
+    if heads < 1 or E % heads:
         raise ValueError(f"multi_head_attention: {E} features do not divide into {heads} heads")
     return transpose(reshape(x, N, T, heads, E // heads), 1, 2)
 
 
+@arguments
 def multi_head_attention(query: Tensor, key: Tensor, value: Tensor, w_q: Tensor, w_k: Tensor,
                          w_v: Tensor, w_o: Tensor, heads: int, attn_mask: Tensor | None = None,
                          is_causal: bool = False, dropout_p: float = 0.0) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import random
+from ..arguments import arguments
 from ..device import device_of, move
 from ..kernels import fast
 from ..tape import op
@@ -25,6 +26,7 @@ def masked(x: Tensor, m):
     return fast(_product_arrays, x.data, m)(x.data, m), backward
 
 
+@arguments
 def dropout(input: Tensor, p: float = 0.5, training: bool = True,
             generator: random.Generator | None = None) -> Tensor:
     """Inverted dropout: y = x m, m_i = 0 with probability p, else 1 / (1 - p), so that E y = x.

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from .. import random
+from ..arguments import arguments
 from ..tape import enable_grad, grad
 from ..tensor import Tensor, as_tensor
 from .activation import _softplus1
@@ -24,33 +25,39 @@ def _rows(x: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------- GAN
+@arguments
 def gan_value(real: Tensor, fake: Tensor) -> Tensor:
     """V(D,G) = E_x log D(x) + E_z log(1 - D(G(z))), from D's logits. D climbs it, G descends it.
     Source: D3-GAN-V; with the condition given to both players the same formula is D3-CGAN."""
     return -mean(_softplus1(-real)) - mean(_softplus1(fake))
 
 
+@arguments
 def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-V: binary cross entropy with targets 1 for real and 0 for fake, added. Source: D3-GAN-V."""
     return -gan_value(real, fake)
 
 
+@arguments
 def gan_generator_loss(fake: Tensor, saturating: bool = False) -> Tensor:
     """The non-saturating loss -E log D(G(z)); or, `saturating`, the document's own
     E log(1 - D(G(z))), whose gradient vanishes while D wins. Source: D3-GAN-V."""
     return -mean(_softplus1(fake)) if saturating else mean(_softplus1(-fake))
 
 
+@arguments
 def wgan_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """E f(G(z)) - E f(x), for a critic f that is kept Lipschitz. Source: D3-WGAN."""
     return mean(fake) - mean(real)
 
 
+@arguments
 def wgan_generator_loss(fake: Tensor) -> Tensor:
     """-E f(G(z)). Source: D3-WGAN."""
     return -mean(fake)
 
 
+@arguments
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor,
                      weight: float = 10.0, generator: random.Generator | None = None) -> Tensor:
     """lambda E (||grad f(x^)|| - 1)^2 at x^ = u x + (1 - u) G(z), u uniform a sample.
@@ -70,17 +77,20 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return weight * mean(excess * excess)
 
 
+@arguments
 def lsgan_discriminator_loss(real: Tensor, fake: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """1/2 E (D(x) - b)^2 + 1/2 E (D(G(z)) - a)^2, D without sigmoid. Source: D3-LSGAN."""
     return 0.5 * mean((real - b) ** 2) + 0.5 * mean((fake - a) ** 2)
 
 
+@arguments
 def lsgan_generator_loss(fake: Tensor, c: float = 1.0) -> Tensor:
     """1/2 E (D(G(z)) - c)^2. Source: D3-LSGAN."""
     return 0.5 * mean((fake - c) ** 2)
 
 
 # --------------------------------------------------------------------------- VAE
+@arguments
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
                    generator: random.Generator | None = None) -> Tensor:
     """z = mu + sigma * eps, sigma = e^{logvar / 2}, eps ~ N(0, I): a sample of N(mu, sigma^2) that
@@ -91,6 +101,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
     return mu + (0.5 * logvar).exp() * as_tensor(eps)
 
 
+@arguments
 def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, diag sigma^2) || N(0, I)) = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2),
     summed over the last axis, then reduced over the batch. In nats. Source: D3-KL."""
@@ -98,6 +109,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     return _reduced("gaussian_kl", each, reduction)
 
 
+@arguments
 def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu2: Tensor, logvar2: Tensor,
                         reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, sigma^2) || N(mu2, sigma2^2)), diagonal:
@@ -107,6 +119,7 @@ def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu2: Tensor, logvar2: Tensor
     return _reduced("gaussian_kl_between", 0.5 * sum(inside, -1), reduction)
 
 
+@arguments
 def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) of independent pixels x in [0,1] with p = sigmoid(logits), for each example:
     sum x log p + (1 - x) log(1 - p) = sum x logit - softplus(logit). (N,...) -> (N,). Part of
@@ -114,6 +127,7 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     return -sum(_rows(bce_logits(logits, as_tensor(target))), 1)
 
 
+@arguments
 def gaussian_log_likelihood(mean_: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) for N(mean, I) without its constant: -1/2 sum (x - mean)^2. (N,...) -> (N,).
     Part of Source: D3-ELBO."""
@@ -121,6 +135,7 @@ def gaussian_log_likelihood(mean_: Tensor, target: Tensor) -> Tensor:
     return -0.5 * sum(d * d, 1)
 
 
+@arguments
 def elbo(log_likelihood: Tensor, kl: Tensor) -> Tensor:
     """E_q log p(x|z) - D_KL(q(z|x) || p(z)): a lower bound of log p(x), in nats. Source: D3-ELBO.
     """

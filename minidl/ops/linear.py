@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from .. import checks
+from ..arguments import arguments
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from .activation import bias_activation
 from .arithmetic import _pair, add, needs_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
@@ -29,10 +30,10 @@ def _matmul_arrays(a, b):
     return namespace(a).matmul(a, b)
 
 
+@arguments
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product over the last two axes; leading axes broadcast, a vector is a row on the
     left and a column on the right. Raises ValueError when the inner lengths differ."""
-    input, other = as_tensor(input), as_tensor(other)
     if input.ndim == 0 or other.ndim == 0:
         raise ValueError(f"matmul: needs at least one axis on each side, got shapes {input.shape} "
                          f"and {other.shape}")
@@ -67,12 +68,12 @@ def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
                         "them, as in x.float() or model.double()")
 
 
+@arguments
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
 
     Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
     """
-    input, weight = as_tensor(input), as_tensor(weight)
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
@@ -89,13 +90,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return bias_activation(y, bias, 1.0)
 
 
+@arguments
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
     """Row `input` of `weight` for each integer: (...) and (V, D) -> (..., D)."""
-    input = as_tensor(input)
     checks.labels("embedding", input.data, weight.shape[0], "row numbers")
     return weight[input]
 
 
+@arguments
 def bilinear_form(left: Tensor, weight: Tensor, right: Tensor) -> Tensor:
     """left W right^T over the last two axes: (..., S, A), (A, B), (..., T, B) -> (..., S, T)."""
     return matmul(matmul(left, weight), transpose(right, -2, -1))

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from .. import checks
+from ..arguments import arguments
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
-from ..tensor import Tensor, as_tensor, same_device
+from ..tensor import Tensor, same_device
 from .activation import _sigmoid, _softplus1, sigmoid
 from .arithmetic import _constant, _pair, log, needs_floats, weighed, where
 from .reduce import _top, _total, log_softmax, mean, softmax, sum
@@ -30,7 +31,6 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
 
 def _same_shape(name: str, input: Tensor, target) -> Tensor:
     needs_floats(name, input)
-    target = as_tensor(target, input)
     if input.shape != target.shape:
         raise ValueError(f"{name}: target {target.shape} must have the shape of input "
                          f"{input.shape}")
@@ -38,18 +38,21 @@ def _same_shape(name: str, input: Tensor, target) -> Tensor:
 
 
 # --------------------------------------------------------------------------- regression
+@arguments
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum (y - t)^2. Source: D1-MSE."""
     difference = input - _same_shape("mse_loss", input, target)
     return _reduced("mse_loss", difference * difference, reduction)
 
 
+@arguments
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum |y - t|. Source: D4-MAE."""
     difference = input - _same_shape("l1_loss", input, target)
     return _reduced("l1_loss", difference.abs(), reduction)
 
 
+@arguments
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
                    beta: float = 1.0) -> Tensor:
     """d^2 / (2 beta) where |d| < beta, else |d| - beta/2, with d = y - t. Girshick (2015)."""
@@ -67,6 +70,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
 # --------------------------------------------------------------------------- classes
 def _classes_last(x: Tensor) -> Tensor:
     """(N, C, d1, ...) as (N * d1 * ..., C); (C,) as (1, C)."""
+    if x.ndim == 2:
+        return x
     if x.ndim == 1:
         return reshape(x, 1, -1)
     examples = math.prod(_example_shape(x))
@@ -82,9 +87,6 @@ def _example_shape(input: Tensor) -> tuple[int, ...]:
 
 def _targets(name: str, input: Tensor, target, ignore_index):
     """The class numbers (n,), if they are integers of the shape that `input` asks for."""
-    if not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"{name}: ignore_index must be an integer, got {ignore_index!r}")
-    target = as_tensor(target)
     same_device(name, input, target)
     target = target.data
     checks.integers(name, target)
@@ -153,6 +155,7 @@ def cross_entropy_rows(x: Tensor, t, k):
     return y, backward
 
 
+@arguments
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
              ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """-log p of the target class: input log p (N,C,...), target class numbers (N,...).
@@ -194,13 +197,13 @@ def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
     classes = rows.shape[1]
     if weight is None:
         return _constant(namespace(rows.data).ones(classes, rows.dtype))
-    weight = as_tensor(weight)
     if weight.shape != (classes,):
         raise ValueError(f"{name}: weight must have shape ({classes},), got {weight.shape}")
     same_device(name, rows, weight)
     return weight
 
 
+@arguments
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                   ignore_index: int = -100, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
@@ -216,7 +219,6 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     needs_floats("cross_entropy", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
-    target = as_tensor(target)
     soft = target.is_floating_point() and target.shape == input.shape
     if soft and ignore_index >= 0:
         raise ValueError(f"cross_entropy: ignore_index={ignore_index} is for class numbers, target "
@@ -270,6 +272,7 @@ def _bce(p: Tensor, t: Tensor):
     return y, backward
 
 
+@arguments
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                          reduction: str = "mean") -> Tensor:
     """-[t log p + (1 - t) log(1 - p)] on probabilities p; a logarithm counts at least -100, as in
@@ -310,6 +313,7 @@ def bce_logits(x: Tensor, t: Tensor):
     return fast(_bce_logits, a, b)(a, b), backward
 
 
+@arguments
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                      reduction: str = "mean",
                                      pos_weight: Tensor | None = None) -> Tensor:
@@ -328,6 +332,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
                     loss if weight is None else weighed(weight, loss), reduction)
 
 
+@arguments
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
            log_target: bool = False) -> Tensor:
     """sum t (log t - input): D_KL(t || q) with input = log q; 0 log 0 = 0. Source: D3-KL.

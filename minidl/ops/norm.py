@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 
+from .. import checks
+from ..arguments import arguments
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
 from .arithmetic import _constant, clone, needs_floats
 from .reduce import _axes, _sum, _total, var
-from .shape import reshape
+from .shape import _sizes, reshape
 from .terms import Composite
 
 
@@ -109,6 +111,7 @@ def _affine(y: Tensor, weight, bias, shape) -> Tensor:
     return y if bias is None else y + reshape(bias, *shape)
 
 
+@arguments
 def batch_norm(input: Tensor, running_mean: Tensor | None = None,
                running_var: Tensor | None = None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
@@ -123,6 +126,9 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     if input.ndim < 2:
         raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
     needs_floats("batch_norm", input)
+    checks.number("batch_norm: eps", eps)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum must be in [0, 1], got {momentum}")
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
     for name, t in (("running_mean", running_mean), ("running_var", running_var),
@@ -158,18 +164,21 @@ def batch_norm(input: Tensor, running_mean: Tensor | None = None,
     return y if affine else _affine(y, weight, bias, shape)
 
 
+@arguments
 def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
     bias of that shape. Ba, Kiros, Hinton (2016)."""
-    shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
+    shape = _sizes("layer_norm: normalized_shape", (normalized_shape,))
     if input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
     needs_floats("layer_norm", input)
+    checks.number("layer_norm: eps", eps)
     y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
 
+@arguments
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
@@ -177,6 +186,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     if input.ndim < 2:
         raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
     needs_floats("group_norm", input)
+    checks.number("group_norm: eps", eps)
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")

@@ -7,6 +7,7 @@ import builtins
 import math
 from typing import NamedTuple
 
+from ..arguments import arguments
 from ..device import namespace
 from ..dtypes import float64, int64
 from ..tape import op
@@ -58,11 +59,13 @@ def _sum(input: Tensor, dim, keepdim):
     return _total(input.data, dim, keepdim), backward
 
 
+@arguments
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The sum over `dim`. Booleans and integers are counted in int64."""
     return _sum(input, _axes("sum", dim, input.ndim), keepdim)
 
 
+@arguments
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
     needs_floats("mean", input)
@@ -85,6 +88,7 @@ def _correction(name: str, dim, unbiased, correction):
     return dim, (1 if unbiased is None else int(unbiased)) if correction is None else correction
 
 
+@arguments
 def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
         keepdim: bool = False) -> Tensor:
     """The variance over `dim`: sum (x - mean)^2 / (n - correction). The correction is 1, or, if not
@@ -96,6 +100,7 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: in
         _count(input, axes) - correction, 0)
 
 
+@arguments
 def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
         keepdim: bool = False) -> Tensor:
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
@@ -106,6 +111,7 @@ def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: in
     return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
 
 
+@arguments
 def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     """The Euclidean norm sqrt(sum x^2) over `dim` (no other `p`); its gradient at x = 0 is 0."""
     if p not in (2, "fro"):
@@ -178,16 +184,19 @@ def _amin(input: Tensor, dim, keepdim):
     return input.data.min(axis=dim, keepdims=keepdim), _to_equals(input, dim)
 
 
+@arguments
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The maximum over `dim`; equal maxima share the gradient equally."""
     return _amax(input, _some("amax", input, dim), keepdim)
 
 
+@arguments
 def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The minimum over `dim`; equal minima share the gradient equally."""
     return _amin(input, _some("amin", input, dim), keepdim)
 
 
+@arguments
 def max(input: Tensor, dim=None, keepdim: bool = False):
     """The largest element (as :func:`amax`); with `dim` the ``(values, indices)`` along one axis,
     where the first maximum counts and gets all of the gradient; with a tensor as second argument
@@ -199,6 +208,7 @@ def max(input: Tensor, dim=None, keepdim: bool = False):
     return amax(input) if dim is None else _picked("max", input, dim, keepdim)
 
 
+@arguments
 def min(input: Tensor, dim=None, keepdim: bool = False):
     """The smallest element (as :func:`amin`); with `dim` the ``(values, indices)`` of the first
     minimum; with a tensor as second argument the elementwise :func:`minimum`."""
@@ -222,11 +232,13 @@ def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
     return Extreme(_reshape(values, shape), Tensor._wrap(places))
 
 
+@arguments
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the (first) maximum is: in the flattened tensor, or along `dim`. No gradient."""
     return _place("argmax", input, dim, keepdim)
 
 
+@arguments
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the (first) minimum is: in the flattened tensor, or along `dim`. No gradient."""
     return _place("argmin", input, dim, keepdim)
@@ -264,6 +276,7 @@ def _logsumexp(input: Tensor, dim, keepdim):
     return (y if keepdim else y.squeeze(dim)), backward
 
 
+@arguments
 def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     """log sum_k e^{x_k}, computed as m + log sum_k e^{x_k - m} with m the maximum."""
     return _logsumexp(input, _axes("logsumexp", dim, input.ndim), keepdim)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import checks
+from ..arguments import arguments
 from ..device import beside, is_array, namespace
 from ..dtypes import numbers, together
 from ..kernels import fast
@@ -21,11 +23,11 @@ from ..tensor import Tensor, as_tensor, same_device
 from .terms import Gather, Scatter
 
 
-def _sizes(sizes) -> tuple[int, ...]:
+def _sizes(name: str, sizes) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return tuple(int(n) for n in sizes)
+    return tuple([n if type(n) is int else checks.whole(name, n, -math.inf) for n in sizes])
 
 
 def _axis(name: str, dim: int, ndim: int) -> int:
@@ -52,9 +54,10 @@ def _reshaped(x, shape):
     return x.reshape(shape)
 
 
+@arguments
 def reshape(input: Tensor, *shape) -> Tensor:
     """The same elements, in the same (row-major) order, in another shape; one length may be -1."""
-    shape = _sizes(shape)
+    shape = _sizes("reshape: shape", shape)
     rest = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
     if unknown > 1 or (unknown and (rest == 0 or input.numel() % rest)) or (
@@ -64,6 +67,7 @@ def reshape(input: Tensor, *shape) -> Tensor:
     return _reshape(input, shape)
 
 
+@arguments
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes start_dim..end_dim made one; ``flatten(x, 1)`` keeps the batch axis."""
     first = _axis("flatten", start_dim, input.ndim)
@@ -82,14 +86,16 @@ def _permute(input: Tensor, dims):
     return input.data.transpose(dims), backward
 
 
+@arguments
 def permute(input: Tensor, *dims) -> Tensor:
     """Axes in the order `dims`."""
-    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes(dims))
+    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes("permute: dims", dims))
     if sorted(dims) != list(range(input.ndim)):
         raise ValueError(f"permute: {dims} is not a permutation of {input.ndim} axes")
     return _permute(input, dims)
 
 
+@arguments
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Axes dim0 and dim1 exchanged."""
     a, b = _axis("transpose", dim0, input.ndim), _axis("transpose", dim1, input.ndim)
@@ -98,6 +104,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return _permute(input, tuple(dims[:input.ndim]))
 
 
+@arguments
 def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without axes of length 1 (all of them, or only those that `dim` names)."""
     drop = range(input.ndim) if dim is None else [
@@ -106,6 +113,7 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
                                  if not (i in drop and n == 1)))
 
 
+@arguments
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of length 1 at `dim`."""
     dim = _axis("unsqueeze", dim, input.ndim + 1)
@@ -119,9 +127,10 @@ def _expand(input: Tensor, shape):
     return namespace(input.data).broadcast_to(input.data, shape), backward
 
 
+@arguments
 def expand(input: Tensor, *sizes) -> Tensor:
     """Axes of length 1 repeated (a view); -1 keeps a length."""
-    sizes = _sizes(sizes)
+    sizes = _sizes("expand: sizes", sizes)
     own = (1,) * (len(sizes) - input.ndim) + input.shape
     shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
     if len(own) != len(sizes) or any(m not in (1, n) for n, m in zip(shape, own)):
@@ -144,11 +153,9 @@ def _cat(tensors: Sequence[Tensor], dim):
     return namespace(arrays[0]).concatenate(arrays, axis=dim), backward
 
 
+@arguments
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along axis `dim`; the other axes must agree."""
-    if isinstance(tensors, Tensor):
-        raise TypeError(f"cat: expected a list of tensors, got one {tensors._brief()}")
-    tensors = [as_tensor(t) for t in tensors]
     if not tensors:
         raise ValueError("cat: needs at least one tensor")
     shaped = [t for t in tensors if t.shape != (0,)] or tensors       # (0,) fits everywhere
@@ -164,21 +171,23 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return _cat([t if t.ndim == len(want) else reshape(t, *empty) for t in tensors], dim)
 
 
+@arguments
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis `dim`."""
-    tensors = [as_tensor(t) for t in tensors]
     return cat([unsqueeze(t, dim) for t in tensors],
                _axis("stack", dim, tensors[0].ndim + 1) if tensors else 0)
 
 
+@arguments
 def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of length `split_size` (the last may be shorter), or of those lengths."""
     dim = _axis("split", dim, input.ndim)
     total = input.shape[dim]
-    if isinstance(split_size, int) and split_size < 1:
-        raise ValueError(f"split: split_size must be at least 1, got {split_size}")
-    lengths = ([split_size] * (total // split_size) + [total % split_size] * bool(
-        total % split_size) if isinstance(split_size, int) else list(split_size))
+    if isinstance(split_size, (tuple, list)):
+        lengths = list(_sizes("split: split_size", split_size))
+    else:
+        size = checks.whole("split: split_size", split_size, 1)
+        lengths = [size] * (total // size) + [total % size] * bool(total % size)
     if sum(lengths) != total or builtins.min(lengths, default=0) < 0:
         raise ValueError(f"split: lengths {lengths} do not add up to {total}, dim {dim} of "
                          f"{input.shape}")
@@ -187,6 +196,7 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(input[(slice(None),) * dim + (slice(e - n, e),)] for n, e in zip(lengths, ends))
 
 
+@arguments
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunks` pieces along `dim` of equal length (the last may be shorter)."""
     if chunks < 1:
@@ -249,9 +259,10 @@ def getitem(input: Tensor, index) -> Tensor:
     return _getitem(input, plain_index(index, input))
 
 
+@arguments
 def flip(input: Tensor, *dims) -> Tensor:
     """The order along `dims` reversed."""
-    dims = {_axis("flip", d, input.ndim) for d in _sizes(dims)}
+    dims = {_axis("flip", d, input.ndim) for d in _sizes("flip: dims", dims)}
     return _getitem(input, tuple(slice(None, None, -1 if i in dims else None)
                                  for i in range(input.ndim)))
 
@@ -267,6 +278,7 @@ def _pad(input: Tensor, widths, value):
     return y, backward
 
 
+@arguments
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
     """A border of `value`: ``pad`` = (left, right, top, bottom, ...), the last axis first.
 
@@ -277,6 +289,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if not isinstance(pad, (tuple, list)) or len(pad) % 2 or len(pad) // 2 > input.ndim:
         raise ValueError(f"pad: {pad} must be pairs, at most one for each of the "
                          f"{input.ndim} axes")
+    pad = _sizes("pad: pad", pad)
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
     if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):
