@@ -75,6 +75,7 @@ _BELOW = {"lr": math.inf, "initial_lr": math.inf, "eps": math.inf, "weight_decay
 _NEUTRAL = {"foreach": ..., "fused": ..., "capturable": ...,
             "maximize": False, "amsgrad": False, "centered": False, "differentiable": False,
             "momentum": 0, "decoupled_weight_decay": False}
+_SQUARES = {"exp_avg_sq", "square_avg", "sum"}        # entries of a parameter's state
 _LABELS = {"params", "name", "param_names", "initial_lr", "max_lr", "min_lr", "max_momentum",
            "base_momentum"}                  # what describes a group, and what schedules keep there
 
@@ -213,7 +214,9 @@ class Optimizer:
                 if is_array(value) != is_array(state[p].get(key)):
                     raise ValueError(f"{name}: {key} of parameter {number} is missing, or of "
                                      "another kind")
-            state[p].setdefault("step", 0)                # PyTorch's SGD does not count
+            if "step" not in state[p] and started[int(number)]:    # PyTorch's SGD does not count
+                raise ValueError(f"{name}: step of parameter {number} is missing")
+            state[p].setdefault("step", 0)
         self.state = state
         for group, saved in zip(self.param_groups, groups):
             group.update({key: value for key, value in saved.items() if key != "params"})
@@ -258,6 +261,8 @@ def _loaded(what: str, p: Tensor, key: str, value):
     value = numbers(what, value, p.dtype)
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {value.shape}, the parameter {p.shape}")
+    if key in _SQUARES and (value < 0).any():
+        raise ValueError(f"{what} is a mean or sum of squares and has negative numbers")
     value, copy = move(value, p.device), namespace(p.data).empty_like(p.data, dtype=value.dtype)
     copy[...] = value                                     # in the parameter's memory order
     return copy

@@ -495,6 +495,10 @@ def test_dataset_errors():
         data.ArrayDataset(images, labels.astype(int) - 1)
     with pytest.raises(ValueError, match="arrays differ in length"):
         data.TensorDataset(np.zeros((3, 2)), np.zeros(4))
+    for kind in ("uint16", "float16", "complex64", "U3", "O"):
+        with pytest.raises(TypeError, match="TensorDataset: "):
+            data.TensorDataset(np.zeros((3, 2), kind))
+    assert data.TensorDataset([0.5, 1.5], [1, 2]).arrays[0].dtype == np.float32
     with pytest.raises(ValueError, match="first axis"):
         data.TensorDataset()
 

@@ -293,6 +293,15 @@ def test_state_that_does_not_fit_changes_nothing():
     bad["state"][1]["exp_avg"] = np.zeros((3, 2))
     with pytest.raises(ValueError, match=r"exp_avg of parameter 1 has shape \(3, 2\)"):
         opt.load_state_dict(bad)
+    bad["state"][1] = good["state"][1] | {"exp_avg_sq": -good["state"][1]["exp_avg_sq"]}
+    with pytest.raises(ValueError, match="exp_avg_sq of parameter 1 .* has negative numbers"):
+        opt.load_state_dict(bad)
+    for step in (None, ...):
+        bad["state"][1] = good["state"][1] | {"step": step}
+        if step is ...:
+            del bad["state"][1]["step"]
+        with pytest.raises(ValueError, match="step of parameter 1 is missing"):
+            opt.load_state_dict(bad)
     bad["state"] = {5: {}}
     with pytest.raises(ValueError, match="state of parameter 5, this optimiser has 2"):
         opt.load_state_dict(bad)

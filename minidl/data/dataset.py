@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.device import move
-from minidl.dtypes import unmasked
+from minidl.dtypes import numbers, unmasked
 
 
 class TensorDataset:
@@ -17,11 +17,12 @@ class TensorDataset:
 
     `dataset[i]` is example i, a tuple of one entry of each array; `dataset[2:5]` and
     `dataset[[4, 7]]` are smaller datasets, and so is `dataset.subset(indices)`.
-    Raises ValueError when the lengths differ.
+    Raises ValueError when the lengths differ, TypeError for a dtype that no tensor has.
     """
 
     def __init__(self, *arrays: Any) -> None:
-        self.arrays = tuple(np.asarray(unmasked(self._name, array)) for array in arrays)
+        self.arrays = tuple(numbers(self._name, array if isinstance(array, (list, tuple)) else
+                                    np.asarray(unmasked(self._name, array))) for array in arrays)
         shapes = [array.shape for array in self.arrays]
         if not shapes or any(not shape for shape in shapes):
             raise ValueError(f"{self._name}: needs arrays with a first axis, got shapes {shapes}")
