@@ -99,6 +99,8 @@ def ones_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
 def arange(*args, dtype=None, device=None) -> Tensor:
     """start, start + step, ... below end, as Python's range: integers give int64."""
     args = [_number_argument("arange: a limit", value) for value in args]
+    if len(args) == 3 and args[2] == 0:
+        raise ValueError("arange: step must not be 0")
     return Tensor(_default_float(_np.arange(*args)), dtype=dtype, device=device)
 
 
@@ -145,7 +147,8 @@ def randint(low: int, high: int, size, generator: Generator | None = None, devic
 @_arguments
 def randperm(n: int, generator: Generator | None = None) -> Tensor:
     """0..n-1 in random order."""
-    return Tensor((generator or random.default_generator()).permutation(n))
+    rng = generator or random.default_generator()
+    return Tensor(rng.permutation(checks.whole("randperm: n", n)))
 
 
 @_arguments
@@ -156,7 +159,7 @@ def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 
 
 def _shape(name: str, size) -> tuple[int, ...]:
-    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+    if len(size) == 1 and checks.several(size[0]):
         size = size[0]
     return tuple(checks.whole(f"{name}: a length of size", n) for n in size)
 

@@ -1,13 +1,14 @@
 """The gate of public functions: every argument is what its annotation says, or is refused by name.
 
-    Tensor     a tensor; arrays, lists and numbers are made one
-    int        a whole number of Python or NumPy; True is none
-    float      a number, infinite ones too; True and nan are none
-    bool       True or False (or 1 or 0)
-    str        a string
+    Tensor      a tensor; arrays, lists and numbers are made one
+    InPlace     a tensor and nothing else, for it is changed in place
+    int         a whole number of Python or NumPy; True is none
+    float       a number, inf and nan too, and a tensor of one number without gradient; True is none
+    bool        True or False (or 1 or 0)
+    str, Generator, Callable, Sequence[Tensor]
 
-and ``Sequence[Tensor]``, and each of them with ``| None``. An argument annotated otherwise, or not
-at all, is the function's own affair, and so is the range that a number must lie in.
+and each of them with ``| None``. An argument annotated otherwise, or not at all, is the function's
+own affair, and so is the range that a number must lie in.
 """
 
 from __future__ import annotations
@@ -15,28 +16,45 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
-from .checks import whole
+from .checks import brief, whole
 from .device import is_array
+from .dtypes import numbers
+from .random import Generator
 from .tensor import Tensor, as_tensor
 
+F = TypeVar("F", bound=Callable)
+InPlace = Tensor
 
+
+# --------------------------------------------------------------------------- the gates
+# Each is given the argument's name, its value, and all values of the call.
 def tensor_argument(name: str, value, given=()) -> Tensor:
     """`value` as a tensor; a number takes the dtype of the first float tensor of `given`."""
     if isinstance(value, Tensor):
         return value
-    if not is_array(value) and not isinstance(value, (list, tuple, int, float, np.generic)):
-        raise TypeError(f"{name} must be a tensor, got {_brief(value)}")
-    floats = (x for x in given if isinstance(x, Tensor) and x.data.dtype.kind == "f")
-    return as_tensor(value, next(floats, None))
+    if isinstance(value, (int, float, np.generic)):
+        floats = (x for x in given if isinstance(x, Tensor) and x.data.dtype.kind == "f")
+        if (like := next(floats, None)) is not None:
+            return as_tensor(value, like)
+    elif not is_array(value) and not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be a tensor or numbers, got {brief(value)}")
+    return Tensor._wrap(numbers(name, value))
+
+
+def _itself(name: str, value, given) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    raise TypeError(f"{name} is changed in place and must be a tensor, got {brief(value)}")
 
 
 def _tensors(name: str, value, given) -> list[Tensor]:
-    if isinstance(value, Tensor) or not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name} must be a list of tensors, got {_brief(value)}")
+    if isinstance(value, (Tensor, str)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of tensors, got {brief(value)}")
     return [tensor_argument(f"{name}[{i}]", x, given) for i, x in enumerate(value)]
 
 
@@ -45,63 +63,67 @@ def _whole(name: str, value, given) -> int:
 
 
 def number_argument(name: str, value, given=()):
-    """`value`, if it is a number of Python or NumPy, as one of Python's."""
-    if isinstance(value, (np.integer, np.floating)):
-        value = value.item()
+    """`value`, if it is a number, as one of Python's."""
+    if isinstance(value, Tensor) and value._requires_grad:
+        raise TypeError(f"{name} must be a number: through a tensor that requires grad no gradient "
+                        "would go; use .item()")
+    if isinstance(value, (Tensor, np.generic)) or is_array(value):
+        value = value if value.ndim else value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got {_brief(value)}")
-    if value != value or abs(value) > 1e308 and not isinstance(value, float):
-        raise ValueError(f"{name} must be a number, got {value}")
+        raise TypeError(f"{name} must be a number, got {brief(value)}")
+    if isinstance(value, int) and abs(value) > 1e308:
+        raise ValueError(f"{name} must be a number, got one of {len(str(value))} digits")
     return value
 
 
 def _flag(name: str, value, given) -> bool:
-    if isinstance(value, (bool, np.bool_, int)) and value in (0, 1):
+    if isinstance(value, (bool, np.bool_, int, np.integer)) and value in (0, 1):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, got {_brief(value)}")
+    raise TypeError(f"{name} must be True or False, got {brief(value)}")
 
 
-def _string(name: str, value, given) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"{name} must be a string, got {_brief(value)}")
-
-
-def _brief(value) -> str:
-    return value._brief() if isinstance(value, Tensor) else (
-        f"{type(value).__name__} {value!r}" if len(repr(value)) < 40 else type(value).__name__)
+def _one_of(kinds, what: str) -> Callable:
+    def gate(name: str, value, given):
+        if isinstance(value, kinds):
+            return value
+        raise TypeError(f"{name} must be {what}, got {brief(value)}")
+    return gate
 
 
 # By annotation: the types that pass unseen, and what all others go through.
 _GATES = {"Tensor": ((Tensor,), tensor_argument), "Sequence[Tensor]": ((), _tensors),
-          "int": ((int,), _whole), "float": ((), number_argument), "bool": ((bool,), _flag),
-          "str": ((str,), _string)}
+          "InPlace": ((Tensor,), _itself), "int": ((int,), _whole),
+          "float": ((float,), number_argument), "bool": ((bool,), _flag),
+          "str": ((str,), _one_of(str, "a string")),
+          "Callable": ((), _one_of(Callable, "a function")),
+          "Generator": ((Generator,), _one_of(Generator, "a minidl.Generator"))}
 
 
 def kind_of(parameter: inspect.Parameter) -> str:
     """What an annotation says, without modules: "Tensor | None"."""
     said = parameter.annotation
-    return (said.__name__ if isinstance(said, type) else str(said).strip("'")).rpartition(".")[2]
+    said = said.__name__ if isinstance(said, type) else str(said).strip("'")
+    return "Callable" if said.startswith("Callable") else said.rpartition(".")[2]
 
 
-def gates(function: Callable) -> dict[str, tuple]:
-    """By argument: the types that pass unseen, and what all others go through (None: nothing)."""
-    found = {}
-    for p in inspect.signature(function).parameters.values():
+def gates(function: Callable) -> list[tuple]:
+    """(place, name, types that pass unseen, what others go through) of each argument that has a
+    gate; the place is None of those that are given by name alone."""
+    found = []
+    for i, p in enumerate(inspect.signature(function).parameters.values()):
         kind = kind_of(p)
-        types, gate = _GATES.get(kind.removesuffix(" | None"), ((), None))
-        found[p.name] = types + (type(None),) * kind.endswith(" | None"), gate
+        gate = _GATES.get(kind.removesuffix(" | None"))
+        if gate is not None and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            types = gate[0] + (type(None),) * kind.endswith(" | None")
+            found.append((None if p.kind is p.KEYWORD_ONLY else i, p.name, types, gate[1]))
     return found
 
 
-def arguments(function: Callable) -> Callable:
+def arguments(function: F) -> F:
     """Let `function` have its arguments through their gates. Errors begin with its name."""
-    names, places = gates(function), []
-    for i, p in enumerate(inspect.signature(function).parameters.values()):
-        if p.kind is not p.POSITIONAL_OR_KEYWORD:
-            break
-        places += [(i, p.name, *names[p.name])] * (names[p.name][1] is not None)
-    own = function.__name__
+    own, found = function.__name__, gates(function)
+    places = [gate for gate in found if gate[0] is not None]
+    names = {name: (types, gate) for _, name, types, gate in found}
 
     @functools.wraps(function)
     def call(*args, **options):
@@ -109,15 +131,18 @@ def arguments(function: Callable) -> Callable:
             for i, name, types, gate in places:
                 if i >= len(args):
                     break
-                if type(args[i]) not in types:
-                    args = (*args[:i], gate(name, args[i], args), *args[i + 1:])
+                value = args[i]
+                if type(value) not in types:
+                    new = gate(name, value, (*args, *options.values()))
+                    if new is not value:
+                        args = (*args[:i], new, *args[i + 1:])
             for name, value in options.items():
                 types, gate = names.get(name, ((), None))
                 if gate is not None and type(value) not in types:
-                    options[name] = gate(name, value, args)
+                    options[name] = gate(name, value, (*args, *options.values()))
         except (TypeError, ValueError) as error:
             owner = type(args[0]).__name__ if own == "__init__" else own
-            raise type(error)(f"{owner}: {str(error).removeprefix('Tensor: ')}") from None
+            raise type(error)(f"{owner}: {error}") from None
         return function(*args, **options)
 
     return call

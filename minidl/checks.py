@@ -92,6 +92,20 @@ def _folded(pending: list[tuple]) -> list[tuple]:
 
 
 # --------------------------------------------------------------------------- what is checked
+def brief(value) -> str:
+    """A wrong value as an error shows it."""
+    if hasattr(value, "_brief"):
+        return value._brief()
+    said = repr(value)
+    return said if len(said) <= 40 else f"{type(value).__name__} {said[:30]}…"
+
+
+def several(value) -> bool:
+    """Is it some numbers, not one: a tuple, a list, a range, an array with an axis?"""
+    return isinstance(value, (tuple, list, range)) or (
+        isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def _whole_or_none(value) -> int | None:
     """A whole number of Python or NumPy as an int; None of anything else, True among it."""
     try:
@@ -104,9 +118,9 @@ def whole(what: str, value, least: float = 0) -> int:
     """`value` as an int: a whole number of Python or NumPy, at least `least`; True is none."""
     found = _whole_or_none(value)
     if found is None:
-        raise TypeError(f"{what} must be a whole number, got {value!r}")
+        raise TypeError(f"{what} must be a whole number, got {brief(value)}")
     if found < least:
-        raise ValueError(f"{what} must be at least {least}, got {found}")
+        raise ValueError(f"{what} must be at least {least}, got {brief(found)}")
     return found
 
 
@@ -115,29 +129,29 @@ LARGEST = 2**31 - 1          # of a kernel, a stride, a border: no image is as l
 
 def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
     """`value`, one whole number or `count` of them, each at least `least`, as `count` of them."""
-    several = value if isinstance(value, (tuple, list)) else (value,) * count
-    found = tuple([n if type(n) is int else _whole_or_none(n) for n in several])
+    found = tuple([n if type(n) is int else _whole_or_none(n)
+                   for n in (value if several(value) else (value,) * count)])
     if len(found) == 1:
         found *= count
     if None not in found and len(found) == count and least <= min(found) <= max(found) <= LARGEST:
         return found
     expected = f"{op}: {name} must be a whole number" + f", or {count} of them" * (count > 1)
     if None in found:
-        raise TypeError(f"{expected}, got {value!r}")
-    raise ValueError(f"{expected}, at least {least}, got {value!r}")
+        raise TypeError(f"{expected}, got {brief(value)}")
+    raise ValueError(f"{expected}, at least {least}, got {brief(value)}")
 
 
 def number(what: str, value, below: float = math.inf) -> float:
     """`value` as a float: a number of Python or NumPy, at least 0 and below `below`; True is none.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{what} must be a number, got {value!r}")
+        raise TypeError(f"{what} must be a number, got {brief(value)}")
     try:
         found = float(value)
     except OverflowError:
         found = math.inf
     if not 0 <= found < below:
-        raise ValueError(f"{what} must be at least 0 and below {below}, got {value}")
+        raise ValueError(f"{what} must be at least 0 and below {below}, got {brief(value)}")
     return found
 
 

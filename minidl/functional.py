@@ -8,12 +8,12 @@ is a sum divided by a count. One number for an argument of pairs means it for bo
 from __future__ import annotations
 
 import math
-import operator
 
 import numpy as np
 
 from . import checks
 from .arguments import arguments
+from .arguments import number_argument as _number
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
@@ -61,7 +61,7 @@ from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax
 from .ops.shape import cat, expand, flatten, pad, permute, reshape, split, squeeze, unsqueeze
 from .tape import mode
-from .tensor import Tensor, as_tensor
+from .tensor import Tensor
 
 
 # --------------------------------------------------------------------------- arguments
@@ -94,7 +94,7 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
     if mode.keep:                                    # an explanation says what it is: a sum
         return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
-    return bias_activation(y, bias, 1.0)
+    return _bias_activation(y, reshape(bias, -1, *(1,) * (y.ndim - 2)), 1.0)
 
 
 @arguments
@@ -121,6 +121,7 @@ def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Keras's "same": zeros before and after, so that the output has ceil(size / stride) pixels;
     an odd one goes after. With stride 1 PyTorch's "same" is equal to it."""
+    checks.whole("same_padding: stride", stride, 1)
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
 
@@ -191,7 +192,8 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
                          f"{input.shape} and {weight.shape}")
     def row(name, value, other):
         return (other, *checks.sizes("conv1d", name, value, 1, other))
-    padding = padding if padding in ("same", "valid") else row("padding", padding, 0)
+    named = isinstance(padding, str) and padding in ("same", "valid")
+    padding = padding if named else row("padding", padding, 0)
     y = conv2d(unsqueeze(input, -2), unsqueeze(weight, -2), bias, row("stride", stride, 1), padding,
                row("dilation", dilation, 1), groups)
     return squeeze(y, -2)
@@ -372,10 +374,10 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         raise ValueError(f"interpolate: input must be (N, C, H, W), got {input.shape}")
     _some_pixels("interpolate", input)
     H, W = input.shape[2:]
-    factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
+    factors = scale_factor if checks.several(scale_factor) else (scale_factor,) * 2
     if size is None:
-        if len(factors) != 2 or not all(isinstance(f, (int, float)) and f is not True
-                                        and 0 < f < checks.LARGEST for f in factors):
+        factors = [_number("interpolate: scale_factor", f) for f in factors]
+        if len(factors) != 2 or not all(0 < f < checks.LARGEST for f in factors):
             raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))

@@ -407,9 +407,9 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     Returns |g| as it was. ``norm_type`` may be any p >= 1, or infinity. Raises RuntimeError, if
     asked to, when |g| is not finite.
     """
-    if max_norm < 0:
+    if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be at least 0, got {max_norm}")
-    if norm_type < 1:
+    if not norm_type >= 1:
         raise ValueError(f"clip_grad_norm_: norm_type must be at least 1, got {norm_type}")
     gradients = _gradients(parameters)
     if not gradients:
@@ -428,7 +428,7 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
 @arguments
 def clip_grad_value_(parameters, clip_value: float) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]."""
-    if clip_value < 0:
+    if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value}")
     with no_grad():
         for g in _gradients(parameters):

@@ -140,7 +140,7 @@ class OneCycleLR(LRScheduler):
             if value is not None and value < 1:
                 raise ValueError(f"OneCycleLR: {option} must be at least 1, got {value}")
         for option, value in ("base_momentum", base_momentum), ("max_momentum", max_momentum):
-            checks.number(f"OneCycleLR: {option}", value, 1)
+            checks.number(f"OneCycleLR: {option}", value if cycle_momentum else 0)
         self.total_steps = epochs * steps_per_epoch if total_steps is None else total_steps
         self.total_steps = checks.whole("OneCycleLR: total_steps", self.total_steps)
         self.peak = checks.number("OneCycleLR: pct_start", pct_start) * self.total_steps - 1

@@ -71,7 +71,7 @@ def _silently(function: Callable, *args, **kwargs):
 class Op:
     """What the engine knows of an op: name, ledger id, index map, which arguments are tensors."""
 
-    def __init__(self, forward: Callable, source: str | None, terms):
+    def __init__(self, forward: Callable, source: str | None, terms, ours: bool):
         self.name, self.source, self.terms = forward.__name__, source, terms
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
@@ -79,10 +79,8 @@ class Op:
         self.places = [i for i, k in enumerate(kinds) if k.strip("'<>").endswith("Tensor")]
         self.all_tensors = bool(kinds) and len(self.places) == self.arity
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
-        self.options = [(i, name, types, gate) for i, (name, (types, gate)) in enumerate(
-            gates(forward).items()) if gate and i not in self.places
-            and not (i == 0 and self.sequence)
-            and self.signature.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.options = [gate for gate in gates(forward) if gate[2][:1] != (Tensor,) and gate[0]
+                        is not None and not (gate[0] == 0 and self.sequence)] if ours else []
 
     def __repr__(self):
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
@@ -124,10 +122,7 @@ class Op:
         try:
             inputs = [as_tensor(x, like) for x in inputs]
         except (TypeError, ValueError) as error:
-            name, names = self.name.strip("_"), list(self.signature.parameters)
-            for i, x in zip(self.places, inputs):
-                tensor_argument(f"{name}: {names[i]}", x)
-            raise type(error)(f"{name}: {str(error).removeprefix('Tensor: ')}") from None
+            raise self.refusal(inputs, error) from None
         if self.all_tensors:
             return inputs, inputs
         if self.sequence:
@@ -136,6 +131,16 @@ class Op:
                                  if isinstance(a, (Tensor, np.ndarray))]
         put = dict(zip(places, inputs))
         return tuple([put.get(i, a) for i, a in enumerate(args)]), inputs
+
+    def refusal(self, inputs, error: Exception) -> Exception:
+        """The error for inputs of which one cannot be made a tensor: it names the argument."""
+        names = list(self.signature.parameters)
+        try:
+            for i, x in zip(self.places, inputs):
+                tensor_argument(f"{self.name.strip('_')}: {names[i]}", x, inputs)
+        except (TypeError, ValueError) as named:
+            return named
+        return error
 
     def explain_failure(self, inputs, error: Exception) -> None:
         """Say so if an op failed because its inputs are on different devices, or do not broadcast.
@@ -180,8 +185,8 @@ def op(source: str | Callable | None = None, *, terms=None):
     """
 
     def decorate(forward: Callable) -> Callable:
-        entry = Op(forward, source if isinstance(source, str) else None, terms)
         ours = forward.__module__.startswith(f"{__package__}.ops")
+        entry = Op(forward, source if isinstance(source, str) else None, terms, ours)
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):

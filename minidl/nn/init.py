@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 
 from .. import checks, random
-from ..arguments import arguments
+from ..arguments import InPlace, arguments
 from ..device import move
 from ..tape import no_grad
 from ..tensor import Tensor
@@ -57,17 +57,17 @@ def _fill(op: str, tensor: Tensor, array) -> Tensor:
 
 
 @arguments
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0,
+def uniform_(tensor: InPlace, a: float = 0.0, b: float = 1.0,
              generator: random.Generator | None = None) -> Tensor:
     """Uniform numbers of [a, b)."""
-    if a > b:
+    if not a <= b:
         raise ValueError(f"uniform_: a={a} must not be above b={b}")
     u = (generator or random.default_generator()).uniform(tensor.shape, tensor.dtype)
     return _fill("uniform_", tensor, a + (b - a) * u)
 
 
 @arguments
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
+def normal_(tensor: InPlace, mean: float = 0.0, std: float = 1.0,
             generator: random.Generator | None = None) -> Tensor:
     """Numbers from N(mean, std^2)."""
     checks.number("normal_: std", std)
@@ -76,26 +76,26 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
 
 
 @arguments
-def constant_(tensor: Tensor, val: float) -> Tensor:
+def constant_(tensor: InPlace, val: float) -> Tensor:
     """`val` everywhere."""
     with no_grad():
         return tensor.fill_(val)
 
 
 @arguments
-def zeros_(tensor: Tensor) -> Tensor:
+def zeros_(tensor: InPlace) -> Tensor:
     """0 everywhere."""
     return constant_(tensor, 0)
 
 
 @arguments
-def ones_(tensor: Tensor) -> Tensor:
+def ones_(tensor: InPlace) -> Tensor:
     """1 everywhere."""
     return constant_(tensor, 1)
 
 
 @arguments
-def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
+def kaiming_normal_(tensor: InPlace, a: float = 0, mode: str = "fan_in",
                     nonlinearity: str = "leaky_relu",
                     generator: random.Generator | None = None) -> Tensor:
     """He's: N(0, gain^2 / fan), for ReLU N(0, 2 / fan_in), Keras's ``he_normal`` but for its
@@ -105,7 +105,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
 
 
 @arguments
-def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
+def kaiming_uniform_(tensor: InPlace, a: float = 0, mode: str = "fan_in",
                      nonlinearity: str = "leaky_relu",
                      generator: random.Generator | None = None) -> Tensor:
     """Uniform of [-b, b], b = gain sqrt(3 / fan). Source: D2-HE."""
@@ -115,7 +115,7 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
 
 
 @arguments
-def xavier_normal_(tensor: Tensor, gain: float = 1.0,
+def xavier_normal_(tensor: InPlace, gain: float = 1.0,
                    generator: random.Generator | None = None) -> Tensor:
     """Glorot's: N(0, gain^2 2 / (fan_in + fan_out)). Source: D2-HE."""
     std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
@@ -123,7 +123,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0,
 
 
 @arguments
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0,
+def xavier_uniform_(tensor: InPlace, gain: float = 1.0,
                     generator: random.Generator | None = None) -> Tensor:
     """Glorot's: uniform of [-b, b], b = gain sqrt(6 / (fan_in + fan_out)). Source: D2-HE."""
     bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
@@ -131,7 +131,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0,
 
 
 @arguments
-def pytorch_(weight: Tensor, bias: Tensor | None) -> None:
+def pytorch_(weight: InPlace, bias: InPlace | None) -> None:
     """PyTorch's default of dense and convolution layers, so D0's: weight and bias uniform of
     [-b, b], b = 1 / sqrt(fan_in). Source: D2-HE."""
     kaiming_uniform_(weight, a=math.sqrt(5))

@@ -84,8 +84,7 @@ class LayerNorm(_Norm):
     @arguments
     def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
                  bias: bool = True):
-        shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (
-            normalized_shape,)
+        shape = normalized_shape if checks.several(normalized_shape) else (normalized_shape,)
         shape = tuple(checks.whole("LayerNorm: normalized_shape", n, 1) for n in shape)
         super().__init__(shape, eps, elementwise_affine, bias)
         self.normalized_shape, self.elementwise_affine = shape, elementwise_affine

@@ -59,7 +59,7 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size):
         super().__init__()
-        if output_size not in (1, (1, 1)):
+        if checks.sizes("AdaptiveAvgPool2d", "output_size", output_size, 2, 1) != (1, 1):
             raise ValueError(f"AdaptiveAvgPool2d: only output_size=1 is offered, got {output_size}")
         self.output_size = output_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import checks
 from .. import functional as F
 from ..arguments import arguments
 from ..tensor import Tensor
@@ -36,7 +37,11 @@ class Unflatten(Module):
     @arguments
     def __init__(self, dim: int, unflattened_size):
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        if not checks.several(unflattened_size):
+            raise TypeError("Unflatten: unflattened_size must be several whole numbers, got "
+                            f"{unflattened_size!r}")
+        self.dim, self.unflattened_size = dim, tuple(
+            checks.whole("Unflatten: each of unflattened_size", n, -1) for n in unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
         if not -input.ndim <= self.dim < input.ndim:
@@ -56,6 +61,8 @@ class Upsample(Module):
             raise ValueError(f'Upsample: only mode="nearest" is offered, got {mode!r}')
         if (size is None) == (scale_factor is None):
             raise ValueError("Upsample: give either size or scale_factor")
+        if size is not None:
+            checks.sizes("Upsample", "size", size, 2, 1)
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,7 +76,7 @@ class PixelShuffle(Module):
     @arguments
     def __init__(self, upscale_factor: int):
         super().__init__()
-        self.upscale_factor = upscale_factor
+        self.upscale_factor = checks.whole("PixelShuffle: upscale_factor", upscale_factor, 1)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pixel_shuffle(input, self.upscale_factor)

@@ -219,7 +219,6 @@ def _clamp(input: Tensor, min, max):
 def clamp(input: Tensor, min=None, max=None) -> Tensor:
     """x limited to [min, max], numbers or tensors; the gradient is 1 inside and on the limits, 0
     outside. A limit that is a tensor gets the gradient where it is the result."""
-    input = as_tensor(input)
     limits = bounds(input, min, max)
     given = [as_tensor(v, input) for v in limits if v is not None]
     input = to(input, result_type(input.data, *[v.data for v in given]))

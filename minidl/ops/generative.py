@@ -12,7 +12,7 @@ from collections.abc import Callable
 from .. import random
 from ..arguments import arguments
 from ..tape import enable_grad, grad
-from ..tensor import Tensor, as_tensor
+from ..tensor import Tensor
 from .activation import _softplus1
 from .loss import _reduced, bce_logits
 from .reduce import mean, norm, sum
@@ -98,7 +98,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
     if eps is None:
         noise = (generator or random.default_generator()).normal(mu.shape, mu.dtype, mu.device)
         eps = Tensor._wrap(noise)
-    return mu + (0.5 * logvar).exp() * as_tensor(eps)
+    return mu + (0.5 * logvar).exp() * eps
 
 
 @arguments
@@ -124,7 +124,7 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     """log p(x|z) of independent pixels x in [0,1] with p = sigmoid(logits), for each example:
     sum x log p + (1 - x) log(1 - p) = sum x logit - softplus(logit). (N,...) -> (N,). Part of
     Source: D3-ELBO."""
-    return -sum(_rows(bce_logits(logits, as_tensor(target))), 1)
+    return -sum(_rows(bce_logits(logits, target)), 1)
 
 
 @arguments

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import checks
-from ..arguments import arguments
+from ..arguments import InPlace, arguments
 from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
@@ -112,8 +112,8 @@ def _affine(y: Tensor, weight, bias, shape) -> Tensor:
 
 
 @arguments
-def batch_norm(input: Tensor, running_mean: Tensor | None = None,
-               running_var: Tensor | None = None, weight: Tensor | None = None,
+def batch_norm(input: Tensor, running_mean: InPlace | None = None,
+               running_var: InPlace | None = None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
                eps: float = 1e-5) -> Tensor:
     """gamma (x - m) / sqrt(v + eps) + beta for each channel: x (N,C) or (N,C,...). Source: D1-BN.
@@ -169,7 +169,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
     bias of that shape. Ba, Kiros, Hinton (2016)."""
-    shape = _sizes("layer_norm: normalized_shape", (normalized_shape,))
+    shape = _sizes("layer_norm: each length of normalized_shape", (normalized_shape,))
     if input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
     needs_floats("layer_norm", input)

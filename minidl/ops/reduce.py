@@ -89,7 +89,7 @@ def _correction(name: str, dim, unbiased, correction):
 
 
 @arguments
-def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: float | None = None,
         keepdim: bool = False) -> Tensor:
     """The variance over `dim`: sum (x - mean)^2 / (n - correction). The correction is 1, or, if not
     `unbiased`, 0."""
@@ -101,7 +101,7 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: in
 
 
 @arguments
-def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: int | None = None,
+def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: float | None = None,
         keepdim: bool = False) -> Tensor:
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
     its gradient is 0, as the norm's is."""

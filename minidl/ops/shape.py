@@ -8,7 +8,6 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,17 +24,15 @@ from .terms import Gather, Scatter
 
 def _sizes(name: str, sizes) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
-    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+    if len(sizes) == 1 and checks.several(sizes[0]):
         sizes = sizes[0]
     return tuple([n if type(n) is int else checks.whole(name, n, -math.inf) for n in sizes])
 
 
 def _axis(name: str, dim: int, ndim: int) -> int:
     """A possibly negative axis number as one in [0, ndim); a single number has axis 0."""
-    try:
-        dim = operator.index(dim)
-    except TypeError:
-        raise TypeError(f"{name}: dim must be an integer, got {dim!r}") from None
+    if type(dim) is not int:
+        dim = checks.whole(f"{name}: dim", dim, -math.inf)
     count = builtins.max(ndim, 1)
     if not -count <= dim < count:
         raise ValueError(f"{name}: dim {dim} is not an axis of a tensor with {ndim} axes")
@@ -57,7 +54,7 @@ def _reshaped(x, shape):
 @arguments
 def reshape(input: Tensor, *shape) -> Tensor:
     """The same elements, in the same (row-major) order, in another shape; one length may be -1."""
-    shape = _sizes("reshape: shape", shape)
+    shape = _sizes("reshape: each length of shape", shape)
     rest = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
     if unknown > 1 or (unknown and (rest == 0 or input.numel() % rest)) or (
@@ -89,7 +86,7 @@ def _permute(input: Tensor, dims):
 @arguments
 def permute(input: Tensor, *dims) -> Tensor:
     """Axes in the order `dims`."""
-    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes("permute: dims", dims))
+    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes("permute: each of dims", dims))
     if sorted(dims) != list(range(input.ndim)):
         raise ValueError(f"permute: {dims} is not a permutation of {input.ndim} axes")
     return _permute(input, dims)
@@ -130,7 +127,7 @@ def _expand(input: Tensor, shape):
 @arguments
 def expand(input: Tensor, *sizes) -> Tensor:
     """Axes of length 1 repeated (a view); -1 keeps a length."""
-    sizes = _sizes("expand: sizes", sizes)
+    sizes = _sizes("expand: each of sizes", sizes)
     own = (1,) * (len(sizes) - input.ndim) + input.shape
     shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
     if len(own) != len(sizes) or any(m not in (1, n) for n, m in zip(shape, own)):
@@ -183,8 +180,8 @@ def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of length `split_size` (the last may be shorter), or of those lengths."""
     dim = _axis("split", dim, input.ndim)
     total = input.shape[dim]
-    if isinstance(split_size, (tuple, list)):
-        lengths = list(_sizes("split: split_size", split_size))
+    if checks.several(split_size):
+        lengths = list(_sizes("split: each of split_size", split_size))
     else:
         size = checks.whole("split: split_size", split_size, 1)
         lengths = [size] * (total // size) + [total % size] * bool(total % size)
@@ -262,7 +259,7 @@ def getitem(input: Tensor, index) -> Tensor:
 @arguments
 def flip(input: Tensor, *dims) -> Tensor:
     """The order along `dims` reversed."""
-    dims = {_axis("flip", d, input.ndim) for d in _sizes("flip: dims", dims)}
+    dims = {_axis("flip", d, input.ndim) for d in _sizes("flip: each of dims", dims)}
     return _getitem(input, tuple(slice(None, None, -1 if i in dims else None)
                                  for i in range(input.ndim)))
 
@@ -279,8 +276,10 @@ def _pad(input: Tensor, widths, value):
 
 
 @arguments
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """A border of `value`: ``pad`` = (left, right, top, bottom, ...), the last axis first.
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
+        value: float | None = None) -> Tensor:
+    """A border of `value` (0 unless given): ``pad`` = (left, right, top, bottom, ...), the last
+    axis first.
 
     A negative width cuts off. Only mode "constant" is offered.
     """
@@ -289,7 +288,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if not isinstance(pad, (tuple, list)) or len(pad) % 2 or len(pad) // 2 > input.ndim:
         raise ValueError(f"pad: {pad} must be pairs, at most one for each of the "
                          f"{input.ndim} axes")
-    pad = _sizes("pad: pad", pad)
+    pad = _sizes("pad: each number of pad", pad)
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
     if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):
@@ -297,4 +296,5 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     cut = tuple(slice(-a if a < 0 else 0, b if b < 0 else None) for a, b in widths)
     if any(s != slice(0, None) for s in cut):
         input = _getitem(input, cut)
-    return _pad(input, tuple((builtins.max(a, 0), builtins.max(b, 0)) for a, b in widths), value)
+    return _pad(input, tuple((builtins.max(a, 0), builtins.max(b, 0)) for a, b in widths),
+                0.0 if value is None else value)
