@@ -24,6 +24,7 @@ import numpy as np
 from .checks import brief, whole
 from .device import is_array
 from .dtypes import numbers
+from .modes import mode
 from .random import Generator
 from .tensor import Tensor, as_tensor
 
@@ -37,13 +38,15 @@ def tensor_argument(name: str, value, given=()) -> Tensor:
     """`value` as a tensor; a number takes the dtype of the first float tensor of `given`."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, (int, float, np.generic)):
-        floats = (x for x in given if isinstance(x, Tensor) and x.data.dtype.kind == "f")
-        if (like := next(floats, None)) is not None:
-            return as_tensor(value, like)
-    elif not is_array(value) and not isinstance(value, (list, tuple)):
+    if is_array(value):
+        return Tensor._wrap(numbers(name, value, copy=mode.grad))   # the caller may write into it
+    if not isinstance(value, (int, float, np.generic, list, tuple)):
         raise TypeError(f"{name} must be a tensor or numbers, got {brief(value)}")
-    return Tensor._wrap(numbers(name, value))
+    floats = (x for x in given if isinstance(x, Tensor) and x.data.dtype.kind == "f")
+    try:
+        return as_tensor(value, next(floats, None))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {str(error).removeprefix('Tensor: ')}") from None
 
 
 def _itself(name: str, value, given) -> Tensor:
@@ -55,7 +58,8 @@ def _itself(name: str, value, given) -> Tensor:
 def _tensors(name: str, value, given) -> list[Tensor]:
     if isinstance(value, (Tensor, str)) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a list of tensors, got {brief(value)}")
-    return [tensor_argument(f"{name}[{i}]", x, given) for i, x in enumerate(value)]
+    value = list(value)
+    return [tensor_argument(f"{name}[{i}]", x, value) for i, x in enumerate(value)]
 
 
 def _whole(name: str, value, given) -> int:
@@ -72,7 +76,7 @@ def number_argument(name: str, value, given=()):
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {brief(value)}")
     if isinstance(value, int) and abs(value) > 1e308:
-        raise ValueError(f"{name} must be a number, got one of {len(str(value))} digits")
+        raise ValueError(f"{name} must be a number, got an integer of {value.bit_length()} bits")
     return value
 
 

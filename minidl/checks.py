@@ -96,7 +96,8 @@ def brief(value) -> str:
     """A wrong value as an error shows it."""
     if hasattr(value, "_brief"):
         return value._brief()
-    said = repr(value)
+    said = repr(value) if type(value) is not int or abs(value) < 1e40 else (
+        f"an integer of {value.bit_length()} bits")
     return said if len(said) <= 40 else f"{type(value).__name__} {said[:30]}…"
 
 

@@ -51,8 +51,9 @@ def unmasked(name: str, value):
     return value
 
 
-def numbers(name: str, value, dtype=None, copy: bool = False):
-    """The gate: whatever the user has, as a plain array of a known dtype (`dtype`, if given).
+def numbers(name: str, value, dtype=None, copy: bool = False, floats=float32):
+    """The gate: whatever the user has, as a plain array of a known dtype (`dtype`, if given; else
+    Python's floats are of the dtype `floats`).
 
     A subclass of NumPy's array (a matrix, a memmap) becomes a plain one, other byte orders become
     this machine's. Raises TypeError for masked arrays, for what is no array of numbers and for a
@@ -67,7 +68,7 @@ def numbers(name: str, value, dtype=None, copy: bool = False):
         except ValueError as error:                       # ragged lists
             raise ValueError(f"{name}: {error}") from None
         if dtype is None and array.dtype == float64 and not isinstance(value, np.generic):
-            dtype = float32                               # Python floats
+            dtype = floats                                # Python's
     if isinstance(value, int) and array.dtype == object:
         raise TypeError(f"{name}: {value} does not fit int64; use float({value})")
     if array.dtype.kind not in _RANK:

@@ -7,7 +7,9 @@ is a sum divided by a count. One number for an argument of pairs means it for bo
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from .ops import conv as _conv
 from .ops import pool as _pool
 from .ops.activation import bias_activation as _bias_activation
 from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
-from .ops.arithmetic import needs_floats
+from .ops.arithmetic import needs_floats, same_floats
 from .ops.attention import (
     attention,
     multi_head_attention,
@@ -46,7 +48,7 @@ from .ops.generative import (
     wgan_critic_loss,
     wgan_generator_loss,
 )
-from .ops.linear import embedding, linear, same_floats
+from .ops.linear import embedding, linear
 from .ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -59,7 +61,19 @@ from .ops.loss import (
 )
 from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax
-from .ops.shape import cat, expand, flatten, pad, permute, reshape, split, squeeze, unsqueeze
+from .ops.shape import (
+    _scatter,
+    cat,
+    expand,
+    flatten,
+    pad,
+    permute,
+    reshape,
+    split,
+    squeeze,
+    unsqueeze,
+)
+from .ops.shape import stack as _stack
 from .tape import mode
 from .tensor import Tensor
 
@@ -92,6 +106,7 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
         return y
     if bias.shape != (y.shape[1],):
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
+    same_floats(op, y, ("bias", bias))
     if mode.keep:                                    # an explanation says what it is: a sum
         return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
     return _bias_activation(y, reshape(bias, -1, *(1,) * (y.ndim - 2)), 1.0)
@@ -171,7 +186,7 @@ def _some_pixels(op: str, input: Tensor) -> None:
 
 
 def _check_channels(op, input, weight, expected, groups, divided) -> None:
-    same_floats(op, input, weight)
+    same_floats(op, input, ("weight", weight))
     if not weight.numel():
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
     if 0 in input.shape[2:] and input.shape[0]:
@@ -241,19 +256,19 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
 @arguments
 def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
-    """im2col itself: (N,C,H,W) -> (N, C KH KW, OH OW), a column for each output pixel's window.
-
-    A convolution with the identity: tap (c,u,v) of the window is one output channel.
-    """
+    """im2col itself: (N,C,H,W) -> (N, C KH KW, OH OW), a column for each output pixel's window:
+    y[n, (c,u,v), (i,j)] = x[n, c, i SH - PH + u DH, j SW - PW + v DW]."""
     if input.ndim != 4:
         raise ValueError(f"unfold: input must be (N, C, H, W), got {input.shape}")
     _some_pixels("unfold", input)
     kernel, args = _window_arguments("unfold", kernel_size, dilation, padding, stride)
     N, C = input.shape[:2]
-    OH, OW = _out_size("unfold", input.shape[2:], kernel, *args)
-    images = reshape(input, N * C, 1, *input.shape[2:])
-    columns = _conv.conv2d(images, _taps(input, kernel), *args)
-    return reshape(columns, N, C * kernel[0] * kernel[1], OH * OW)
+    out = _out_size("unfold", input.shape[2:], kernel, *args)
+    (PH, PW), image = args[1], input
+    if PH or PW:
+        image = pad(input, (PW, PW, PH, PH))
+    taps = [image[under] for under in _under_taps(kernel, out, *args)]
+    return reshape(_stack(taps, 2), N, C * len(taps), math.prod(out))
 
 
 @arguments
@@ -261,14 +276,16 @@ def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=
     """The adjoint of :func:`unfold`: overlapping columns are added up. (N, C KH KW, L) ->
     (N,C,H,W) with (H,W) = `output_size`."""
     kernel, args = _window_arguments("fold", kernel_size, dilation, padding, stride)
-    size = _pair("fold", "output_size", output_size, 1)
+    H, W = size = _pair("fold", "output_size", output_size, 1)
     OH, OW = _out_size("fold", size, kernel, *args)
     KK = kernel[0] * kernel[1]
     if input.ndim != 3 or input.shape[1] % KK or input.shape[2] != OH * OW:
         raise ValueError(f"fold: input must be (N, C*{KK}, {OH * OW}), got {input.shape}")
-    N, C = input.shape[0], input.shape[1] // KK
-    columns = reshape(input, N * C, KK, OH, OW)
-    return reshape(_conv.conv2d_input_grad(columns, _taps(input, kernel), size, *args), N, C, *size)
+    (PH, PW), (N, C) = args[1], (input.shape[0], input.shape[1] // KK)
+    columns = reshape(input, N, C, KK, OH, OW)
+    parts = [_scatter(columns[:, :, k], under, (N, C, H + 2 * PH, W + 2 * PW))
+             for k, under in enumerate(_under_taps(kernel, (OH, OW), *args))]
+    return functools.reduce(operator.add, parts)[:, :, PH:PH + H, PW:PW + W]
 
 
 def _window_arguments(op, kernel_size, dilation, padding, stride):
@@ -277,10 +294,11 @@ def _window_arguments(op, kernel_size, dilation, padding, stride):
         _pair(op, "dilation", dilation, 1))
 
 
-def _taps(input: Tensor, kernel) -> Tensor:
-    """The kernels (KH KW, 1, KH, KW) that each pick one tap."""
-    KK = kernel[0] * kernel[1]
-    return Tensor._wrap(namespace(input.data).eye(KK, dtype=input.dtype).reshape(KK, 1, *kernel))
+def _under_taps(kernel, out, stride, padding, dilation) -> list[tuple]:
+    """For each tap (u,v) the pixels of a padded image that lie under it, one an output pixel."""
+    rows, columns = ([slice(u * d, u * d + (m - 1) * s + 1, s) for u in range(k)]
+                     for k, m, s, d in zip(kernel, out, stride, dilation))
+    return [(..., row, column) for row in rows for column in columns]
 
 
 # --------------------------------------------------------------------------- pooling
@@ -382,15 +400,16 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))
     OH, OW = _pair("interpolate", "size", size, 1)
-    SH, SW = (m / n if f is None or m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch
-              for m, n, f in zip((OH, OW), (H, W), factors))
-    if SH == OH // H and SW == OW // W:              # whole factors: repeat pixels
-        N, C = input.shape[:2]
+    factors = [None if m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch
+               for m, n, f in zip((OH, OW), (H, W), factors)]
+    if all(m % n == 0 and f in (None, m // n) for m, n, f in zip((OH, OW), (H, W), factors)):
+        N, C = input.shape[:2]                         # whole factors: repeat pixels
         blocks = expand(reshape(input, N, C, H, 1, W, 1), N, C, H, OH // H, W, OW // W)
         return reshape(blocks, N, C, OH, OW)
     xp = namespace(input.data)
-    rows, columns = (xp.minimum((xp.arange(m) / s).astype(np.int64), n - 1)
-                     for m, s, n in ((OH, SH, H), (OW, SW, W)))
+    rows, columns = (xp.arange(m) * n // m if f is None else
+                     xp.minimum((xp.arange(m) / f).astype(np.int64), n - 1)
+                     for m, f, n in zip((OH, OW), factors, (H, W)))
     return input[:, :, rows[:, None], columns]
 
 

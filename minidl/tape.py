@@ -120,7 +120,8 @@ class Op:
                 if x.data.dtype.kind == "f":
                     break
         try:
-            inputs = [as_tensor(x, like) for x in inputs]
+            inputs = [as_tensor(x.copy() if mode.grad and is_array(x) else x, like)
+                      for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise self.refusal(inputs, error) from None
         if self.all_tensors:

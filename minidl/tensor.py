@@ -490,8 +490,8 @@ class HookHandle:
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """`value` as a Tensor: itself if it is one, an array's memory; a number takes the dtype of
-    `like`, if that can hold it."""
+    """`value` as a Tensor: itself if it is one, an array's memory; Python's numbers take the dtype
+    of `like`, if that can hold them. Raises TypeError for a list of tensors that require grad."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":   # often
@@ -501,12 +501,25 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     if like is not None and isinstance(value, (int, float)):
         return Tensor._wrap(_device.constant(value, _number_dtype(value, like.data.dtype),
                                              like.data))
-    return Tensor._wrap(dtypes.numbers("Tensor", value))
+    floats = like.data.dtype if like is not None and like.data.dtype.kind == "f" else float32
+    return Tensor._wrap(dtypes.numbers("Tensor", ungraded(value), floats=floats))
+
+
+def ungraded(value):
+    """`value`, unless it is a list in which a tensor requires grad: no gradient would go to it."""
+    for v in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(v, Tensor) and v._requires_grad:
+            raise TypeError("Tensor: a list with tensors that require grad: no gradient would go "
+                            "through it; join them with minidl.stack")
+        ungraded(v)
+    return value
 
 
 def _number_dtype(value, kind):
     """The dtype of a Python number beside a tensor of dtype `kind`."""
     if kind.kind == "f":
+        if isinstance(value, int) and abs(value) > 1e308:
+            raise ValueError(f"an integer of {value.bit_length()} bits is larger than any float")
         return kind
     if isinstance(value, float):
         return float32

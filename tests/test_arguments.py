@@ -658,3 +658,54 @@ def test_an_argument_out_of_its_range_is_refused_by_name(name, call, argument, v
     for wrong in values:
         with pytest.raises(ValueError, match=rf"^{name}: .*\b{argument}\b"):
             call(wrong)
+
+
+def test_a_list_of_tensors_that_require_grad_is_refused():
+    """No gradient would go through the array that is made of it; `tensor` makes such arrays."""
+    x, a, b = waves(2), nn.Parameter(np.float32(1)), nn.Parameter(np.float32(3))
+    for call in (lambda: F.mse_loss(x, [a, b]), lambda: F.softmax([a, b], 0), lambda: x + [a, b],
+                 lambda: [a, b] * x, lambda: minidl.stack([[a], [b]]), lambda: x.clamp(max=[a, b]),
+                 lambda: F.linear(x, [[a, 1.0]]), lambda: minidl.where(x > 0, [a, b], x),
+                 lambda: minidl.cat([[a], [b]]), lambda: minidl.sum([a, [b]])):
+        with pytest.raises(TypeError, match="require grad: no gradient would go through it"):
+            call()
+    assert minidl.tensor([a, b]).tolist() == [1, 3]
+    with pytest.raises(TypeError, match="nll_loss: weight requires grad, and gets none here"):
+        F.nll_loss(X, LABELS, nn.Parameter(np.ones(4, np.float32)))
+
+
+@pytest.mark.parametrize("use", [
+    lambda w, a: w * a, lambda w, a: F.linear(a, w.reshape(1, 2)), lambda w, a: F.mse_loss(w, a),
+    lambda w, a: w / a, lambda w, a: a @ w, lambda w, a: F.layer_norm(a, 2, w),
+    lambda w, a: F.conv1d(a[None, None], w.reshape(1, 1, 2))])
+def test_a_caller_may_write_into_an_array_that_was_an_operand(use):
+    def gradient(overwrite):
+        w, a = T([0.5, 2.0], requires_grad=True), np.float32([1, 3])
+        y = use(w, a).sum()
+        a[:] = 7 if overwrite else a
+        y.backward()
+        return w.grad.tolist()
+    assert gradient(True) == gradient(False)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: F.layer_norm(waves(1, 2, 3), (2, 3), waves(3, 2)), r"layer_norm: weight .* \(2, 3\)"),
+    (lambda: F.layer_norm(waves(2, 3), ()), "layer_norm: input"),
+    (lambda: F.group_norm(waves(1, 2, 3), 2, waves(1, 2)), r"group_norm: weight .* \(2,\)"),
+    (lambda: F.group_norm(waves(1, 3, 3), 3, None, waves(2)), r"group_norm: bias .* \(3,\)"),
+    (lambda: F.batch_norm(X, waves(1, 4), waves(4)), r"batch_norm: running_mean .* \(4,\)"),
+    (lambda: F.binary_cross_entropy(P[0], P[0], waves(4, 1)), "binary_cross_entropy: weight"),
+    (lambda: F.binary_cross_entropy_with_logits(X, P, waves(2, 3, 4)), "logits: weight"),
+    (lambda: F.binary_cross_entropy_with_logits(X, P, pos_weight=waves(2, 1, 4)), "pos_weight"),
+    (lambda: F.scaled_dot_product_attention(T(1.0), X, X), "scaled_dot_product_attention: query"),
+])
+def test_a_parameter_of_another_shape_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_integers_larger_than_any_float():
+    for call in (lambda: X + 10**400, lambda: F.mse_loss(X, 10**400),
+                 lambda: F.leaky_relu(X, 10**400), lambda: optim.SGD(PARAMETERS, lr=10**5000)):
+        with pytest.raises(ValueError, match="integer of [0-9]+ bits"):
+            call()

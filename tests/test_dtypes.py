@@ -380,3 +380,39 @@ def test_comparisons_take_the_dtype_of_arithmetic():
 def test_a_masked_array_deep_in_lists_is_found():
     with pytest.raises(TypeError, match="masked"):
         minidl.tensor([[[np.ma.masked_array([1, 2], [True, False])]]])
+
+
+MIXED = {
+    "linear: input is float32 and bias float64": lambda x, w: F.linear(x, x, w[:2]),
+    "conv2d: input is float32 and bias float64": lambda x, w: F.conv2d(
+        x.reshape(1, 1, 2, 3), x.reshape(2, 1, 1, 3), w[:2]),
+    "conv_transpose2d: input is float32 and bias float64": lambda x, w: F.conv_transpose2d(
+        x.reshape(1, 1, 2, 3), x.reshape(1, 2, 1, 3), w[:2]),
+    "cross_entropy: input is float32 and weight float64": lambda x, w: F.cross_entropy(
+        x, [0, 2], w),
+    "nll_loss: input is float32 and weight float64": lambda x, w: F.nll_loss(x, [0, 2], w),
+    "layer_norm: input is float32 and weight float64": lambda x, w: F.layer_norm(x, 3, w),
+    "group_norm: input is float32 and bias float64": lambda x, w: F.group_norm(x, 1, None, w),
+    "batch_norm: input is float32 and running_mean float64": lambda x, w: F.batch_norm(
+        x, T(w), T(w)),
+    "batch_norm: input is float32 and weight float64": lambda x, w: F.batch_norm(
+        x, None, None, w, w, True),
+    "scaled_dot_product_attention: input is float32 and value float64": lambda x, w: (
+        F.scaled_dot_product_attention(x, x, T(np.ones((2, 3))))),
+    "scaled_dot_product_attention: input is float32 and attn_mask float64": lambda x, w: (
+        F.scaled_dot_product_attention(x, x, x, np.zeros((2, 2)))),
+}
+
+
+@pytest.mark.parametrize("message", MIXED)
+def test_a_float64_beside_a_float32_network_is_refused(message):
+    with pytest.raises(TypeError, match=message):
+        MIXED[message](T(np.float32([[1, 2, 3], [4, 5, 7]])), np.ones(3))
+
+
+def test_lists_of_floats_take_the_dtype_of_the_tensor_beside_them():
+    x = T(np.ones(2))
+    for y in (x * [0.1, 0.2], [0.1, 0.2] * x, minidl.where(x > 0, [0.1, 0.2], x),
+              x.clamp(max=[0.1, 0.2]), minidl.stack([x, [0.1, 0.2]])[1],
+              F.linear(x, [[0.1, 0.0], [0.0, 0.2]])):
+        assert y.dtype == "float64" and y.tolist() == [0.1, 0.2]

@@ -128,3 +128,11 @@ def test_the_norm_of_all_gradients():
     p = nn.Parameter(minidl.zeros(LONG, 2))
     p.grad = minidl.from_numpy(in_order(np.full((LONG, 2), 0.1, np.float32), "F"))
     assert_right(nn.utils.clip_grad_norm_([p], 1.0), TENTH * np.sqrt(2 * LONG))
+
+
+@pytest.mark.parametrize("mean", [100.0, 1e5, 1e7])
+def test_a_variance_does_not_feel_how_the_mean_was_rounded(mean):
+    x = (mean + np.random.default_rng(5).integers(0, 3, (1000, 2))).astype(np.float32)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(minidl.tensor(x).var(0).numpy(), exact.var(0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(minidl.tensor(x.T).std(1).numpy(), exact.std(0, ddof=1), rtol=1e-6)

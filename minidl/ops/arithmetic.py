@@ -39,6 +39,16 @@ def needs_floats(name: str, x: Tensor) -> None:
         raise TypeError(f"{name}: input must be floats, got {x.dtype}; use .float() first")
 
 
+def same_floats(name: str, input: Tensor, *others: tuple[str, Tensor | None]) -> None:
+    """Refuse integers (images as they are stored, say), and float64 for a float32 network (an array
+    that NumPy made, say: it would double the cost of everything after it)."""
+    needs_floats(name, input)
+    for what, other in others:
+        if other is not None and other.data.dtype != input.data.dtype:
+            raise TypeError(f"{name}: input is {input.dtype} and {what} {other.dtype}; convert one "
+                            "of them, as in x.float() or model.double()")
+
+
 def _constant(array) -> Tensor:
     """An array in a backward formula that is not differentiated again: a mask, a sign."""
     return Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)

@@ -15,7 +15,7 @@ from ..arguments import arguments
 from ..device import namespace
 from ..tensor import Tensor, as_tensor
 from .activation import tanh
-from .arithmetic import _constant, where
+from .arithmetic import _constant, same_floats, where
 from .dropout import dropout
 from .linear import bilinear_form, linear, matmul
 from .reduce import softmax, sum
@@ -73,9 +73,12 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     if not 0 <= dropout_p <= 1:
         raise ValueError("scaled_dot_product_attention: dropout_p must be in [0, 1], got "
                          f"{dropout_p}")
-    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
-        raise ValueError(f"scaled_dot_product_attention: query {query.shape}, key {key.shape}, "
-                         f"value {value.shape} do not fit")
+    name = "scaled_dot_product_attention"
+    if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or (
+            key.shape[-2] != value.shape[-2]):
+        raise ValueError(f"{name}: query {query.shape}, key {key.shape}, value {value.shape} do "
+                         "not fit")
+    same_floats(name, query, ("key", key), ("value", value))
     e = score_dot(query, key) * (
         1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale)
     if is_causal:
@@ -83,7 +86,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
             raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
         attn_mask = Tensor._wrap(namespace(e.data).tri(e.shape[-2], e.shape[-1], dtype=bool))
     if attn_mask is not None:
-        attn_mask = mask_of("scaled_dot_product_attention: attn_mask", attn_mask)
+        attn_mask = mask_of(f"{name}: attn_mask", attn_mask)
+        if attn_mask.is_floating_point():
+            same_floats(name, query, ("attn_mask", attn_mask))
         e = where(attn_mask, e, -math.inf) if attn_mask.dtype == np.bool_ else e + attn_mask
     weights = softmax(e, -1) if attn_mask is None else masked_softmax(e)
     if dropout_p:

@@ -11,7 +11,7 @@ from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor
 from .activation import bias_activation
-from .arithmetic import _pair, add, needs_floats
+from .arithmetic import _pair, add, same_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -59,15 +59,6 @@ def _linear_arrays(x, w):
     return x @ w.T
 
 
-def same_floats(name: str, input: Tensor, weight: Tensor) -> None:
-    """Refuse integers (images as they are stored, say), and float64 for a float32 network (an array
-    that NumPy made, say: it would double the cost of everything after it)."""
-    needs_floats(name, input)
-    if input.data.dtype != weight.data.dtype:
-        raise TypeError(f"{name}: input is {input.dtype} and weight {weight.dtype}; convert one of "
-                        "them, as in x.float() or model.double()")
-
-
 @arguments
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
@@ -77,7 +68,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
-    same_floats("linear", input, weight)
+    same_floats("linear", input, ("weight", weight), ("bias", bias))
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
     rows = input if input.ndim == 2 else reshape(

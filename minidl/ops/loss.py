@@ -13,7 +13,7 @@ from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
 from .activation import _sigmoid, _softplus1, sigmoid
-from .arithmetic import _constant, _pair, log, needs_floats, weighed, where
+from .arithmetic import _constant, _pair, log, needs_floats, same_floats, weighed, where
 from .reduce import _top, _total, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
 from .terms import Composite, Elementwise
@@ -27,6 +27,15 @@ def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
     raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+
+
+def _no_larger(name: str, input: Tensor, **weights) -> None:
+    """Refuse weights that would make the loss larger than its input by broadcasting."""
+    for what, w in weights.items():
+        if w is not None and (w.ndim > input.ndim or any(
+                n not in (1, m) for n, m in zip(w.shape[::-1], input.shape[::-1]))):
+            raise ValueError(f"{name}: {what} {w.shape} must broadcast to the shape of input "
+                             f"{input.shape}")
 
 
 def _same_shape(name: str, input: Tensor, target) -> Tensor:
@@ -174,6 +183,8 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     rows, xp = _classes_last(input), namespace(numbers)
     classes = rows.shape[1]
     w = _class_weights(name, weight, rows)
+    if w.requires_grad:
+        raise TypeError(f"{name}: weight requires grad, and gets none here; use weight.detach()")
     count = counted * w.data[numbers]
     shares, nothing = _shares(count) if reduction == "mean" else (count, None)
     loss = weighed(_constant(shares), -rows[xp.arange(len(numbers)), numbers])
@@ -199,6 +210,7 @@ def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
         return _constant(namespace(rows.data).ones(classes, rows.dtype))
     if weight.shape != (classes,):
         raise ValueError(f"{name}: weight must have shape ({classes},), got {weight.shape}")
+    same_floats(name, rows, ("weight", weight))
     same_device(name, rows, weight)
     return weight
 
@@ -278,6 +290,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     """-[t log p + (1 - t) log(1 - p)] on probabilities p; a logarithm counts at least -100, as in
     PyTorch. Raises ValueError for p or t outside [0, 1]. Source: D0-BCE."""
     target = _same_shape("binary_cross_entropy", input, target)
+    _no_larger("binary_cross_entropy", input, weight=weight)
     checks.probabilities("binary_cross_entropy", "input", input.data)
     checks.probabilities("binary_cross_entropy", "target", target.data)
     loss = _bce(input, target)
@@ -323,6 +336,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     (1 - t) softplus(x) + w t softplus(-x). Source: D0-BCE.
     """
     target = _same_shape("binary_cross_entropy_with_logits", input, target)
+    _no_larger("binary_cross_entropy_with_logits", input, weight=weight, pos_weight=pos_weight)
     if pos_weight is None:
         loss = bce_logits(input, target)
     else:

@@ -12,7 +12,7 @@ from ..device import namespace
 from ..kernels import fast
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .arithmetic import _constant, clone, needs_floats
+from .arithmetic import _constant, clone, needs_floats, same_floats
 from .reduce import _axes, _sum, _total, var
 from .shape import _sizes, reshape
 from .terms import Composite
@@ -104,6 +104,17 @@ def _standard(x: Tensor, dim, eps) -> Tensor:
     return standardize(x, dim, eps)[0] if x.numel() else clone(x)
 
 
+def _fit(name: str, input: Tensor, shape, **parameters) -> None:
+    """Refuse parameters (None: not given) of another shape, dtype or device."""
+    for what, t in parameters.items():
+        if t is not None and t.shape != shape:
+            raise ValueError(f"{name}: {what} must have shape {shape} for input {input.shape}, got "
+                             f"{t.shape}")
+        if t is not None:
+            same_device(name, input, t)
+    same_floats(name, input, *parameters.items())
+
+
 def _affine(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
@@ -131,14 +142,8 @@ def batch_norm(input: Tensor, running_mean: InPlace | None = None,
         raise ValueError(f"batch_norm: momentum must be in [0, 1], got {momentum}")
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
-    for name, t in (("running_mean", running_mean), ("running_var", running_var),
-                    ("weight", weight), ("bias", bias)):
-        if t is None:
-            continue
-        if t.shape != (C,):
-            raise ValueError(f"batch_norm: {name} must have shape ({C},) for input {input.shape}, "
-                             f"got {t.shape}")
-        same_device("batch_norm", input, t)
+    _fit("batch_norm", input, (C,), running_mean=running_mean, running_var=running_var,
+         weight=weight, bias=bias)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var")
     if not training:
@@ -170,10 +175,11 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
     bias of that shape. Ba, Kiros, Hinton (2016)."""
     shape = _sizes("layer_norm: each length of normalized_shape", (normalized_shape,))
-    if input.shape[input.ndim - len(shape):] != shape:
+    if not shape or input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
     needs_floats("layer_norm", input)
     checks.number("layer_norm: eps", eps)
+    _fit("layer_norm", input, shape, weight=weight, bias=bias)
     y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
@@ -190,6 +196,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     N, C = input.shape[:2]
     if num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
+    _fit("group_norm", input, (C,), weight=weight, bias=bias)
     grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
     y = _standard(grouped, (2,), eps)
     return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))

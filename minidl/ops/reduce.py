@@ -88,6 +88,12 @@ def _correction(name: str, dim, unbiased, correction):
     return dim, (1 if unbiased is None else int(unbiased)) if correction is None else correction
 
 
+def _centred(input: Tensor, axes) -> Tensor:
+    """x - mean, and once more: the first mean was rounded to its dtype."""
+    once = input - mean(input, axes, keepdim=True)
+    return once - mean(once, axes, keepdim=True)
+
+
 @arguments
 def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: float | None = None,
         keepdim: bool = False) -> Tensor:
@@ -95,7 +101,7 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: fl
     `unbiased`, 0."""
     dim, correction = _correction("var", dim, unbiased, correction)
     axes = _axes("var", dim, input.ndim)
-    centred = input - mean(input, axes, keepdim=True)
+    centred = _centred(input, axes)
     return _sum(centred * centred, axes, keepdim) / builtins.max(
         _count(input, axes) - correction, 0)
 
@@ -107,7 +113,7 @@ def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: fl
     its gradient is 0, as the norm's is."""
     dim, correction = _correction("std", dim, unbiased, correction)
     axes = _axes("std", dim, input.ndim)
-    length = _norm(input - mean(input, axes, keepdim=True), axes, keepdim)
+    length = _norm(_centred(input, axes), axes, keepdim)
     return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
 
 
