@@ -96,6 +96,8 @@ def brief(value) -> str:
     """A wrong value as an error shows it."""
     if hasattr(value, "_brief"):
         return value._brief()
+    if isinstance(value, int) and abs(value) > 1e308:
+        return f"an integer of {value.bit_length()} bits"
     said = repr(value)
     return said if len(said) <= 40 else f"{type(value).__name__} {said[:30]}…"
 
