@@ -613,6 +613,12 @@ def test_a_layer_takes_lists_and_refuses_what_has_no_numbers(name):
                 module(*inputs[:i], wrong, *inputs[i + 1:])
 
 
+@pytest.mark.parametrize("mask", ["key_padding_mask", "attn_mask"])
+def test_a_mask_that_has_no_numbers_is_refused_by_name(mask):
+    with pytest.raises(TypeError, match=f"MultiheadAttention: {mask} must be a tensor or numbers"):
+        nn.MultiheadAttention(4, 2)(Q, Q, Q, **{mask: "x"})
+
+
 def test_axes_may_be_an_array():
     for dims in ([0, 1], (0, 1), range(2), np.array([0, 1])):
         assert minidl.norm(minidl.ones(2, 2), dim=dims).item() == 2

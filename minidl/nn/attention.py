@@ -93,10 +93,12 @@ class MultiheadAttention(Module):
         N, h, T, S = e.shape
         masks = []
         if key_padding_mask is not None:
-            key_padding_mask = mask_of("MultiheadAttention: key_padding_mask", key_padding_mask)
+            name = "MultiheadAttention: key_padding_mask"
+            key_padding_mask = mask_of(name, tensor_argument(name, key_padding_mask))
             masks.append(F.reshape(key_padding_mask, N, 1, 1, S))
         if attn_mask is not None:
-            attn_mask = mask_of("MultiheadAttention: attn_mask", attn_mask)
+            name = "MultiheadAttention: attn_mask"
+            attn_mask = mask_of(name, tensor_argument(name, attn_mask))
             masks.append(attn_mask if attn_mask.ndim == 2 else F.reshape(attn_mask, N, h, T, S))
         if is_causal:
             masks.append(as_tensor(~np.tri(T, S, dtype=bool)))
