@@ -35,7 +35,7 @@ def record(step=None, *args, probe: int | None = None, **kwargs):
 @_arguments
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new leaf tensor of numbers, nested lists or an array (copied)."""
-    return Tensor(data, requires_grad, dtype, device)
+    return Tensor(data, requires_grad, _dtype("tensor", dtype, None), device)
 
 
 def from_numpy(array: _np.ndarray) -> Tensor:
@@ -63,20 +63,22 @@ def sub(input, other, *, alpha: float = 1) -> Tensor:
 @_arguments
 def zeros(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """Zeros of shape `size`."""
-    return Tensor(_np.zeros(_shape("zeros", size), dtype), requires_grad, device=device)
+    zeros = _np.zeros(_shape("zeros", size), _dtype("zeros", dtype))
+    return Tensor(zeros, requires_grad, device=device)
 
 
 @_arguments
 def ones(*size, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
     """Ones of shape `size`."""
-    return Tensor(_np.ones(_shape("ones", size), dtype), requires_grad, device=device)
+    ones = _np.ones(_shape("ones", size), _dtype("ones", dtype))
+    return Tensor(ones, requires_grad, device=device)
 
 
 @_arguments
-def full(size, fill_value, dtype=float32, device=None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` in shape `size`."""
+def full(size, fill_value, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """`fill_value` in shape `size`, of its own dtype unless given: int64 of 3, float32 of 3.0."""
     value = fill_value.numpy() if isinstance(fill_value, Tensor) else fill_value
-    value = dtypes.numbers("full: fill_value", value, dtype)
+    value = dtypes.numbers("full: fill_value", value, _dtype("full", dtype, None))
     if value.ndim:
         raise TypeError(f"full: fill_value must be a number, got {fill_value!r}")
     return Tensor(_np.full(_shape("full", (size,)), value), requires_grad, device=device)
@@ -85,36 +87,42 @@ def full(size, fill_value, dtype=float32, device=None, requires_grad: bool = Fal
 @_arguments
 def zeros_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape, dtype and device of `input`."""
-    return zeros(input.shape, dtype=dtype or input.dtype, device=input.device,
+    return zeros(input.shape, dtype=_dtype("zeros_like", dtype, input.dtype), device=input.device,
                  requires_grad=requires_grad)
 
 
 @_arguments
 def ones_like(input: Tensor, dtype=None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape, dtype and device of `input`."""
-    return ones(input.shape, dtype=dtype or input.dtype, device=input.device,
+    return ones(input.shape, dtype=_dtype("ones_like", dtype, input.dtype), device=input.device,
                 requires_grad=requires_grad)
 
 
 def arange(*args, dtype=None, device=None) -> Tensor:
     """start, start + step, ... below end, as Python's range: integers give int64."""
-    args = [_number_argument("arange: a limit", value) for value in args]
+    args = [_limit("arange: a limit", _number_argument("arange: a limit", v)) for v in args]
     if len(args) == 3 and args[2] == 0:
         raise ValueError("arange: step must not be 0")
-    return Tensor(_default_float(_np.arange(*args)), dtype=dtype, device=device)
+    numbers, dtype = _default_float(_np.arange(*args)), _dtype("arange", dtype, None)
+    for end in numbers[[0, -1]].tolist() if dtype and numbers.size else ():
+        dtypes.check_fits("arange", end, dtype)
+    return Tensor(numbers, dtype=dtype, device=device)
 
 
 @_arguments
 def linspace(start: float, end: float, steps: int, dtype=float32, device=None) -> Tensor:
     """`steps` numbers from start to end, both included."""
     steps = checks.whole("linspace: steps", steps)
+    dtype = _dtype("linspace", dtype)
+    for name, value in ("start", start), ("end", end):
+        dtypes.check_fits(f"linspace: {name}", _limit(f"linspace: {name}", value), dtype)
     return Tensor(_np.linspace(start, end, steps), dtype=dtype, device=device)
 
 
 @_arguments
 def eye(n: int, dtype=float32, device=None) -> Tensor:
     """The identity matrix."""
-    return Tensor(_np.eye(checks.whole("eye: n", n), dtype=dtype), device=device)
+    return Tensor(_np.eye(checks.whole("eye: n", n), dtype=_dtype("eye", dtype)), device=device)
 
 
 @_arguments
@@ -123,7 +131,7 @@ def rand(*size, generator: Generator | None = None, dtype=float32, device=None,
     """Uniform numbers in [0, 1)."""
     rng = generator or random.default_generator()
     device = "cpu" if device is None else device
-    return Tensor(rng.uniform(_shape("rand", size), dtype, device), requires_grad)
+    return Tensor(rng.uniform(_shape("rand", size), _float("rand", dtype), device), requires_grad)
 
 
 @_arguments
@@ -132,7 +140,7 @@ def randn(*size, generator: Generator | None = None, dtype=float32, device=None,
     """Normal numbers, N(0, 1)."""
     rng = generator or random.default_generator()
     device = "cpu" if device is None else device
-    return Tensor(rng.normal(_shape("randn", size), dtype, device), requires_grad)
+    return Tensor(rng.normal(_shape("randn", size), _float("randn", dtype), device), requires_grad)
 
 
 @_arguments
@@ -140,6 +148,8 @@ def randint(low: int, high: int, size, generator: Generator | None = None, devic
     """Integers in [low, high)."""
     if low >= high:
         raise ValueError(f"randint: low must be below high, got {low} and {high}")
+    dtypes.check_fits("randint: low", low, int64)
+    dtypes.check_fits("randint: high - 1", high - 1, int64)
     rng = generator or random.default_generator()
     return Tensor(rng.integers(low, high, _shape("randint", (size,))), device=device)
 
@@ -162,6 +172,24 @@ def _shape(name: str, size) -> tuple[int, ...]:
     if len(size) == 1 and checks.several(size[0]):
         size = size[0]
     return tuple(checks.whole(f"{name}: a length of size", n) for n in size)
+
+
+def _limit(name: str, value):
+    """A limit of a range: finite, and as an integer one of int64."""
+    if not -_np.inf < value < _np.inf:
+        raise ValueError(f"{name} must be finite, got {value}")
+    dtypes.check_fits(name, value, int64 if isinstance(value, int) else float64)
+    return value
+
+
+def _dtype(name: str, dtype, default=float32):
+    return default if dtype is None else dtypes.known(name, dtype)
+
+
+def _float(name: str, dtype):
+    if (dtype := _dtype(name, dtype)).kind != "f":
+        raise TypeError(f"{name}: dtype must be float32 or float64, got {dtype}")
+    return dtype
 
 
 def _default_float(array):

@@ -96,8 +96,9 @@ def brief(value) -> str:
     """A wrong value as an error shows it."""
     if hasattr(value, "_brief"):
         return value._brief()
-    said = repr(value) if type(value) is not int or abs(value) < 1e40 else (
-        f"an integer of {value.bit_length()} bits")
+    if isinstance(value, int) and abs(value) > 1e308:
+        return f"an integer of {value.bit_length()} bits"
+    said = repr(value)
     return said if len(said) <= 40 else f"{type(value).__name__} {said[:30]}…"
 
 

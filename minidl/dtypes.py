@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from .checks import brief
 from .device import is_array
 
 float32, float64 = np.dtype("float32"), np.dtype("float64")
@@ -70,6 +71,7 @@ def numbers(name: str, value, dtype=None, copy: bool = False, floats=float32):
         if dtype is None and array.dtype == float64 and not isinstance(value, np.generic):
             dtype = floats                                # Python's
     if isinstance(value, int) and array.dtype == object:
+        check_fits(name, value, float64)
         raise TypeError(f"{name}: {value} does not fit int64; use float({value})")
     if array.dtype.kind not in _RANK:
         raise TypeError(f"{name}: expected numbers, got {type(value).__name__} of dtype "
@@ -90,9 +92,12 @@ def fits(number: int, dtype) -> bool:
 
 
 def check_fits(name: str, number, dtype: np.dtype) -> None:
-    """Raise ValueError for a number that an integer `dtype` cannot hold."""
+    """Raise ValueError for a number that an integer `dtype` cannot hold, and for an integer that
+    is beyond all floats."""
     if dtype.kind in "iu" and isinstance(number, (int, float, np.integer, np.floating)) and not (
-            abs(number) < math.inf and fits(int(number), dtype)):
+            abs(number) < math.inf and fits(int(number), dtype)) or (
+            dtype.kind == "f" and isinstance(number, int) and abs(number) > 1e308):
+        number = brief(number.item() if isinstance(number, np.generic) else number)
         raise ValueError(f"{name}: {number} does not fit {dtype}")
 
 

@@ -288,8 +288,7 @@ class Tensor:
             raise RuntimeError(f"{op}: elements of an expanded view share memory; change a copy "
                                "(x.clone())")
         if new is not _LATER:
-            dtypes.check_fits(op, new, self.dtype)
-            new = _device.beside(as_tensor(new, self).data, self.data)
+            new = self._fitting(op, new)
             try:
                 if new.dtype == self.dtype:
                     self.data[...] = new
@@ -302,6 +301,13 @@ class Tensor:
         self._change_cell()[0] = tape.now()
         self.consumers = ()                # they used other numbers
         return self
+
+    def _fitting(self, op: str, value):
+        """The array to write for `value`; of numbers and lists each must fit the dtype."""
+        dtypes.check_fits(op, value, self.dtype)
+        if isinstance(value, (list, tuple)):
+            value = dtypes.numbers(op, value, self.dtype)
+        return _device.beside(as_tensor(value, self).data, self.data)
 
     def _computed(self, op: str, function, other, alpha=1) -> Tensor:
         """self = function(self, alpha other) in place, if the result has self's shape and kind."""
@@ -327,8 +333,10 @@ class Tensor:
     def zero_(self): return self._write("zero_", 0)
     def mul_(self, other): return self._computed("mul_", operator.mul, other)
     def div_(self, other): return self._computed("div_", operator.truediv, other)
-    def add_(self, other, *, alpha=1): return self._computed("add_", operator.add, other, alpha)
-    def sub_(self, other, *, alpha=1): return self._computed("sub_", operator.sub, other, alpha)
+    def add_(self, other, *, alpha=1):
+        return self._computed("add_", operator.add, other, _factor("add_", alpha))
+    def sub_(self, other, *, alpha=1):
+        return self._computed("sub_", operator.sub, other, _factor("sub_", alpha))
     def clamp_(self, min=None, max=None):
         low, high = ops.arithmetic.bounds(self, min, max)
         return self._computed("clamp_", lambda x, _: ops.arithmetic.limited(x, low, high), self)
@@ -352,9 +360,8 @@ class Tensor:
             raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
                                "x with where, cat or stack")
         self._write("x[i] = v")
-        dtypes.check_fits("x[i] = v", value, self.dtype)
+        value = self._fitting("x[i] = v", value)
         try:
-            value = _device.beside(as_tensor(value, self).data, self.data)
             with np.errstate(all="ignore"):
                 self.data[ops.plain_index(index, self)] = value
         except (IndexError, ValueError) as error:
@@ -388,13 +395,18 @@ class Tensor:
     def __and__(self, other): return _compared(operator.and_, self, other)
     def __or__(self, other): return _compared(operator.or_, self, other)
     def __xor__(self, other): return _compared(operator.xor, self, other)
-    def __invert__(self): return _bool(~self.data)
+    def __invert__(self):
+        if self.data.dtype.kind == "f":
+            raise TypeError(f"invert: of booleans and integers only, this tensor is {self.dtype}")
+        return _bool(~self.data)
     def any(self): return _bool(self.data.any())
     def all(self): return _bool(self.data.all())
 
     def add(self, other, *, alpha=1):
+        alpha = _factor("add", alpha)
         return ops.add(self, other if alpha == 1 else as_tensor(other, self) * alpha)
     def sub(self, other, *, alpha=1):
+        alpha = _factor("sub", alpha)
         return ops.sub(self, other if alpha == 1 else as_tensor(other, self) * alpha)
     def mul(self, other): return ops.mul(self, other)
     def div(self, other): return ops.div(self, other)
@@ -536,23 +548,39 @@ def _plain(value):
     return value.data if isinstance(value, Tensor) else value
 
 
+def _factor(op: str, alpha):
+    """The `alpha` of ``x.add(y, alpha=2)``: a number."""
+    return 1 if type(alpha) is int and alpha == 1 else arguments.number_argument(
+        f"{op}: alpha", alpha)
+
+
+_LOGICAL = operator.and_, operator.or_, operator.xor
+
+
 def _compared(operation, x: Tensor, other) -> Tensor:
-    """A comparison or logical operation, element by element: of integers exact, and where a float
-    takes part in the dtype that arithmetic has."""
+    """A comparison or logical operation, element by element. Comparisons of integers are exact;
+    else both sides have the dtype that arithmetic has."""
+    name, logical = operation.__name__, operation in _LOGICAL
     if isinstance(other, np.generic):
         other = other.item()
-    if isinstance(other, (Tensor, list, tuple)) or _device.is_array(other):
-        other = as_tensor(other)
-        same_device(operation.__name__, x, other)
-    a, b = x.data, _plain(other)
-    if _device.is_array(b) and "f" in (a.dtype.kind, b.dtype.kind):
-        a, b = dtypes.paired(a, b)
+    if isinstance(other, Tensor):
+        same_device(name, x, other)
+    elif isinstance(other, (list, tuple)) or hasattr(other, "__array__") or _device.is_array(other):
+        other = Tensor._wrap(dtypes.numbers(f"{name}: other", other))
+        same_device(name, x, other)
     try:
+        a, b = x.data, _plain(as_tensor(other, x) if logical else other)
+        if _device.is_array(b) and (logical or "f" in (a.dtype.kind, b.dtype.kind)):
+            a, b = dtypes.paired(a, b)
         return _bool(tape.silent.copy().run(operation, a, b))
     except ValueError:
         shape = getattr(b, "shape", ())
-        raise ValueError(f"{operation.__name__}: shapes {x.shape} and {shape} do not broadcast"
-                         ) from None
+        raise ValueError(f"{name}: shapes {x.shape} and {shape} do not broadcast") from None
+    except TypeError:
+        raise TypeError(f"{name}: cannot be done with {x._brief()} and {checks.brief(other)}"
+                        ) from None
+    except OverflowError:
+        raise ValueError(f"{name}: {checks.brief(other)} does not fit {x.dtype}") from None
 
 
 def same_device(name: str, *tensors: Tensor) -> None:
@@ -583,4 +611,4 @@ def _root(array):
     return array
 
 
-from . import explain, ops, tape  # noqa: E402  at the end: they need the class above
+from . import arguments, explain, ops, tape  # noqa: E402  at the end: they need the class above

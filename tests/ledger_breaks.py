@@ -128,7 +128,7 @@ BREAKS = [
     # ---- initialisation and update rules
     Break("D2-HE", "nn/init.py", "calculate_gain(nonlinearity, a) / math.sqrt(fan), generator",
           "calculate_gain(nonlinearity, a) / fan, generator"),
-    Break("D2-HE", "nn/init.py", "gain * math.sqrt(6 / sum(", "gain * math.sqrt(3 / sum("),
+    Break("D2-HE", "nn/init.py", "gain * math.sqrt(6 / (sum(", "gain * math.sqrt(3 / (sum("),
     Break("D2-HE", "nn/init.py", "* math.sqrt(3 / fan)", "* math.sqrt(1 / fan)"),
     Break("D0-ADAM", OPTIM, "m += (1 - beta1) * g", "m += beta1 * g"),
     Break("D0-ADAM", OPTIM, "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)"),

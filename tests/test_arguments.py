@@ -565,6 +565,66 @@ def test_an_array_or_a_list_is_as_good_as_a_tensor(name, argument):
     assert outcome(result, given=value.numpy()) == outcome(result, given=value.tolist()) == want
 
 
+MODULES = {
+    "Linear": (nn.Linear(3, 2), [[1.0, 2.0, 3.0]]),
+    "ReLU": (nn.ReLU(), [1.0, -2.0]), "LeakyReLU": (nn.LeakyReLU(), [1.0, -2.0]),
+    "ELU": (nn.ELU(), [1.0, -2.0]), "GELU": (nn.GELU(), [1.0, -2.0]),
+    "Softplus": (nn.Softplus(), [1.0]), "Sigmoid": (nn.Sigmoid(), [1.0]),
+    "Tanh": (nn.Tanh(), [1.0]), "Softmax": (nn.Softmax(0), [1.0, 2.0]),
+    "LogSoftmax": (nn.LogSoftmax(0), [1.0, 2.0]), "Dropout": (nn.Dropout(0.0), [1.0]),
+    "Embedding": (nn.Embedding(3, 2), [1, 2]),
+    "BatchNorm1d": (nn.BatchNorm1d(2).eval(), [[1.0, 2.0], [3.0, 5.0]]),
+    "BatchNorm2d": (nn.BatchNorm2d(1).eval(), IMAGE[:, :1].tolist()),
+    "LayerNorm": (nn.LayerNorm(2), [1.0, 2.0]), "GroupNorm": (nn.GroupNorm(1, 2), [[1.0, 2.0]]),
+    "Conv1d": (nn.Conv1d(4, 2, 2), LINE.tolist()), "Conv2d": (nn.Conv2d(4, 2, 2), IMAGE.tolist()),
+    "ConvTranspose2d": (nn.ConvTranspose2d(4, 2, 2), IMAGE.tolist()),
+    "MaxPool2d": (nn.MaxPool2d(2), IMAGE.tolist()), "AvgPool2d": (nn.AvgPool2d(2), IMAGE.tolist()),
+    "AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d(1), IMAGE.tolist()),
+    "Flatten": (nn.Flatten(), IMAGE.tolist()), "Upsample": (nn.Upsample(6), IMAGE.tolist()),
+    "Unflatten": (nn.Unflatten(1, (2, 2)), IMAGE.tolist()),
+    "PixelShuffle": (nn.PixelShuffle(2), IMAGE.tolist()),
+    "Residual": (nn.Residual(nn.Tanh()), [1.0]),
+    "MultiheadAttention": (nn.MultiheadAttention(4, 2), *[waves(2, 3, 4).tolist()] * 3),
+    "Sequential": (nn.Sequential(nn.Linear(3, 2), nn.ReLU()), [[1.0, 2.0, 3.0]]),
+    "Sequential, pooled": (nn.Sequential(nn.Conv2d(4, 2, 2), nn.ReLU(), nn.MaxPool2d(2)),
+                           IMAGE.tolist()),
+    "MSELoss": (nn.MSELoss(), [1.0], [2.0]), "L1Loss": (nn.L1Loss(), [1.0], [2.0]),
+    "SmoothL1Loss": (nn.SmoothL1Loss(), [1.0], [2.0]), "NLLLoss": (nn.NLLLoss(), [[-1.0]], [0]),
+    "CrossEntropyLoss": (nn.CrossEntropyLoss(), [[1.0, 2.0]], [0]),
+    "BCELoss": (nn.BCELoss(), [0.5], [1.0]), "KLDivLoss": (nn.KLDivLoss(), [-1.0], [0.5]),
+    "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss(), [0.5], [1.0]),
+}
+
+
+def test_every_layer_is_called_with_lists():
+    left_out = {"Identity", "Module", "ModuleDict", "ModuleList"}           # of their own kind
+    layers = {name for name, c in vars(nn).items() if inspect.isclass(c)
+              and issubclass(c, nn.Module)}
+    assert layers - left_out <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_layer_takes_lists_and_refuses_what_has_no_numbers(name):
+    module, *inputs = MODULES[name]
+    assert outcome(lambda: module(*inputs)) == outcome(lambda: module(*map(T, inputs)))
+    for i in range(len(inputs)):
+        for wrong in ("x", None):
+            with pytest.raises(TypeError, match=r"^\w+: \w+ must be a tensor or numbers, got"):
+                module(*inputs[:i], wrong, *inputs[i + 1:])
+
+
+@pytest.mark.parametrize("mask", ["key_padding_mask", "attn_mask"])
+def test_a_mask_that_has_no_numbers_is_refused_by_name(mask):
+    with pytest.raises(TypeError, match=f"MultiheadAttention: {mask} must be a tensor or numbers"):
+        nn.MultiheadAttention(4, 2)(Q, Q, Q, **{mask: "x"})
+
+
+def test_axes_may_be_an_array():
+    for dims in ([0, 1], (0, 1), range(2), np.array([0, 1])):
+        assert minidl.norm(minidl.ones(2, 2), dim=dims).item() == 2
+        assert minidl.squeeze(minidl.ones(1, 1, 1), dims).shape == (1,)
+
+
 GOOD = {"int": [np.int64, np.int16, np.array], "bool": [np.bool_, int, np.int64],
         "float": [np.float64, np.array, lambda v: T(np.float64(v))]}
 
@@ -622,6 +682,12 @@ OUT_OF_RANGE = [
     ("Embedding", lambda v: nn.Embedding(v, 3), "num_embeddings", [0]),
     ("MultiheadAttention", lambda v: nn.MultiheadAttention(v, 2), "embed_dim", [0, -2, 3]),
     ("Dropout", lambda v: nn.Dropout(v), "p", [-0.1, 1.1]),
+    ("MultiheadAttention", lambda v: nn.MultiheadAttention(4, 2, v), "dropout", [-0.1, 2.0]),
+    ("GELU", lambda v: nn.GELU(v), "approximate", ["erf"]),
+    ("SmoothL1Loss", lambda v: nn.SmoothL1Loss(beta=v), "beta", [-1]),
+    ("CrossEntropyLoss", lambda v: nn.CrossEntropyLoss(label_smoothing=v), "label_smoothing",
+     [-0.1, 2]),
+    ("Upsample", lambda v: nn.Upsample(scale_factor=v), "scale_factor", [0, -1, (2, np.inf)]),
     ("Softplus", lambda v: nn.Softplus(v), "beta", [0]),
     ("MaxPool2d", lambda v: nn.MaxPool2d(v), "kernel_size", [0, (2, -1), (1, 2, 3), 2**40]),
     ("AvgPool2d", lambda v: nn.AvgPool2d(2, padding=v), "padding", [-1]),

@@ -352,7 +352,9 @@ def test_result_type_is_what_the_ops_give(a, b, left, right):
 @pytest.mark.parametrize("write", [
     lambda x, v: x.__setitem__(0, v), lambda x, v: x.fill_(v), lambda x, v: x.copy_(v),
     lambda x, v: minidl.full((2,), v, dtype=x.dtype),
-    lambda x, v: minidl.tensor([v], dtype=x.dtype)])
+    lambda x, v: minidl.tensor([v], dtype=x.dtype),
+    lambda x, v: x.__setitem__([0], [v]), lambda x, v: x.__setitem__(slice(None), (1, v)),
+    lambda x, v: x.copy_([v]), lambda x, v: F.pad(x, (1, 1), value=float(v))])
 @pytest.mark.parametrize("dtype, value", [
     ("uint8", 300), ("uint8", -1), ("int8", 128), ("int64", float("nan")), ("int32", float("inf")),
     ("int64", 1e300), ("int16", np.float32(1e9))])
@@ -416,3 +418,49 @@ def test_lists_of_floats_take_the_dtype_of_the_tensor_beside_them():
               x.clamp(max=[0.1, 0.2]), minidl.stack([x, [0.1, 0.2]])[1],
               F.linear(x, [[0.1, 0.0], [0.0, 0.2]])):
         assert y.dtype == "float64" and y.tolist() == [0.1, 0.2]
+
+
+def test_a_list_is_written_as_it_is():
+    x = minidl.zeros(2, dtype="float64")
+    assert x.copy_([0.1, 0.2]).tolist() == [0.1, 0.2]
+    x[:] = [0.3, 4]
+    assert x.tolist() == [0.3, 4]
+
+
+@pytest.mark.parametrize("use", [
+    lambda x, v: x.fill_(v), lambda x, v: x.__setitem__(0, v), lambda x, v: x.clamp(0, v),
+    lambda x, v: x == v, lambda x, v: x < v, lambda x, v: T(v), lambda x, v: minidl.full((2,), v)])
+def test_an_integer_beyond_all_floats_is_refused_by_name(use):
+    for huge in (10**400, -10**5000):
+        with pytest.raises(ValueError, match=r"^\S.*: an integer of \d+ bits does not fit float"):
+            use(T([5.0]), huge)
+    assert (T([5]) < 10**400).all() and not (T([5]) == 10**400).any()      # integers: exactly
+
+
+def test_bits_of_integers_wrap_around():
+    x = T(np.uint8([5]))
+    for y, want in ((x & -1, 5), (x & 300, 4), (x | -1, 255), (x ^ 300, 41), (x & T(300), 4),
+                    (x & np.int64(-1), 5)):
+        assert y.tolist() == [want] and y.dtype == "uint8"
+    assert (x & [300]).dtype == "int64" and (x & [300]).tolist() == [4]
+    assert (T(np.uint8(5)) & 3).dtype == "uint8" and (T([True]) & False).dtype == "bool"
+
+
+@pytest.mark.parametrize("name, use", [
+    ("and_", lambda x: x & 1.5), ("or_", lambda x: x | x), ("xor", lambda x: T([1]) ^ None),
+    ("and_", lambda x: T([1]) & 2**64), ("invert", lambda x: ~x), ("lt", lambda x: x < "a"),
+    ("ge", lambda x: x >= None)])
+def test_what_cannot_be_compared_or_has_no_bits_is_refused_by_name(name, use):
+    with pytest.raises(TypeError, match=f"^{name}: "):
+        use(T([1.0]))
+
+
+def test_another_librarys_array_is_compared_as_numbers():
+    class Theirs:
+        __array_priority__ = 1000
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.0, 2.0])
+        def __eq__(self, other):
+            return "theirs"
+    same = T([1.0, 3.0]) == Theirs()
+    assert type(same) is minidl.Tensor and same.tolist() == [True, False] and same.dtype == bool

@@ -188,6 +188,16 @@ def test_a_number_of_a_loader_is_whole(name, value):
         data.DataLoader(small(), **{name: value})
 
 
+@pytest.mark.parametrize("name, value, rule", [
+    *((name, value, "True or False") for name in ("shuffle", "drop_last")
+      for value in ("no", None, 2)),
+    ("scale", None, "a string"), ("device", None, "a string"), ("augment", "flip", "a function")])
+def test_an_option_of_a_loader_is_of_its_kind(name, value, rule):
+    with pytest.raises(TypeError, match=f"DataLoader: {name} must be {rule}, got {value!r}"):
+        data.DataLoader(small(), **{name: value})
+    assert not data.DataLoader(small(), 2, np.False_).shuffle
+
+
 def test_more_loader_errors():
     with pytest.raises(TypeError, match="got ndarray"):
         data.DataLoader(np.zeros(3), 2)

@@ -254,6 +254,27 @@ def test_initialisation_names_what_is_wrong():
         init.kaiming_normal_(minidl.zeros(3, 3), mode="in")
 
 
+@pytest.mark.parametrize("fill", [
+    init.uniform_, init.normal_, init.xavier_normal_, init.xavier_uniform_, init.kaiming_normal_,
+    init.kaiming_uniform_])
+def test_initialisation_of_integers_and_of_nothing(fill):
+    with pytest.raises(TypeError, match=f"{fill.__name__}: tensor must be floats, got int64"):
+        fill(minidl.zeros(2, 2, dtype="int64"))
+    for shape in ((3, 0), (0, 3), (0, 0), (2, 3, 0)):
+        assert fill(minidl.zeros(shape)).shape == shape
+
+
+def test_initialisation_of_one_number_and_by_numbers_that_are_too_large():
+    assert init.normal_(nn.Parameter(0.0), 5, 0).item() == 5
+    assert 2 <= init.uniform_(nn.Parameter(0.0), 2, 3).item() <= 3
+    for a, b in ((-np.inf, np.inf), (0, np.inf), (-3e38, 3e38)):
+        with pytest.raises(ValueError, match="uniform_: a=.* must be finite in float32"):
+            init.uniform_(minidl.zeros(2), a, b)
+    assert init.normal_(minidl.zeros(2), 1e39).tolist() == [np.inf] * 2
+    with pytest.raises(TypeError, match="keras_: module must be a Module, got 5"):
+        init.keras_(5)
+
+
 # --------------------------------------------------------------------------- Module
 def test_walking():
     net = small_net()

@@ -51,6 +51,9 @@ def test_numbers_take_the_tensors_dtype():
 def test_creation_functions():
     assert minidl.zeros(2, 3).shape == minidl.zeros((2, 3)).shape == (2, 3)
     assert minidl.ones(()).item() == 1.0 and minidl.full((2,), 7).tolist() == [7, 7]
+    assert [minidl.full((2,), v).dtype for v in (7, True, 7.0, minidl.tensor(7.0).double())] == [
+        minidl.int64, minidl.bool_, minidl.float32, minidl.float64]
+    assert minidl.full((2,), 7, minidl.float32).dtype == minidl.float32
     assert minidl.arange(4).tolist() == [0, 1, 2, 3] and minidl.arange(4).dtype == np.int64
     assert minidl.arange(0.0, 1.0, 0.5).dtype == np.float32
     assert minidl.linspace(0, 1, 5).tolist() == [0, 0.25, 0.5, 0.75, 1]

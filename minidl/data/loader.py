@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.checks import whole
+from minidl.arguments import arguments
+from minidl.checks import brief, whole
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
 from minidl.device import move, namespace, resolve
@@ -42,6 +43,7 @@ class DataLoader:
     options of another type.
     """
 
+    @arguments
     def __init__(
         self,
         dataset: TensorDataset | tuple | list,
@@ -66,6 +68,8 @@ class DataLoader:
         for (name, low), value in zip(least.items(), (batch_size, seed, pad, shrink)):
             if whole(f"DataLoader: {name}", value, low) >= 2**64:
                 raise ValueError(f"DataLoader: {name} must be below 2**64, got {value}")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"DataLoader: augment must be a function, got {brief(augment)}")
         if scale not in ("unit", "tanh"):
             raise ValueError(f'DataLoader: scale is {scale!r}, it must be "unit" or "tanh"')
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .. import functional as F
-from ..arguments import arguments
+from ..arguments import arguments, tensor_argument
 from ..ops.arithmetic import where
 from ..ops.attention import mask_of, masked_softmax, score_scaled_dot, split_heads
 from ..ops.linear import matmul
@@ -33,6 +33,8 @@ class MultiheadAttention(Module):
         if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} does not divide into "
                              f"num_heads={num_heads}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"MultiheadAttention: dropout must be in [0, 1], got {dropout}")
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout, self.batch_first = dropout, batch_first
         self.in_proj_weight = empty(3 * embed_dim, embed_dim)
@@ -56,6 +58,8 @@ class MultiheadAttention(Module):
         ``F.scaled_dot_product_attention``), numbers are added to the scores. `key_padding_mask`
         (N,S); `attn_mask` (T,S) or (N h, T, S); `is_causal`: position t sees positions <= t. Where
         t may see nothing, its weights are 0."""
+        query, key, value = (tensor_argument(f"MultiheadAttention: {name}", x) for name, x in (
+            ("query", query), ("key", key), ("value", value)))
         single = query.ndim == 2
         if single:
             query, key, value = (F.unsqueeze(x, 0) for x in (query, key, value))
@@ -89,10 +93,12 @@ class MultiheadAttention(Module):
         N, h, T, S = e.shape
         masks = []
         if key_padding_mask is not None:
-            key_padding_mask = mask_of("MultiheadAttention: key_padding_mask", key_padding_mask)
+            name = "MultiheadAttention: key_padding_mask"
+            key_padding_mask = mask_of(name, tensor_argument(name, key_padding_mask))
             masks.append(F.reshape(key_padding_mask, N, 1, 1, S))
         if attn_mask is not None:
-            attn_mask = mask_of("MultiheadAttention: attn_mask", attn_mask)
+            name = "MultiheadAttention: attn_mask"
+            attn_mask = mask_of(name, tensor_argument(name, attn_mask))
             masks.append(attn_mask if attn_mask.ndim == 2 else F.reshape(attn_mask, N, h, T, S))
         if is_causal:
             masks.append(as_tensor(~np.tri(T, S, dtype=bool)))

@@ -6,6 +6,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
+from ..arguments import tensor_argument
 from ..tensor import Tensor
 from . import fusion
 from .module import CHILD, Module
@@ -140,6 +141,7 @@ class Residual(Module):
         self.add_module("shortcut", shortcut)
 
     def forward(self, input: Tensor) -> Tensor:
+        input = tensor_argument("Residual: input", input)
         x = input if self.shortcut is None else self.shortcut(input)
         fx = self.function(input)
         if x.shape != fx.shape:

@@ -24,6 +24,7 @@ from functools import partial
 from operator import attrgetter
 
 from .. import functional as F
+from ..arguments import tensor_argument
 from ..kernels import kernels_in_use
 from ..tape import mode
 from ..tensor import Tensor
@@ -72,6 +73,7 @@ def _together(group: list[Module]) -> int:
 
 def _fused(group: list[Module], input: Tensor) -> Tensor:
     layer, activation, *pool = group
+    input = tensor_argument(f"{type(layer).__name__}: input", input)
     if input.ndim != (2 if type(layer) is Linear else 4):       # no batch, or more axes: one by one
         for module in group:
             input = module(input)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .. import checks, random
 from ..arguments import InPlace, arguments
 from ..device import move
@@ -37,7 +39,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+def _floats(op: str, tensor: Tensor) -> None:
+    if not tensor.is_floating_point():
+        raise TypeError(f"{op}: tensor must be floats, got {tensor.dtype}")
+
+
 def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
+    _floats(op, tensor)
     if tensor.ndim < 2:
         raise ValueError(f"{op}: fan_in and fan_out need a weight of two or more axes, got shape "
                          f"{tensor.shape}")
@@ -48,31 +56,35 @@ def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
 def _fan(op: str, tensor: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f'{op}: mode must be "fan_in" or "fan_out", got {mode!r}')
-    return _fans(op, tensor)[mode == "fan_out"]
+    return _fans(op, tensor)[mode == "fan_out"] or 1         # a weight without elements stays so
 
 
-def _fill(op: str, tensor: Tensor, array) -> Tensor:
-    with no_grad():
-        return tensor._write(op, move(array, tensor.device))
+def _fill(op: str, tensor: Tensor, start: float, scale: float, noise) -> Tensor:
+    with no_grad(), np.errstate(all="ignore"):
+        return tensor._write(op, move(np.asarray(start + scale * noise), tensor.device))
 
 
 @arguments
 def uniform_(tensor: InPlace, a: float = 0.0, b: float = 1.0,
              generator: random.Generator | None = None) -> Tensor:
     """Uniform numbers of [a, b)."""
+    _floats("uniform_", tensor)
     if not a <= b:
         raise ValueError(f"uniform_: a={a} must not be above b={b}")
+    if not max(abs(a), abs(b), b - a) <= float(np.finfo(tensor.dtype).max):
+        raise ValueError(f"uniform_: a={a}, b={b} and b - a must be finite in {tensor.dtype}")
     u = (generator or random.default_generator()).uniform(tensor.shape, tensor.dtype)
-    return _fill("uniform_", tensor, a + (b - a) * u)
+    return _fill("uniform_", tensor, a, b - a, u)
 
 
 @arguments
 def normal_(tensor: InPlace, mean: float = 0.0, std: float = 1.0,
             generator: random.Generator | None = None) -> Tensor:
     """Numbers from N(mean, std^2)."""
+    _floats("normal_", tensor)
     checks.number("normal_: std", std)
     n = (generator or random.default_generator()).normal(tensor.shape, tensor.dtype)
-    return _fill("normal_", tensor, mean + std * n)
+    return _fill("normal_", tensor, mean, std, n)
 
 
 @arguments
@@ -118,7 +130,7 @@ def kaiming_uniform_(tensor: InPlace, a: float = 0, mode: str = "fan_in",
 def xavier_normal_(tensor: InPlace, gain: float = 1.0,
                    generator: random.Generator | None = None) -> Tensor:
     """Glorot's: N(0, gain^2 2 / (fan_in + fan_out)). Source: D2-HE."""
-    std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
+    std = gain * math.sqrt(2 / (sum(_fans("xavier_normal_", tensor)) or 1))
     return normal_(tensor, 0, std, generator)
 
 
@@ -126,7 +138,7 @@ def xavier_normal_(tensor: InPlace, gain: float = 1.0,
 def xavier_uniform_(tensor: InPlace, gain: float = 1.0,
                     generator: random.Generator | None = None) -> Tensor:
     """Glorot's: uniform of [-b, b], b = gain sqrt(6 / (fan_in + fan_out)). Source: D2-HE."""
-    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
+    bound = gain * math.sqrt(6 / (sum(_fans("xavier_uniform_", tensor)) or 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -144,6 +156,8 @@ def pytorch_(weight: InPlace, bias: InPlace | None) -> None:
 def keras_(module: Module) -> Module:
     """Keras's defaults, so D1's, D2's and D4's, for all layers below `module`: every ``weight`` of
     two or more axes Glorot uniform, the ``bias`` beside it zero. Source: D2-HE."""
+    if not isinstance(module, Module):
+        raise TypeError(f"keras_: module must be a Module, got {checks.brief(module)}")
     for layer in module.modules():
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
         if isinstance(weight, Tensor) and weight.ndim > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import checks
 from .. import functional as F
 from ..arguments import arguments
 from ..tensor import Tensor
@@ -52,7 +53,7 @@ class SmoothL1Loss(_Loss):
     @arguments
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0):
         super().__init__(reduction=reduction)
-        self.beta = beta
+        self.beta = checks.number("SmoothL1Loss: beta", beta)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.smooth_l1_loss(input, target, self.reduction, self.beta)
@@ -78,6 +79,9 @@ class CrossEntropyLoss(_WeightedLoss):
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100,
                  reduction: str = "mean", label_smoothing: float = 0.0):
         super().__init__(weight, reduction=reduction)
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"CrossEntropyLoss: label_smoothing must be in [0, 1], got "
+                             f"{label_smoothing}")
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .. import device as _device
+from ..arguments import arguments
 from ..dtypes import numbers
 from ..optim import clear_gradients
 from ..tape import no_grad, now
@@ -303,10 +304,11 @@ class Module:
         """Parameters and buffers on the GPU: the current one, or that of this number or name."""
         return self.to(_device.cuda_name(device))
 
+    @arguments
     def train(self, mode: bool = True) -> Module:
         """Training behaviour (dropout, batch statistics) for this module and all below it."""
         for module in self.modules():
-            module.training = bool(mode)
+            module.training = mode
         return self
 
     def eval(self) -> Module:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from .. import functional as F
-from ..arguments import arguments
+from ..arguments import arguments, tensor_argument
 from ..tensor import Tensor
 from .module import Module, Parameter
 
@@ -45,6 +45,7 @@ class _BatchNorm(_Norm):
 
     def forward(self, input: Tensor) -> Tensor:
         name = type(self).__name__
+        input = tensor_argument(f"{name}: input", input)
         if input.ndim not in self.axes:
             raise ValueError(f"{name}: input must have {' or '.join(map(str, self.axes))} axes, "
                              f"got shape {input.shape}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import checks
 from .. import functional as F
-from ..arguments import arguments
+from ..arguments import arguments, tensor_argument
 from ..tensor import Tensor
 from .module import Module
 
@@ -64,4 +64,4 @@ class AdaptiveAvgPool2d(Module):
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.mean((-2, -1), keepdim=True)
+        return tensor_argument("AdaptiveAvgPool2d: input", input).mean((-2, -1), keepdim=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import checks
 from .. import functional as F
-from ..arguments import arguments
+from ..arguments import arguments, number_argument, tensor_argument
 from ..tensor import Tensor
 from .module import Module
 
@@ -44,6 +46,7 @@ class Unflatten(Module):
             checks.whole("Unflatten: each of unflattened_size", n, -1) for n in unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
+        input = tensor_argument("Unflatten: input", input)
         if not -input.ndim <= self.dim < input.ndim:
             raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
         dim = self.dim % input.ndim
@@ -63,6 +66,9 @@ class Upsample(Module):
             raise ValueError("Upsample: give either size or scale_factor")
         if size is not None:
             checks.sizes("Upsample", "size", size, 2, 1)
+        for factor in scale_factor if checks.several(scale_factor) else (scale_factor,):
+            if size is None and not 0 < number_argument("Upsample: scale_factor", factor) < np.inf:
+                raise ValueError(f"Upsample: scale_factor must be positive, got {scale_factor}")
         self.size, self.scale_factor, self.mode = size, scale_factor, mode
 
     def forward(self, input: Tensor) -> Tensor:

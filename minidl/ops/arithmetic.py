@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..arguments import arguments, tensor_argument
 from ..device import constant, move, namespace
-from ..dtypes import float32, paired, result_type
+from ..dtypes import check_fits, float32, int64, paired, result_type
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor
@@ -210,9 +210,22 @@ def bounds(input: Tensor, low, high) -> list:
     """The limits of a clamp: Python's numbers as they are, tensors as arrays."""
     if low is None and high is None:
         raise ValueError("clamp: give min, max or both")
-    return [v.item() if isinstance(v, np.generic) else v if isinstance(v, (int, float, type(None)))
-            else tensor_argument(f"clamp: {name}", v, (input,)).data
-            for name, v in (("min", low), ("max", high))]
+    return [_bound(f"clamp: {name}", v, input) for name, v in (("min", low), ("max", high))]
+
+
+def _bound(name: str, value, input: Tensor):
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, int):
+        check_fits(name, value, input.dtype if input.dtype.kind == "f" else int64)
+    if isinstance(value, (int, float, type(None))):
+        return value
+    limit = tensor_argument(name, value, (input,)).data
+    try:
+        np.broadcast_shapes(input.shape, limit.shape)
+    except ValueError:
+        raise ValueError(f"{name} of shape {limit.shape} does not broadcast with input of shape "
+                         f"{input.shape}") from None
+    return limit
 
 
 @op(terms=Elementwise("clip(x, min, max)", "(clip(x, min, max) == x) * 1.0"))

@@ -84,6 +84,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @arguments
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
     """Row `input` of `weight` for each integer: (...) and (V, D) -> (..., D)."""
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must be (V, D), got {weight.shape}")
     checks.labels("embedding", input.data, weight.shape[0], "row numbers")
     return weight[input]
 

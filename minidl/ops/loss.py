@@ -360,6 +360,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
     else:
         positive = target > 0
         loss = weighed(target, where(positive, target, 1.0).log() - input)
+    if reduction == "batchmean" and not input.ndim:
+        raise ValueError('kl_div: reduction "batchmean" needs a batch, input has no axes')
     if reduction == "batchmean":
         return sum(loss) / input.shape[0]
     return _reduced("kl_div", loss, reduction)

@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple
 
 from ..arguments import arguments
+from ..checks import several
 from ..device import namespace
 from ..dtypes import float64, int64
 from ..tape import op
@@ -25,13 +26,12 @@ class Extreme(NamedTuple):
 
 
 def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
-    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+    dims = dim if several(dim) else [dim]
+    if dim is None or not len(dims):
         return tuple(range(ndim))
+    axes = tuple(_axis(name, d, ndim) for d in dims)
     if ndim == 0:
-        for d in dim if isinstance(dim, (tuple, list)) else [dim]:
-            _axis(name, d, 0)
         return ()
-    axes = tuple(_axis(name, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim]))
     if len(set(axes)) != len(axes):
         raise ValueError(f"{name}: dim {dim} names an axis twice")
     return axes

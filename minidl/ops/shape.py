@@ -15,7 +15,7 @@ import numpy as np
 from .. import checks
 from ..arguments import arguments
 from ..device import beside, is_array, namespace
-from ..dtypes import numbers, together
+from ..dtypes import check_fits, numbers, together
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor, same_device
@@ -57,8 +57,8 @@ def reshape(input: Tensor, *shape) -> Tensor:
     shape = _sizes("reshape: each length of shape", shape)
     rest = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
-    if unknown > 1 or (unknown and (rest == 0 or input.numel() % rest)) or (
-            not unknown and rest != input.numel()):
+    if unknown > 1 or builtins.min(shape, default=0) < -1 or (
+            (rest == 0 or input.numel() % rest) if unknown else rest != input.numel()):
         raise ValueError(f"reshape: shape {shape} does not fit {input.numel()} elements of a "
                          f"tensor of shape {input.shape}")
     return _reshape(input, shape)
@@ -105,7 +105,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without axes of length 1 (all of them, or only those that `dim` names)."""
     drop = range(input.ndim) if dim is None else [
-        _axis("squeeze", d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim])]
+        _axis("squeeze", d, input.ndim) for d in (dim if checks.several(dim) else [dim])]
     return _reshape(input, tuple(n for i, n in enumerate(input.shape)
                                  if not (i in drop and n == 1)))
 
@@ -130,7 +130,7 @@ def expand(input: Tensor, *sizes) -> Tensor:
     sizes = _sizes("expand: each of sizes", sizes)
     own = (1,) * (len(sizes) - input.ndim) + input.shape
     shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
-    if len(own) != len(sizes) or any(m not in (1, n) for n, m in zip(shape, own)):
+    if len(own) != len(sizes) or any(n < 0 or m not in (1, n) for n, m in zip(shape, own)):
         raise ValueError(f"expand: shape {input.shape} cannot be expanded to {sizes}")
     return _expand(input, shape)
 
@@ -293,6 +293,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
     if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):
         raise ValueError(f"pad: {tuple(pad)} cuts more than there is of shape {input.shape}")
+    check_fits("pad: value", value, input.dtype)
     cut = tuple(slice(-a if a < 0 else 0, b if b < 0 else None) for a, b in widths)
     if any(s != slice(0, None) for s in cut):
         input = _getitem(input, cut)
