@@ -285,7 +285,7 @@ def test_errors_are_one_clear_line(arguments, message, capsys, tmp_path, monkeyp
 @pytest.mark.parametrize("name, values, rule", [
     ("MINIDL_KERNELS", ["banana"], "expected one of fast, reference; got "),
     ("MINIDL_NUM_THREADS", ["banana", "0", "-1", "1e3", "1025", "9" * 5000],
-     "must be a whole number from 1 to 1024, got |must be at least 1, got ")])
+     "must be a whole number from 1 to 1024, got ")])
 def test_a_wrong_variable_of_the_environment_is_one_clear_line(name, values, rule, tmp_path):
     for value in values:
         done = minidl_command("train", "cnn", "--quick", "--out", tmp_path / "run",

@@ -12,6 +12,7 @@ lists them, and launch.py checks each call.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -65,7 +66,8 @@ def get_num_threads() -> int:
     if _threads is not None:
         return _threads
     if own := os.environ.get("MINIDL_NUM_THREADS"):
-        return _count("MINIDL_NUM_THREADS", int(own) if own.isdecimal() and len(own) < 9 else own)
+        n = int(own) if own.isdecimal() and len(own) < 9 else 0
+        return _count("MINIDL_NUM_THREADS", n, own)
     chosen = os.environ.get("OMP_NUM_THREADS") or ""
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
@@ -86,10 +88,11 @@ def set_num_threads(n: int) -> None:
         sys.modules["minidl.kernels.threads"].stop()
 
 
-def _count(what: str, n) -> int:
-    if isinstance(n, str) or whole(what, n, 1) > MOST_THREADS:
-        raise ValueError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got {brief(n)}")
-    return whole(what, n)
+def _count(what: str, n, said: str | None = None) -> int:
+    if not 1 <= (found := whole(what, n, -math.inf)) <= MOST_THREADS:
+        raise ValueError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got "
+                         f"{brief(said or n)}")
+    return found
 
 
 def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
