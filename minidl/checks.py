@@ -163,6 +163,20 @@ def integers(op: str, index, what: str = "class numbers") -> None:
         raise TypeError(f"{op}: {what} must be integers, got dtype {index.dtype}")
 
 
+MOST_CLASSES = 1 << 16
+"""As many classes as the labels alone may call for: one wrong label must not fill the memory."""
+
+
+def classes_of(op: str, index, option: str) -> int:
+    """How many classes class numbers show, one more than the largest, where `option` does not say.
+    """
+    found = int(index.max()) + 1 if index.size else 1
+    if found > MOST_CLASSES:
+        raise ValueError(f"{op}: label {found - 1} would make {found:,} classes; more than "
+                         f"{MOST_CLASSES:,} must be given by {option}=")
+    return found
+
+
 def labels(op: str, index, classes: int, what: str = "class numbers") -> None:
     """Class numbers (or `what` else) must be integers in [0, classes)."""
     integers(op, index, what)

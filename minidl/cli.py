@@ -12,7 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import __version__, kernels, kernels_in_use, plots, script, use_kernels
+from . import (
+    __version__,
+    get_num_threads,
+    kernels,
+    kernels_in_use,
+    plots,
+    script,
+    use_kernels,
+)
 from .device import cuda_problem, resolve
 from .files import shown
 from .kernels import CHOICES
@@ -244,8 +252,8 @@ def gpu_check(args: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------- what they share
 def _prepare(args: argparse.Namespace) -> str:
     """Choose the kernels; the device that `--device` means."""
-    if args.kernels:
-        use_kernels(args.kernels)
+    use_kernels(args.kernels or kernels_in_use())
+    get_num_threads()                                    # a wrong MINIDL_NUM_THREADS is told first
     try:
         device = resolve(args.device)
     except RuntimeError as error:

@@ -48,8 +48,9 @@ def read_regular(path: str | Path, most: int) -> bytes:
     """All of the file at `path`. Raises as :func:`open_regular`, and ValueError for more than
     `most` bytes."""
     with open_regular(path) as file:
-        found = read_at_most(file, most + 1)
-    if len(found) > most:
+        size = os.fstat(file.fileno()).st_size         # 0 of what the system makes as it is read
+        found = read_at_most(file, most + 1) if size <= most else b""
+    if max(size, len(found)) > most:
         raise ValueError(f"{path}: more than {most:,} bytes")
     return bytes(found)
 

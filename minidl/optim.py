@@ -8,6 +8,7 @@ no step counted, no decay, no momentum.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -75,6 +76,7 @@ _BELOW = {"lr": math.inf, "initial_lr": math.inf, "eps": math.inf, "weight_decay
 _NEUTRAL = {"foreach": ..., "fused": ..., "capturable": ...,
             "maximize": False, "amsgrad": False, "centered": False, "differentiable": False,
             "momentum": 0, "decoupled_weight_decay": False}
+_MOST_STEPS = 2**53                                   # PyTorch counts in floats
 _SQUARES = {"exp_avg_sq", "square_avg", "sum"}        # entries of a parameter's state
 _LABELS = {"params", "name", "param_names", "initial_lr", "max_lr", "min_lr", "max_momentum",
            "base_momentum"}                  # what describes a group, and what schedules keep there
@@ -95,6 +97,9 @@ class Optimizer:
         if hasattr(params, "parameters"):
             raise TypeError(f"{type(self).__name__}: params is a module; give its parameters: "
                             f"{type(self).__name__}(model.parameters(), ...)")
+        if isinstance(params, str) or not isinstance(params, Iterable):
+            raise TypeError(f"{type(self).__name__}: params must be tensors or groups of them, got "
+                            f"{checks.brief(params)}")
         groups = [params] if isinstance(params, (Tensor, dict)) else list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params is empty")
@@ -103,8 +108,12 @@ class Optimizer:
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; options that are not given are the optimiser's own."""
-        name, group = type(self).__name__, {**self.defaults, **param_group}
-        params = group["params"]
+        name = type(self).__name__
+        params = param_group.get("params") if isinstance(param_group, dict) else None
+        if isinstance(params, str) or not isinstance(params, Iterable):
+            raise TypeError(f"{name}: a group must be a dict with tensors as its 'params', got "
+                            f"{checks.brief(param_group)}")
+        group = {**self.defaults, **param_group}
         group["params"] = [params] if isinstance(params, Tensor) else list(params)
         known = set(self._parameters())
         for p in group["params"]:
@@ -191,30 +200,38 @@ class Optimizer:
         nothing, if groups, parameters or shapes differ, and for an option that is not offered and
         would change the numbers (``maximize=True``)."""
         name = f"{type(self).__name__}.load_state_dict"
-        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
-            raise ValueError(f"{name}: state_dict must have 'state' and 'param_groups', as "
-                             "state_dict() returns them")
-        groups = state_dict["param_groups"]
-        sizes, own = ([len(g["params"]) for g in gs] for gs in (groups, self.param_groups))
-        if sizes != own:
+        if not _has_form(state_dict):
+            raise ValueError(f"{name}: state_dict must have 'state', a dict of dicts, and "
+                             "'param_groups', a list of dicts with 'params', as state_dict() "
+                             "returns them")
+        groups, number = state_dict["param_groups"], itertools.count()
+        given = [list(group["params"]) for group in groups]
+        own = [[next(number) for _ in group["params"]] for group in self.param_groups]
+        if given != own:
+            sizes, wanted = ([len(part) for part in parts] for parts in (given, own))
             raise ValueError(f"{name}: groups of {sizes} parameters given, this "
-                             f"optimiser has {own}")
-        groups = [self._checked(name, group) for group in groups]
+                             f"optimiser has {wanted}" if sizes != wanted else
+                             f"{name}: 'params' must number the parameters from 0 on, got "
+                             f"{checks.brief(given)}")
+        groups = [self._checked(name, {**own, **group})
+                  for own, group in zip(self.param_groups, groups)]
         params, state = list(self._parameters()), {}
-        started = [self._start(p.data, {**self.defaults, **group})
+        started = [self._start(p.data, group)
                    for group, own in zip(groups, self.param_groups) for p in own["params"]]
         for number, entry in state_dict["state"].items():
-            if not 0 <= int(number) < len(params):        # int: JSON makes the numbers strings
-                raise ValueError(f"{name}: state of parameter {number}, this "
+            if isinstance(number, str) and number.isdecimal() and len(number) < 20:
+                number = int(number)                      # JSON makes the numbers strings
+            if checks.whole(f"{name}: the number of a parameter", number) >= len(params):
+                raise ValueError(f"{name}: state of parameter {checks.brief(number)}, this "
                                  f"optimiser has {len(params)} parameters")
-            p = params[int(number)]
+            p = params[number]
             state[p] = {key: _loaded(f"{name}: {key} of parameter {number}", p, key, value)
                         for key, value in entry.items() if value is not None}
-            for key, value in started[int(number)].items():
+            for key, value in started[number].items():
                 if is_array(value) != is_array(state[p].get(key)):
                     raise ValueError(f"{name}: {key} of parameter {number} is missing, or of "
                                      "another kind")
-            if "step" not in state[p] and started[int(number)]:    # PyTorch's SGD does not count
+            if "step" not in state[p] and started[number]:    # PyTorch's SGD does not count
                 raise ValueError(f"{name}: step of parameter {number} is missing")
             state[p].setdefault("step", 0)
         self.state = state
@@ -227,6 +244,16 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
+def _has_form(state_dict) -> bool:
+    """Are there dicts and lists where those of a state dict have them?"""
+    state, groups = (state_dict.get(key) if isinstance(state_dict, dict) else None
+                     for key in ("state", "param_groups"))
+    return (isinstance(state, dict) and all(isinstance(entry, dict) for entry in state.values())
+            and isinstance(groups, (list, tuple))
+            and all(isinstance(group, dict) and isinstance(group.get("params"), (list, tuple))
+                    for group in groups))
+
+
 def _neutral(key: str, value, decoupled: bool) -> bool:
     """Does an option that this optimiser does not have leave its numbers as they are?"""
     if key == "decoupled_weight_decay":                   # of PyTorch's Adam: true for AdamW
@@ -237,6 +264,8 @@ def _neutral(key: str, value, decoupled: bool) -> bool:
 
 def _in_range(what: str, key: str, value):
     """An option as a plain number, or a pair, in the range of its name."""
+    if key == "nesterov" and not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} must be True or False, got {checks.brief(value)}")
     if key not in _BELOW:
         return value
     if key != "betas":
@@ -253,8 +282,13 @@ def _loaded(what: str, p: Tensor, key: str, value):
         value = np.asarray(value)
     if key == "step":                                     # an array of float in PyTorch's files
         step = to_host(value).item() if is_array(value) and value.size == 1 else value
-        return checks.whole(what, int(step) if type(step) is float and step % 1 == 0 else step)
+        step = checks.whole(what, int(step) if type(step) is float and step % 1 == 0 else step)
+        if step > _MOST_STEPS:
+            raise ValueError(f"{what} must be at most {_MOST_STEPS}, got {checks.brief(step)}")
+        return step
     if not (is_array(value) or isinstance(value, (tuple, list))):
+        if key == "momentum_buffer":
+            raise TypeError(f"{what} must be an array, got {checks.brief(value)}")
         return value
     if is_array(value) and value.dtype.kind != p.dtype.kind:
         raise ValueError(f"{what} is of dtype {value.dtype}, the parameter of {p.dtype}")
@@ -277,8 +311,12 @@ class SGD(Optimizer):
                  dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False):
         super().__init__(params, lr=lr, momentum=momentum, dampening=dampening,
                          weight_decay=weight_decay, nesterov=nesterov)
-        if nesterov and (momentum == 0 or dampening != 0):
-            raise ValueError("SGD: nesterov needs a momentum and no dampening")
+
+    def _checked(self, name, group):
+        kept = super()._checked(name, group)
+        if kept["nesterov"] and (kept["momentum"] == 0 or kept["dampening"] != 0):
+            raise ValueError(f"{name}: nesterov needs a momentum and no dampening")
+        return kept
 
     def _update(self, p, g, state, group):
         if not group["momentum"]:

@@ -96,24 +96,28 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     with open_regular(path) as file:
         if missing := problem():
             raise ImportError(f"load: {missing}")
-        content = file.read()
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
+        from safetensors import SafetensorError, safe_open
+        from safetensors.numpy import load as from_bytes
 
-    try:
-        arrays = from_bytes(content)
-        size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8:8 + size]).get("__metadata__") or {}
-        header = dict(json.loads(metadata["minidl"])) if "minidl" in metadata else None
-    except KeyError as error:
-        raise ValueError(f"load: {path} holds numbers of type {error.args[0]}, which NumPy does "
-                         "not have") from error
-    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"load: {path} is truncated, damaged or no safetensors file ({error})"
-                         ) from error
-    if header is None:
-        return arrays, metadata
-    if header.pop("checksum", None) != checksum(arrays, header):
+        try:
+            with safe_open(path, "numpy"):     # its header fits its size: only then all is read
+                content = file.read()
+            arrays = from_bytes(content)
+            size = int.from_bytes(content[:8], "little")
+            metadata = json.loads(content[8:8 + size]).get("__metadata__") or {}
+            if "minidl" not in metadata:
+                return arrays, metadata
+            header = json.loads(metadata["minidl"])
+            if not isinstance(header, dict):
+                raise ValueError(f"its header of minidl is a {type(header).__name__}")
+            right = header.pop("checksum", None) == checksum(arrays, header)
+        except KeyError as error:
+            raise ValueError(f"load: {path} holds numbers of type {error.args[0]}, which NumPy "
+                             "does not have") from error
+        except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"load: {path} is truncated, damaged or no safetensors file ({error})"
+                             ) from error
+    if not right:
         raise ValueError(f"load: {path} is damaged: its contents do not have the checksum that was "
                          "written with them")
     return arrays, header

@@ -63,20 +63,28 @@ class LRScheduler:
         """Continue where :meth:`state_dict` was taken (or PyTorch's); the rates themselves come
         with the optimiser's state dict. Raises ValueError if the state has other options."""
         name = f"{type(self).__name__}.load_state_dict"
-        if "last_epoch" not in state_dict:
-            raise ValueError(f"{name}: there is no last_epoch in {sorted(state_dict)}")
+        if not isinstance(state_dict, dict) or "last_epoch" not in state_dict:
+            raise ValueError(f"{name}: there is no last_epoch in {checks.brief(state_dict)}")
         for key in self._said:
             own = getattr(self, key, None)
             if key in state_dict and state_dict[key] != own:
                 raise ValueError(f"{name}: {key}={state_dict[key]!r} given, this schedule has "
                                  f"{own!r}")
-        bases = [float(lr) for lr in state_dict.get("base_lrs", self.base_lrs)]
-        if len(bases) != len(self.base_lrs):
-            raise ValueError(f"{name}: {len(bases)} groups given, this schedule has "
+        bases, last = (self._rates(name, key, state_dict.get(key, getattr(self, key)))
+                       for key in ("base_lrs", "_last_lr"))
+        epoch = checks.whole(f"{name}: last_epoch", state_dict["last_epoch"])
+        if epoch > (most := getattr(self, "total_steps", 2**53)):
+            raise ValueError(f"{name}: last_epoch must be at most {most}, got "
+                             f"{checks.brief(epoch)}")
+        self.last_epoch, self.base_lrs, self._last_lr = epoch, bases, last
+
+    def _rates(self, name: str, key: str, rates: Any) -> list[float]:
+        if not isinstance(rates, (list, tuple)):
+            raise TypeError(f"{name}: {key} must be a list of rates, got {checks.brief(rates)}")
+        if len(rates) != len(self.base_lrs):
+            raise ValueError(f"{name}: {len(rates)} groups given, this schedule has "
                              f"{len(self.base_lrs)}")
-        self.last_epoch = checks.whole(f"{name}: last_epoch", state_dict["last_epoch"])
-        self.base_lrs = bases
-        self._last_lr = [float(lr) for lr in state_dict.get("_last_lr", self._last_lr)]
+        return [checks.number(f"{name}: {key}", lr) for lr in rates]
 
 
 def _groups(schedule: LRScheduler, optimizer: Optimizer) -> list[dict[str, Any]]:

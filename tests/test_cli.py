@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +34,12 @@ def few_digits(tmp_path_factory) -> Path:
     return folder
 
 
-def minidl_command(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess:
+def minidl_command(*arguments: object, code: str | None = None,
+                   variables: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     start = ["-c", code] if code else ["-m", "minidl"]
     return subprocess.run([sys.executable, "-W", "error", *start, *map(str, arguments)], cwd=ROOT,
                           capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})})
 
 
 @pytest.fixture(scope="session")
@@ -278,6 +280,22 @@ def test_errors_are_one_clear_line(arguments, message, capsys, tmp_path, monkeyp
     err = capsys.readouterr().err
     assert message in err and err.startswith("minidl: ") and err.count("\n") == 1
     assert not list(tmp_path.iterdir())               # nothing is left half done
+
+
+@pytest.mark.parametrize("name, values, rule", [
+    ("MINIDL_KERNELS", ["banana"], "expected one of fast, reference; got "),
+    ("MINIDL_NUM_THREADS", ["banana", "0", "-1", "1e3", "1025", "9" * 5000],
+     "must be a whole number from 1 to 1024, got ")])
+def test_a_wrong_variable_of_the_environment_is_one_clear_line(name, values, rule, tmp_path):
+    for value in values:
+        done = minidl_command("train", "cnn", "--quick", "--out", tmp_path / "run",
+                              variables={name: value})
+        assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+        assert re.match(f"minidl: {name}:? ({rule})", done.stderr), done.stderr
+        assert not (tmp_path / "run").exists()
+    done = minidl_command(code="import minidl; minidl.ones(3).relu().tolist()",
+                          variables={name: values[0]})
+    assert ("ValueError: MINIDL_KERNELS: " in done.stderr) == (name == "MINIDL_KERNELS")
 
 
 def test_errors_about_a_run(cnn_run, tmp_path, capsys):

@@ -493,6 +493,11 @@ def test_dataset_errors():
         data.ArrayDataset(images, labels, "abc")
     with pytest.raises(ValueError, match="label -1 at position 0"):
         data.ArrayDataset(images, labels.astype(int) - 1)
+    with pytest.raises(ValueError, match="label 1000000000 would make 1,000,000,001 classes; more "
+                       "than 65,536 must be given by classes="):
+        data.ArrayDataset(images[:1], [10**9])
+    assert len(data.ArrayDataset(images[:1], [65_535]).classes) == 65_536
+    assert data.ArrayDataset(images[:1], [65_536], range(65_537)).labels[0] == 65_536
     with pytest.raises(ValueError, match="arrays differ in length"):
         data.TensorDataset(np.zeros((3, 2)), np.zeros(4))
     for kind in ("uint16", "float16", "complex64", "U3", "O"):

@@ -130,6 +130,11 @@ WRONG = {
     "ignored class": (lambda: F.cross_entropy(z(2, 3), T([0, 1]), ignore_index=None), TypeError,
                       "cross_entropy: ignore_index must be a whole number, got None"),
     "no device": (lambda: minidl.rand(2, device=0), ValueError, 'device: expected "cpu"'),
+    "one-hot of many": (lambda: F.one_hot(T([0, 10**9])), ValueError, "one_hot: label 1000000000 "
+                        "would make 1,000,000,001 classes; more than 65,536 must be given by "
+                        "num_classes="),
+    "one-hot of floats": (lambda: F.one_hot(T([0.5])), TypeError, "one_hot: class numbers must be "
+                          "integers, got dtype float32"),
     "one-hot": (lambda: F.one_hot(T([0, 3]), 3), ValueError, "one_hot: class numbers must be in"),
     # layers
     "features": (lambda: F.linear(z(2, 3), z(4, 5)), ValueError,

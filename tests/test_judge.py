@@ -28,6 +28,7 @@ FORGED = "relu_backward: right, all 4 cases"
 ENDS = "The program ends before the function has answered"
 NOTHING_OF_MINIDL = "ImportError: a solution may use NumPy, and nothing of minidl"
 NO_PROGRAMS = "PermissionError: a solution may not start or stop programs"
+NO_FOLDERS = "PermissionError: a solution may not open folders"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="a matter of POSIX")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits address space on Linux")
 
@@ -136,6 +137,28 @@ BAD = {
     "by its file": (f"import runpy; runpy.run_path({str(PACKAGE / 'formulas.py')!r})",
                     NOTHING_OF_MINIDL),
     "by its text": (f"exec(open({str(PACKAGE / 'formulas.py')!r}).read())", NOTHING_OF_MINIDL),
+    **{f"by {name}": (f"""
+import os
+{opened}
+os.chdir("/")
+text = b""
+file = os.open("{path}", os.O_RDONLY, dir_fd=top)
+while part := os.read(file, 1 << 16):
+    text += part
+exec(text)
+relu_backward = lambda gy, x: gy * (relu(x) > 0)
+""", said) for name, opened, path, said in (
+        ("a folder above it", f"top = os.open({str(PACKAGE.parent)!r}, os.O_RDONLY)",
+         "minidl/formulas.py", NO_FOLDERS),
+        ("its folder", f"top = os.open({str(PACKAGE)!r}, os.O_RDONLY)", "formulas.py",
+         NOTHING_OF_MINIDL),
+        ("the root", "top = os.open('/', os.O_RDONLY)", f"{PACKAGE}/formulas.py"[1:], NO_FOLDERS),
+        ("a folder beside it", "top = os.open(os.path.dirname(os.__file__), os.O_RDONLY)",
+         "../" * 20 + f"{PACKAGE}/formulas.py"[1:], NO_FOLDERS),
+        ("the working folder", "top = os.open('.', os.O_RDONLY)",
+         f"{PACKAGE}/formulas.py", NO_FOLDERS),
+        ("a folder that is listed", f"top = os.listdir({str(PACKAGE.parent)!r}) and 3\n"
+         f"listed = os.scandir({str(PACKAGE.parent)!r})", "minidl/formulas.py", NO_FOLDERS))},
 }
 HANGS = {
     "a loop": "def relu_backward(gy, x):\n    while True: pass",

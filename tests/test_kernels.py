@@ -464,7 +464,8 @@ def test_sleepers_wake(threads):
 
 
 @pytest.mark.parametrize("n, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError),
-                                      ("2", TypeError), (True, TypeError), (None, TypeError)])
+                                      (10**9, ValueError), ("2", TypeError), (True, TypeError),
+                                      (None, TypeError)])
 def test_wrong_numbers_of_threads(n, error):
     with pytest.raises(error, match="set_num_threads: n must be"):
         minidl.set_num_threads(n)

@@ -113,6 +113,15 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(tmp_path,
     assert [record["step"] for record in run.records("step")] == [1, 2]
 
 
+def test_a_log_too_long_for_the_memory_is_not_read(tmp_path):
+    run = Run.create({"model": "tiny"}, tmp_path)
+    with open(run.log_file, "wb") as file:
+        file.truncate(1 << 40)                         # it takes no place on the disk
+    for read in (run.log_mark, lambda: run.records("step")):
+        with pytest.raises(ValueError, match="run: .*log.jsonl: more than 268,435,456 bytes"):
+            read()
+
+
 def test_a_line_with_other_values_than_those_before_it_is_named(stopped_run, tmp_path):
     """Curves are drawn of what every line has."""
     folder, _ = stopped_run

@@ -212,6 +212,89 @@ def test_a_run_continues_from_its_state(make, options):
     np.testing.assert_equal(saved, kept)
 
 
+def replaced(tree, others):
+    """The tree again and again, with each of its values in turn replaced by each of `others`."""
+    yield from others
+    inner = tree.items() if isinstance(tree, dict) else enumerate(
+        tree if isinstance(tree, (list, tuple)) else ())
+    for key, value in inner:
+        for new in replaced(value, others):
+            made = dict(tree) if isinstance(tree, dict) else list(tree)
+            made[key] = new
+            yield made
+
+
+CRAFTED = [None, 5, "x", [], {}, -5.0, True, 10**400, math.nan, [5], {"a": {}}]
+
+
+@pytest.mark.parametrize("make, options", [
+    *ALL, (optim.SGD, {"momentum": 0.9, "nesterov": True}), (optim.Adagrad, {"lr_decay": 0.1})])
+def test_a_crafted_state_is_refused_or_steps(make, options):
+    """Every value of a good state replaced in turn: an error names the class, and the optimiser is
+    as it was; or the state that was loaded makes a step."""
+    p, q = parameter(1), parameter(2)
+    opt = make([{"params": [p]}, {"params": [q], "lr": 0.5}], **options)
+    walk(opt, [p, q], 1)
+    good, refused = copy.deepcopy(opt.state_dict()), 0
+    for state in replaced(good, CRAFTED):
+        try:
+            opt.load_state_dict(state)
+        except (ValueError, TypeError) as error:
+            assert str(error).startswith(f"{make.__name__}.load_state_dict: "), (state, error)
+            np.testing.assert_equal(opt.state_dict(), good)
+            refused += 1
+        else:
+            walk(opt, [p, q], 1)
+            opt.load_state_dict(good)
+    assert refused > 50
+
+
+@pytest.mark.parametrize("make", [
+    lambda opt: optim.StepLR(opt, 2), lambda opt: optim.CosineAnnealingLR(opt, 5),
+    lambda opt: optim.OneCycleLR(opt, 0.1, 9)])
+def test_a_crafted_state_of_a_schedule_is_refused_or_steps(make):
+    schedule = make(optim.SGD([parameter()], momentum=0.5))
+    schedule.step()
+    good = copy.deepcopy(schedule.state_dict())
+    groups = copy.copy(schedule.optimizer.param_groups[0])
+    for state in replaced(good, [*CRAFTED, [-5.0], ["x"], [None]]):
+        try:
+            schedule.load_state_dict(state)
+        except (ValueError, TypeError) as error:
+            assert str(error).startswith(f"{type(schedule).__name__}.load_state_dict: "), error
+            assert schedule.state_dict() == good
+            assert schedule.optimizer.param_groups[0] == groups
+        else:
+            schedule.step()
+            schedule.optimizer.param_groups[0].update(groups)
+            schedule.load_state_dict(good)
+            groups = copy.copy(schedule.optimizer.param_groups[0])
+
+
+@pytest.mark.parametrize("params", [
+    5, None, "x", [{"lr": 1}], [{}], [{"params": None}], [{"params": 5}], [{"params": "x"}],
+    [{"params": [minidl.ones(2)]}, minidl.ones(2)], [{"params": [5]}], [None]])
+def test_what_are_no_parameters_is_refused(params):
+    for make in (optim.SGD, optim.Adam):
+        with pytest.raises(TypeError, match=f"{make.__name__}: (params|a group) must be "):
+            make(params)
+
+
+@pytest.mark.parametrize("option, error, rule", [
+    ({"nesterov": "x"}, TypeError, "nesterov must be True or False, got 'x'"),
+    ({"nesterov": True}, ValueError, "nesterov needs a momentum and no dampening"),
+    ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, ValueError, "nesterov needs a mom")])
+def test_nesterov_is_checked_wherever_it_comes_from(option, error, rule):
+    p = parameter()
+    opt = optim.SGD([p])
+    with pytest.raises(error, match=f"SGD.load_state_dict: {rule}"):
+        opt.load_state_dict({"state": {}, "param_groups": [{"params": [0], **option}]})
+    with pytest.raises(error, match=f"SGD: {rule}"):
+        opt.add_param_group({"params": [parameter(2)], **option})
+    with pytest.raises(error, match=f"SGD: {rule}"):
+        optim.SGD([p], **option)
+
+
 def test_pytorchs_sgd_state_has_no_step():
     p, twin = parameter(1), parameter(1)
     opt, other = (optim.SGD([q], 0.1, momentum=0.9) for q in (p, twin))

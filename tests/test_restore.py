@@ -93,7 +93,7 @@ WRONG = [
     (put(*OPTIMIZER, {}), "Adam.load_state_dict: state_dict must have .*param_groups"),
     (put(*OPTIMIZER, "state", {}), "has state of 0 parameters, it moved 4"),
     (drop(*OPTIMIZER, "state", 2), "has state of 3 parameters, it moved 4"),
-    (put(*OPTIMIZER, "state", [1]), "optimiser model is damaged"),
+    (put(*OPTIMIZER, "state", [1]), "must have .state., a dict of dicts"),
     (put(*OPTIMIZER, "state", 9, {}), "state of parameter 9, this optimiser has 4"),
     (put(*OPTIMIZER, "state", 0, "step", "x"), "step of parameter 0 must be a whole number"),
     (put(*OPTIMIZER, "state", 0, "step", -2), "step of parameter 0 must be at least 0"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 import minidl
 import minidl.nn.functional as F
-from minidl import files, nn, optim
+from minidl import cli, files, nn, optim
+from minidl.training import checkpoint
 
 
 def test_weights_come_back_whatever_their_memory_order(tmp_path):
@@ -50,6 +53,50 @@ def test_what_cannot_be_saved_or_loaded_says_so(tmp_path):
         minidl.load(path)
     with pytest.raises(TypeError, match=r"Adam: params is a module; .*Adam\(model.parameters\(\)"):
         optim.Adam(nn.Linear(1, 1))
+
+
+def header_of(array: str = "", minidl: str | None = None) -> bytes:
+    """The beginning of a safetensors file with this entry for an array, and this metadata."""
+    metadata = {} if minidl is None else {"minidl": minidl}
+    text = f'{{"__metadata__": {json.dumps(metadata)}{array and ", "}{array}}}'.encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+ENTRY = '"x": {{"dtype": "F32", "shape": [{}], "data_offsets": [{}, {}]}}'
+
+
+@pytest.mark.parametrize("start", [
+    b"", bytes(8), b"\x02" + bytes(7) + b"{}", (10**9).to_bytes(8, "little"), b"\xff" * 8,
+    header_of(), header_of(ENTRY.format(1, 0, 4)), header_of(ENTRY.format(2**28, 4, 2**30)),
+    header_of(ENTRY.format(1, 0, 2**40)), header_of(ENTRY.format(2**62, 0, 2**40))])
+def test_of_a_file_whose_header_does_not_fit_no_more_is_read(start, tmp_path):
+    """Files of 1 TB that take no place on the disk."""
+    path = tmp_path / "checkpoint.safetensors"
+    with open(path, "wb") as file:
+        file.write(start)
+        file.truncate(1 << 40)
+    tracemalloc.start()
+    try:
+        for load in (minidl.load, checkpoint.load):
+            with pytest.raises(ValueError, match="is truncated, damaged or no safetensors file"):
+                load(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("metadata", [
+    '[[1,2],["a",3]]', "[]", "null", "3", '"x"', '[["a", 1]]', "{", "[" * 99999, "9" * 5000,
+    '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 990 + "1" + "}" * 990, "{}"])
+def test_metadata_of_minidl_that_is_none_is_refused(metadata, tmp_path, capsys):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(header_of(ENTRY.format(1, 0, 4), metadata) + bytes(4))
+    for load in (minidl.load, checkpoint.load):
+        with pytest.raises(ValueError, match=f"load: {path} is (truncated, )?damaged"):
+            load(path)
+    (tmp_path / "config.json").write_text('{"model": "cnn"}')
+    assert cli.main(["evaluate", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind, message", [

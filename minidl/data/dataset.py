@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.checks import classes_of
 from minidl.device import move
 from minidl.dtypes import numbers, unmasked
 
@@ -81,7 +82,7 @@ class ArrayDataset(TensorDataset):
     """Labelled images: `images` (N, C, H, W), `labels` int64 (N,), `classes` the names.
 
     Images stay uint8, a quarter of float32's memory; the loader converts a batch at a time.
-    `classes` defaults to "0", "1", … up to the largest label.
+    `classes` defaults to "0", "1", … up to the largest label, 65,535 at most.
     Raises ValueError or TypeError for shapes that do not fit and for labels that are no class.
     """
 
@@ -97,7 +98,7 @@ class ArrayDataset(TensorDataset):
             raise TypeError(f"ArrayDataset: labels must be integers, got {labels.dtype}")
         super().__init__(images, labels.astype(np.int64))
         if classes is None:
-            classes = [str(i) for i in range(int(labels.max(initial=0)) + 1)]
+            classes = map(str, range(classes_of("ArrayDataset", self.labels, "classes")))
         self.classes = tuple(classes)
         check_labels(self.labels, len(self.classes), "ArrayDataset: labels")
 

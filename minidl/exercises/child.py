@@ -64,16 +64,22 @@ def limit(seconds: float) -> None:
         signal.alarm(seconds)
 
 
-def guard(event: str, args: tuple, real: Callable = os.path.realpath, under: str = MINIDL) -> None:
-    """The audit hook: minidl is neither imported nor read, nothing is written or started."""
+def guard(event: str, args: tuple, real: Callable = os.path.realpath, under: str = MINIDL,
+          folder: Callable = os.path.isdir) -> None:
+    """The audit hook: minidl is neither imported nor read, nothing is written or started. No folder
+    is opened: of a file that is then opened by ``dir_fd=`` only a part of the path is told here."""
     if event == "import" and args[0].partition(".")[0] == "minidl":
         raise ImportError("a solution may use NumPy, and nothing of minidl")
     if event == "open" and not isinstance(args[0], int):
         path = real(os.fsdecode(args[0]))
         if path == under or path.startswith(under + os.sep):
             raise ImportError("a solution may use NumPy, and nothing of minidl")
+        if folder(path):
+            raise PermissionError("a solution may not open folders")
         if args[2] & (os.O_WRONLY | os.O_RDWR) and path != os.devnull:
             raise PermissionError("a solution may not write files")
+    if event == "os.scandir":                          # holds its folder open, too
+        raise PermissionError("a solution may not open folders")
     if event in WRITES:
         raise PermissionError("a solution may not write files")
     if event in STARTS:

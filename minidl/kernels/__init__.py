@@ -12,6 +12,7 @@ lists them, and launch.py checks each call.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -21,7 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from ..checks import whole
+from ..checks import brief, whole
 
 CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
@@ -30,6 +31,7 @@ CUDA: dict[str, Callable] = {}
 """Replacements for CuPy arrays of float32 and float64; filled when first needed."""
 
 CHOICES = ("fast", "reference")
+MOST_THREADS = 1024
 SMALLEST = 2048
 """Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
 
@@ -51,15 +53,22 @@ def use_kernels(which: str) -> None:
 
 
 def kernels_in_use() -> str:
-    """``"fast"`` or ``"reference"``."""
+    """``"fast"`` or ``"reference"``. Raises ValueError where MINIDL_KERNELS is neither: told here,
+    and by the first operation, for ``import minidl`` could tell it in a traceback alone."""
+    if _choice not in CHOICES:
+        raise ValueError(f"MINIDL_KERNELS: expected one of {', '.join(CHOICES)}; got {_choice!r}")
     return _choice
 
 
 def get_num_threads() -> int:
-    """How many threads the kernels use, the calling one included."""
+    """How many threads the kernels use, the calling one included. Raises ValueError where
+    MINIDL_NUM_THREADS is no such number."""
     if _threads is not None:
         return _threads
-    chosen = os.environ.get("MINIDL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    if own := os.environ.get("MINIDL_NUM_THREADS"):
+        n = int(own) if own.isdecimal() and len(own) < 9 else 0
+        return _count("MINIDL_NUM_THREADS", n, own)
+    chosen = os.environ.get("OMP_NUM_THREADS") or ""
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
     if hasattr(os, "sched_getaffinity"):
@@ -71,12 +80,19 @@ def set_num_threads(n: int) -> None:
     """Use `n` threads, the calling one included, for all kernels of this process.
 
     At first it is MINIDL_NUM_THREADS, or OMP_NUM_THREADS, or the number of cores at hand. Results
-    do not depend on it. Raises TypeError or ValueError unless n is an integer >= 1.
+    do not depend on it. Raises TypeError or ValueError unless n is an integer from 1 to 1024.
     """
     global _threads
-    _threads = whole("set_num_threads: n", n, 1)
+    _threads = _count("set_num_threads: n", n)
     if "minidl.kernels.threads" in sys.modules:
         sys.modules["minidl.kernels.threads"].stop()
+
+
+def _count(what: str, n, said: str | None = None) -> int:
+    if not 1 <= (found := whole(what, n, -math.inf)) <= MOST_THREADS:
+        raise ValueError(f"{what} must be a whole number from 1 to {MOST_THREADS}, got "
+                         f"{brief(said or n)}")
+    return found
 
 
 def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
@@ -87,7 +103,7 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     several of CuPy's, so it is taken for every size.
     """
     first = arrays[0]
-    if _choice == "reference":
+    if _choice != "fast" and kernels_in_use():
         return readable
     if type(first) is np.ndarray:
         smallest = SMALLEST if smallest is None or not CPU else smallest
@@ -176,5 +192,4 @@ def load(warn: bool = True) -> None:
         warnings.warn(_problem, RuntimeWarning, stacklevel=4)
 
 
-_choice = "fast"
-use_kernels(os.environ.get("MINIDL_KERNELS") or "fast")
+_choice = os.environ.get("MINIDL_KERNELS") or "fast"

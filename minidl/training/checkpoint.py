@@ -58,7 +58,7 @@ def load(path: str | Path) -> dict[str, Any]:
                          f'its header does not say "format": "{FORMAT}"')
     try:
         return _put_arrays(header["state"], arrays)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"checkpoint: the header of {path} is damaged ({error!r})") from error
 
 

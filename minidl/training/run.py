@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..files import open_regular, read_regular, without_waiting
+from ..files import read_regular, without_waiting
 from ..saving import TEMPORARY, write_atomically
 from .lock import Lock
 
@@ -21,6 +21,7 @@ from .lock import Lock
 WRITTEN = ("config.json", "log.jsonl", "log-damaged", "checkpoint.safetensors", "samples.npy",
            "evaluation.json")
 LARGEST = 1 << 20             # bytes of a config
+LARGEST_LOG = 1 << 28         # of a log: two million steps
 
 
 class Run:
@@ -203,10 +204,11 @@ class Run:
 
     def _log(self) -> bytes:
         try:
-            with open_regular(self.log_file) as file:
-                return file.read()
+            return read_regular(self.log_file, LARGEST_LOG)
         except FileNotFoundError:
             return b""
+        except ValueError as error:
+            raise ValueError(f"run: {error}") from None
 
     def _as_marked(self, content: bytes) -> bool:
         if self.mark is None:
