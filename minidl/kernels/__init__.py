@@ -103,7 +103,7 @@ def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
     several of CuPy's, so it is taken for every size.
     """
     first = arrays[0]
-    if _choice != "fast" and kernels_in_use():
+    if _choice != "fast" and kernels_in_use():             # (raises, if it is neither)
         return readable
     if type(first) is np.ndarray:
         smallest = SMALLEST if smallest is None or not CPU else smallest
