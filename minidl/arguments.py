@@ -4,7 +4,7 @@
     InPlace     a tensor and nothing else, for it is changed in place
     int         a whole number of Python or NumPy; True is none
     float       a number, inf and nan too, and a tensor of one number without gradient; True is none
-    bool        True or False (or 1 or 0)
+    bool        True or False
     str, Generator, Callable, Sequence[Tensor]
 
 and each of them with ``| None``. An argument annotated otherwise, or not at all, is the function's
@@ -81,7 +81,7 @@ def number_argument(name: str, value, given=()):
 
 
 def _flag(name: str, value, given) -> bool:
-    if isinstance(value, (bool, np.bool_, int, np.integer)) and value in (0, 1):
+    if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise TypeError(f"{name} must be True or False, got {brief(value)}")
 

@@ -148,6 +148,9 @@ class Optimizer:
         """Move every parameter that has a gradient. `closure`, if given, computes loss and
         gradients first; its loss is returned."""
         loss = None
+        if closure is not None and not callable(closure):
+            raise TypeError(f"{type(self).__name__}.step: closure must be a function, got "
+                            f"{checks.brief(closure)}")
         if closure is not None:
             with enable_grad():
                 loss = closure()
@@ -421,6 +424,9 @@ def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> N
 
 
 def _gradients(parameters) -> list[Tensor]:
+    if hasattr(parameters, "parameters"):
+        raise TypeError("clip_grad_norm_ and clip_grad_value_: parameters is a module; give its "
+                        "parameters: clip_grad_norm_(model.parameters(), ...)")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     return [p.grad for p in parameters if p.grad is not None]
 

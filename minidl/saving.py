@@ -38,11 +38,12 @@ def save(state_dict: Mapping[str, Tensor], path: str | Path) -> None:
     Raises TypeError for anything but a mapping of names to tensors, ImportError without
     safetensors, OSError where nothing can be written.
     """
-    if not isinstance(state_dict, Mapping) or not all(
-            isinstance(name, str) and (isinstance(value, Tensor) or is_array(value))
-            for name, value in state_dict.items()):
-        raise TypeError("save: expected tensors by name, as model.state_dict() gives them, got "
-                        f"{type(state_dict).__name__}")
+    expected = "save: expected tensors by name, as model.state_dict() gives them, got "
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"{expected}{type(state_dict).__name__}")
+    for name, value in state_dict.items():
+        if not isinstance(name, str) or not (isinstance(value, Tensor) or is_array(value)):
+            raise TypeError(f"{expected}a {type(value).__name__} under {name!r}")
     arrays = {name: to_host(value.data if isinstance(value, Tensor) else unmasked("save", value))
               for name, value in state_dict.items()}
     write_arrays(path, arrays, {})

@@ -437,6 +437,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for x in outputs + inputs:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: outputs and inputs must be tensors, got {type(x).__name__}")
     given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
     given = [None] * len(outputs) if grad_outputs is None else given
     if len(given) != len(outputs):

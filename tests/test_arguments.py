@@ -513,7 +513,8 @@ WRONG = {"Tensor": ["x", OBJECT, None, *ARRAYS], "InPlace": ["x", None, [0.0, 0.
          "Sequence[Tensor]": ["x", X, OBJECT, None, 3, [X, OBJECT]],
          "int": ["x", 1.5, True, None, np.nan, [1], 1j, OBJECT, X],
          "float": ["x", 1j, True, None, [1.5], OBJECT, X, 10**400],
-         "bool": ["x", 2, None, [True], OBJECT, X], "str": [3, None, OBJECT, b"mean", ["mean"]],
+         "bool": ["x", 2, 1, np.int64(0), None, [True], OBJECT, X],
+         "str": [3, None, OBJECT, b"mean", ["mean"]],
          "Callable": ["x", 3, None, X], "Generator": ["x", 3, np.random.default_rng(0)],
          "sizes": ["x", 1.5, np.nan, [1.5], 1j, OBJECT, True]}
 NOT_GATES = {"minidl.as_tensor", "Parameter", "Summary", "F.needs_floats", "F.same_floats",
@@ -625,7 +626,7 @@ def test_axes_may_be_an_array():
         assert minidl.squeeze(minidl.ones(1, 1, 1), dims).shape == (1,)
 
 
-GOOD = {"int": [np.int64, np.int16, np.array], "bool": [np.bool_, int, np.int64],
+GOOD = {"int": [np.int64, np.int16, np.array], "bool": [np.bool_],
         "float": [np.float64, np.array, lambda v: T(np.float64(v))]}
 
 

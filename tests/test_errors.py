@@ -338,3 +338,20 @@ def test_a_failed_backward_leaves_no_gradient():
     with pytest.raises(RuntimeError, match="changed in place"):
         y.backward()
     assert x.grad is None
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: minidl.stack([]), ValueError, "^stack: needs at least one"),
+    (lambda: minidl.stack([z(1), z(2)]), ValueError, r"^stack: shapes \(1,\) and \(2,\) differ"),
+    (lambda: minidl.nn.BatchNorm2d(3)(z(2, 4, 5, 5)), ValueError, "but num_features is 3"),
+    (lambda: minidl.grad([1], [2]), TypeError, "^grad: outputs and inputs must be tensors"),
+    (lambda: minidl.optim.clip_grad_norm_(minidl.nn.Linear(1, 1), 1), TypeError, "is a module"),
+    (lambda: minidl.optim.SGD([z(1)]).step(3), TypeError, "^SGD.step: closure must be a function"),
+    (lambda: minidl.save({"a": z(1), "b": {}}, "x"), TypeError, "a dict under 'b'"),
+    (lambda: minidl.data.DataLoader([(z(2), 0), (z(2), 1)]), TypeError, "a list of examples"),
+    (lambda: minidl.data.DataLoader((z(2),), num_workers=2), TypeError, "num_workers is not offer"),
+    (lambda: z(2, 2).sum(0, 1), TypeError, "^sum: keepdim must be True or False, got 1"),
+])
+def test_what_people_try_first_is_answered(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -23,6 +23,17 @@ SIGNALS = [(name, 128 + getattr(signal, name)) for name in ("SIGINT", "SIGTERM",
            if hasattr(signal, name)]
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """As in a terminal: whoever started the tests may ignore SIGHUP, as nohup does."""
+    before = {number: signal.getsignal(number) for number in stop.NUMBERS[1:]}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("name", "status"), SIGNALS)
 def test_a_signal_finishes_the_step_and_saves(name, status, tmp_path):
     whole = tiny_trainer()

@@ -56,8 +56,15 @@ class DataLoader:
         pad: int = 0,
         shrink: int = 1,
         device: str = "cpu",
+        **others: Any,
     ) -> None:
+        for name in others:
+            raise TypeError(f"DataLoader: {name} is not offered: batches are cut from arrays, in "
+                            "this process")
         if isinstance(dataset, (tuple, list)):
+            if isinstance(dataset, list) and any(isinstance(e, tuple) for e in dataset):
+                raise TypeError("DataLoader: dataset is a list of examples; give a tuple of arrays "
+                                "that have the examples along their first axis")
             dataset = TensorDataset(*dataset)
         if not isinstance(dataset, TensorDataset):
             raise TypeError(

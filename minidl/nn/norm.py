@@ -49,6 +49,9 @@ class _BatchNorm(_Norm):
         if input.ndim not in self.axes:
             raise ValueError(f"{name}: input must have {' or '.join(map(str, self.axes))} axes, "
                              f"got shape {input.shape}")
+        if input.shape[1] != self.num_features:
+            raise ValueError(f"{name}: input {input.shape} has {input.shape[1]} channels, but "
+                             f"num_features is {self.num_features}")
         momentum, count = self.momentum or 0.0, self.training and self.track_running_stats
         if count and self.momentum is None:            # the mean of all batches so far
             momentum = 1 / (self.num_batches_tracked.item() + 1)

@@ -171,8 +171,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 @arguments
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis `dim`."""
-    return cat([unsqueeze(t, dim) for t in tensors],
-               _axis("stack", dim, tensors[0].ndim + 1) if tensors else 0)
+    if not tensors:
+        raise ValueError("stack: needs at least one tensor")
+    for t in tensors:
+        if t.shape != tensors[0].shape:
+            raise ValueError(f"stack: shapes {tensors[0].shape} and {t.shape} differ")
+    dim = _axis("stack", dim, tensors[0].ndim + 1)
+    return cat([unsqueeze(t, dim) for t in tensors], dim)
 
 
 @arguments

@@ -22,7 +22,8 @@ TYPES = {"model": str, "options": dict, "epochs": int, "batch_size": int, "lr": 
 def recipe_called(name: str) -> Recipe:
     """The recipe of that name. Raises ValueError with the names there are."""
     if name not in MODELS:
-        raise ValueError(f"model: there is no {name!r}; there are {', '.join(MODELS)}")
+        raise ValueError(f"model: there is no {name!r}; there are {', '.join(MODELS)} (a run of "
+                         "one's own network goes on by Trainer.resume, in the script that made it)")
     return MODELS[name]
 
 
@@ -43,6 +44,8 @@ def config_for(name: str, *, epochs: int | None = None, batch_size: int | None =
 def checked(config: dict[str, Any]) -> dict[str, Any]:
     """`config`. Raises ValueError for a key that is missing, a value of another type or out of
     range, and an option that the model does not take."""
+    if isinstance(config.get("model"), str):
+        recipe_called(config["model"])
     for key, kind in TYPES.items():
         if key not in config:
             raise ValueError(f"{key}: it is missing")

@@ -227,7 +227,8 @@ class Trainer:
 
     def _stop_if_asked(self) -> None:
         if self.stop:
-            raise Stopped(self.stop[0])
+            raise Stopped(self.stop[0], f"; go on with trainer.resume(), from {self.run.checkpoint}"
+                          if self.run else "")
         if self.show.lost:
             raise self.show.lost
 

@@ -18,8 +18,8 @@ class Stopped(KeyboardInterrupt):
     """Training stopped, after a checkpoint, since a signal asked for it. ``status`` is the exit
     status that says so: 128 + the signal's number."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+    def __init__(self, number: int, how_to_go_on: str = "") -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}{how_to_go_on}")
         self.status = 128 + number
 
 
