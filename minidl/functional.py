@@ -21,6 +21,7 @@ from .ops import conv as _conv
 from .ops import pool as _pool
 from .ops.activation import bias_activation as _bias_activation
 from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
+from .ops.arithmetic import clone as _clone
 from .ops.arithmetic import needs_floats, same_floats
 from .ops.attention import (
     attention,
@@ -400,6 +401,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))
     OH, OW = _pair("interpolate", "size", size, 1)
+    if (OH, OW) == (H, W):
+        return _clone(input)                            # and never a view
     factors = [None if m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch
                for m, n, f in zip((OH, OW), (H, W), factors)]
     if all(m % n == 0 and f in (None, m // n) for m, n, f in zip((OH, OW), (H, W), factors)):
@@ -422,6 +425,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     r, (N, CRR, H, W) = upscale_factor, input.shape
     if r < 1 or CRR % (r * r):
         raise ValueError(f"pixel_shuffle: {CRR} channels do not divide by {r}^2")
+    if r == 1:
+        return _clone(input)                            # and never a view
     y = permute(reshape(input, N, CRR // (r * r), r, r, H, W), 0, 1, 4, 2, 5, 3)
     return reshape(y, N, CRR // (r * r), H * r, W * r)
 

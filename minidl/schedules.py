@@ -184,11 +184,6 @@ class OneCycleLR(LRScheduler):
         elif self.momenta:
             group["momentum"] = self._at(self.momenta, t)
 
-    def load_state_dict(self, state_dict):
-        super().load_state_dict(state_dict)
-        self.last_epoch -= 1                 # no matter what the optimiser's rates are by now
-        self.step()
-
 
 def _height(part: float) -> float:
     return 1 + math.cos(math.pi * part)

@@ -317,6 +317,7 @@ class Tensor:
         try:
             with np.errstate(all="ignore"):
                 if alpha != 1:
+                    other = dtypes.paired(self.data, other)[1]
                     other = operator.mul(*dtypes.paired(other, as_tensor(alpha, self).data))
                 new = function(*dtypes.paired(self.data, other))
         except ValueError:
@@ -403,11 +404,9 @@ class Tensor:
     def all(self): return _bool(self.data.all())
 
     def add(self, other, *, alpha=1):
-        alpha = _factor("add", alpha)
-        return ops.add(self, other if alpha == 1 else as_tensor(other, self) * alpha)
+        return ops.add(self, _times(_factor("add", alpha), other, self))
     def sub(self, other, *, alpha=1):
-        alpha = _factor("sub", alpha)
-        return ops.sub(self, other if alpha == 1 else as_tensor(other, self) * alpha)
+        return ops.sub(self, _times(_factor("sub", alpha), other, self))
     def mul(self, other): return ops.mul(self, other)
     def div(self, other): return ops.div(self, other)
     def pow(self, exponent): return ops.pow(self, exponent)
@@ -552,6 +551,14 @@ def _factor(op: str, alpha):
     """The `alpha` of ``x.add(y, alpha=2)``: a number."""
     return 1 if type(alpha) is int and alpha == 1 else arguments.number_argument(
         f"{op}: alpha", alpha)
+
+
+def _times(alpha, other, like: Tensor):
+    """alpha other, multiplied in the dtype that the sum with `like` has."""
+    if alpha == 1:
+        return other
+    other = as_tensor(other, like)
+    return ops.to(other, dtypes.result_type(like.data, other.data)) * alpha
 
 
 _LOGICAL = operator.and_, operator.or_, operator.xor

@@ -464,3 +464,15 @@ def test_another_librarys_array_is_compared_as_numbers():
             return "theirs"
     same = T([1.0, 3.0]) == Theirs()
     assert type(same) is minidl.Tensor and same.tolist() == [True, False] and same.dtype == bool
+
+
+@pytest.mark.parametrize("kind", ["int64", "int16", "float64"])
+def test_alpha_multiplies_in_the_dtype_of_the_result(kind):
+    small = np.int8([100]) if "int" in kind else np.float32([0.1])
+    alpha = -3 if "int" in kind else 0.1
+    want = np.array([7], kind) + small.astype(kind) * np.array(alpha, kind)
+    for y in (T(np.array([7], kind)).add(T(small), alpha=alpha),
+              T(np.array([7], kind)).sub(T(small), alpha=-alpha),
+              T(np.array([7], kind)).add_(T(small), alpha=alpha),
+              minidl.add(T(np.array([7], kind)), T(small), alpha=alpha)):
+        assert y.numpy().tolist() == want.tolist() and y.dtype == kind

@@ -399,3 +399,20 @@ def test_interpolation_to_a_size_is_exact(n):
     x = T(np.arange(n, dtype=np.float32).reshape(1, 1, 1, n))
     for m in range(1, 120):
         assert F.interpolate(x, (1, m)).numpy().ravel().tolist() == [i * n // m for i in range(m)]
+
+
+@pytest.mark.parametrize("x", [2.0, 0.5, 1e-30])
+def test_the_mixed_derivative_of_a_power_at_exponent_0(x):
+    """d/dx d/dy x^y = x^(y-1) (1 + y log x): 1/x at y = 0, whichever comes first."""
+    a, b = T(np.float64(x), requires_grad=True), T(np.float64(0), requires_grad=True)
+    (gx,) = minidl.grad(a**b, a, create_graph=True)
+    assert gx.item() == 0 and minidl.grad(gx, b)[0].item() == pytest.approx(1 / x)
+    (gy,) = minidl.grad(a**b, b, create_graph=True)
+    assert minidl.grad(gy, a)[0].item() == pytest.approx(1 / x)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-320, inf])
+def test_a_power_with_exponent_0_has_no_slope_where_1_over_x_is_infinite(x):
+    a = T(np.float64(x), requires_grad=True)
+    (a**0).backward()
+    assert a.grad.item() == 0

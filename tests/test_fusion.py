@@ -92,3 +92,13 @@ def test_a_derived_class_is_called():
     net = nn.Sequential(nn.Linear(3, 4), Doubled())
     x = minidl.randn(2, 3)
     np.testing.assert_allclose(net(x).numpy(), 2 * net[0](x).relu().numpy(), rtol=1e-6)
+
+
+def test_a_window_in_the_border_alone_is_minus_infinity_fused_or_not():
+    for act in (nn.ReLU(), nn.LeakyReLU(0.1)):
+        net = nn.Sequential(nn.Conv2d(1, 2, 1), act, nn.MaxPool2d(2, 1, 1, 3))
+        x = minidl.randn(2, 1, 2, 2)
+        fused = net(x).numpy()
+        net.fuse = False
+        np.testing.assert_array_equal(fused, net(x).numpy())
+        assert (fused == -np.inf).any()

@@ -256,3 +256,49 @@ def test_views_share_memory_and_copies_do_not():
         assert np.shares_memory(view.data, base.data)
     for copy in (t[T([0, 1])], t.clone(), t + 0, minidl.cat([t]), t[t > 2]):
         assert not np.shares_memory(copy.data, t.data)
+
+
+# --------------------------------------------------------------------------- whose memory it is
+def test_an_element_is_a_view():
+    x = minidl.zeros(2, 3)
+    x[0, 1].add_(5)
+    x[minidl.tensor(1)].add_(1)
+    x[-1, np.int64(2)] += 1
+    assert x.tolist() == [[0, 5, 0], [1, 1, 2]]
+    row, a = minidl.ones(3), x[0, 1]
+    for element in row:
+        element += 1
+    x.zero_()
+    assert row.tolist() == [2, 2, 2] and a.item() == 0
+    layer = minidl.nn.Linear(2, 1)
+    with minidl.no_grad():
+        layer.bias[0].fill_(7)
+        layer.weight[0, 1].mul_(0)
+    assert layer.bias.tolist() == [7] and layer.weight[0, 1].item() == 0
+    w = minidl.ones(2, requires_grad=True)
+    (w[1] * 3 + w[minidl.tensor(0)]).backward()
+    assert w.grad.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("copied", [
+    lambda x: x.flip(0), lambda x: x.flip(2, 3), lambda x: F.interpolate(x, scale_factor=1),
+    lambda x: F.interpolate(x, size=(2, 3)), lambda x: F.pixel_shuffle(x, 1), lambda x: x.clone(),
+    lambda x: F.pad(x, (0, 0)), lambda x: F.unfold(x, 1), lambda x: minidl.cat([x])])
+def test_what_pytorch_copies_is_a_copy(copied):
+    x = minidl.tensor(np.arange(6.0).reshape(1, 1, 2, 3))
+    y = copied(x)
+    before = y.tolist()
+    x.zero_()
+    assert y.tolist() == before
+    y.fill_(7)
+    assert x.tolist() == minidl.zeros(1, 1, 2, 3).tolist()
+
+
+@pytest.mark.parametrize("side", [4, 300])
+def test_axes_of_length_1_come_and_go_as_views(side):
+    x = minidl.nn.Conv2d(1, 4, 1)(minidl.zeros(1, 1, side, side)).detach()
+    x.zero_()
+    x.squeeze(0).add_(1)
+    x.unsqueeze(1).add_(1)
+    x[0].unsqueeze(0).squeeze(0).add_(1)
+    assert (x == 3).all()

@@ -596,3 +596,19 @@ def test_a_tensor_of_another_library_in_a_loaded_state():
     p.grad = minidl.zeros(2)
     rule.step()
     np.testing.assert_allclose(p.numpy(), [1 - 0.09, 1 - 0.18], rtol=1e-6)
+
+
+def test_two_schedules_go_on_from_their_states_with_the_rate_that_stood_there():
+    def made():
+        opt = optim.SGD([parameter()], lr=0.1)
+        return opt, optim.OneCycleLR(opt, 1.0, 20, cycle_momentum=False), optim.StepLR(opt, 1, 0.5)
+    first, again = made(), made()
+    for _ in range(3):
+        for part in first[1:]:
+            part.step()
+    for new, old in zip(again, first):
+        new.load_state_dict(old.state_dict())
+    for _ in range(3):
+        assert again[0].param_groups[0]["lr"] == first[0].param_groups[0]["lr"]
+        for part in (*first[1:], *again[1:]):
+            part.step()

@@ -94,4 +94,6 @@ def flat(x):
 @fits(lambda x: x.size > LARGE and x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
 def _reshaped(x, shape):
     N, C, H, W = x.shape
-    return x.reshape(shape) if x.flags.c_contiguous else transposed(x, N, H * W, C).reshape(shape)
+    if x.flags.c_contiguous or [n for n in x.shape if n > 1] == [n for n in shape if n > 1]:
+        return x.reshape(shape)                        # a view
+    return transposed(x, N, H * W, C).reshape(shape)

@@ -68,7 +68,9 @@ def _together(group: list[Module]) -> int:
             and 0 <= getattr(group[1], "negative_slope", 0) <= 1):
         return 1
     pooled = len(group) == 3 and type(group[0]) is Conv2d and _unchanged(group[2], POOLS)
-    return 3 if pooled and not group[2].return_indices else 2
+    # A window of a dilated pool may lie in the border alone: its maximum is -inf after relu too.
+    return 3 if pooled and not group[2].return_indices and (
+        group[2].padding in (0, (0, 0)) or group[2].dilation in (1, (1, 1))) else 2
 
 
 def _fused(group: list[Module], input: Tensor) -> Tensor:

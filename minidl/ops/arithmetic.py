@@ -127,8 +127,9 @@ def pow(input: Tensor, other: Tensor):
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
-            # y x^(y-1); at y = 0 the factor is 0, and the exponent 0 keeps 0 * inf = nan away
-            gx = gy * other * input ** (where(other == 0, 1, other) - 1)
+            # y x^(y-1); where y = 0 and 1/x is no number, the exponent 0 keeps 0 * inf = nan away
+            endless = (b == 0) & ~namespace(a).isfinite(1 / a)
+            gx = gy * other * input ** (where(_constant(endless), 1, other) - 1)
         if need[1]:
             zero = _constant((input.data == 0) & (other.data >= 0))
             gb = gy * out * log(to(where(zero, 1, input), gy.dtype))

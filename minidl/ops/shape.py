@@ -19,6 +19,7 @@ from ..dtypes import check_fits, numbers, together
 from ..kernels import fast
 from ..tape import op
 from ..tensor import Tensor, as_tensor, same_device
+from .arithmetic import clone
 from .terms import Gather, Scatter
 
 
@@ -220,13 +221,16 @@ def plain_index(index, of: Tensor):
         return index
     index = as_tensor(index)
     same_device("x[...]", of, index)
-    return index.data.copy()
+    array = index.data
+    if isinstance(array, np.ndarray) and not array.ndim and array.dtype.kind in "iu":
+        return int(array)                             # one place, as an integer
+    return array.copy()
 
 
 @op(terms=Gather())
 def _getitem(input: Tensor, index):
     try:
-        y = input.data[index]
+        y = input.data[_viewing(index)]
     except IndexError as error:
         raise IndexError(f"x[...]: {error}; the tensor has shape {input.shape}") from None
     shape = input.shape
@@ -251,6 +255,13 @@ def _scatter(input: Tensor, index, shape):
     return y, backward
 
 
+def _viewing(index):
+    """The index that gives a view of an element too, where NumPy would give a number."""
+    parts = index if isinstance(index, tuple) else (index,)
+    basic = all([isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in parts])
+    return (*parts, ...) if basic else index
+
+
 def _is_basic(index) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
     return all(isinstance(i, (int, slice, type(None), type(...), np.integer)) for i in parts)
@@ -263,10 +274,10 @@ def getitem(input: Tensor, index) -> Tensor:
 
 @arguments
 def flip(input: Tensor, *dims) -> Tensor:
-    """The order along `dims` reversed."""
+    """The order along `dims` reversed: a copy."""
     dims = {_axis("flip", d, input.ndim) for d in _sizes("flip: each of dims", dims)}
-    return _getitem(input, tuple(slice(None, None, -1 if i in dims else None)
-                                 for i in range(input.ndim)))
+    return clone(_getitem(input, tuple(slice(None, None, -1 if i in dims else None)
+                                       for i in range(input.ndim))))
 
 
 @op(terms=Gather())
