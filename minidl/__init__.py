@@ -169,9 +169,7 @@ def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 
 
 def _shape(name: str, size) -> tuple[int, ...]:
-    if len(size) == 1 and checks.several(size[0]):
-        size = size[0]
-    return tuple(checks.whole(f"{name}: a length of size", n) for n in size)
+    return ops.shape._sizes(f"{name}: a length of size", size, 0)
 
 
 def _limit(name: str, value):

@@ -76,7 +76,7 @@ def number_argument(name: str, value, given=()):
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, got {brief(value)}")
     if isinstance(value, int) and abs(value) > 1e308:
-        raise ValueError(f"{name} must be a number, got an integer of {value.bit_length()} bits")
+        raise ValueError(f"{name} must be a number, got {brief(value)}")
     return value
 
 

@@ -28,7 +28,7 @@ from types import FunctionType
 import numpy as np
 
 from . import accumulate
-from .arguments import gates, tensor_argument
+from .arguments import tensor_argument
 from .device import is_array
 from .modes import (  # noqa: F401  (the others are found here too)
     Switch,
@@ -71,7 +71,7 @@ def _silently(function: Callable, *args, **kwargs):
 class Op:
     """What the engine knows of an op: name, ledger id, index map, which arguments are tensors."""
 
-    def __init__(self, forward: Callable, source: str | None, terms, ours: bool):
+    def __init__(self, forward: Callable, source: str | None, terms):
         self.name, self.source, self.terms = forward.__name__, source, terms
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
@@ -79,8 +79,6 @@ class Op:
         self.places = [i for i, k in enumerate(kinds) if k.strip("'<>").endswith("Tensor")]
         self.all_tensors = bool(kinds) and len(self.places) == self.arity
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
-        self.options = [gate for gate in gates(forward) if gate[2][:1] != (Tensor,) and gate[0]
-                        is not None and not (gate[0] == 0 and self.sequence)] if ours else []
 
     def __repr__(self):
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
@@ -94,14 +92,6 @@ class Op:
             raise TypeError(f"{self.name.strip('_')}: {error}") from None
         bound.apply_defaults()
         return bound.args, bound.kwargs
-
-    def through_gates(self, args: tuple) -> list:
-        """The arguments, those that are no tensors checked by their annotations."""
-        args = list(args)
-        for i, name, types, gate in self.options:
-            if type(args[i]) not in types:
-                args[i] = gate(f"{self.name.strip('_')}: {name}", args[i], args)
-        return args
 
     def inputs(self, args: tuple) -> Sequence:
         """The arguments that are, or are to be made, tensors."""
@@ -187,15 +177,13 @@ def op(source: str | Callable | None = None, *, terms=None):
 
     def decorate(forward: Callable) -> Callable:
         ours = forward.__module__.startswith(f"{__package__}.ops")
-        entry = Op(forward, source if isinstance(source, str) else None, terms, ours)
+        entry = Op(forward, source if isinstance(source, str) else None, terms)
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
             options = {}
             if kwargs or len(args) != entry.arity:
                 args, options = entry.bound(args, kwargs)
-            if entry.options:
-                args = entry.through_gates(args)
             inputs = args if entry.all_tensors else entry.inputs(args)
             for x in inputs:
                 if not isinstance(x, Tensor):

@@ -513,24 +513,23 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
         return Tensor._wrap(_device.constant(value, _number_dtype(value, like.data.dtype),
                                              like.data))
     floats = like.data.dtype if like is not None and like.data.dtype.kind == "f" else float32
-    return Tensor._wrap(dtypes.numbers("Tensor", ungraded(value), floats=floats))
+    return Tensor._wrap(dtypes.numbers("Tensor", without_gradients(value), floats=floats))
 
 
-def ungraded(value):
+def without_gradients(value):
     """`value`, unless it is a list in which a tensor requires grad: no gradient would go to it."""
     for v in value if isinstance(value, (list, tuple)) else ():
         if isinstance(v, Tensor) and v._requires_grad:
             raise TypeError("Tensor: a list with tensors that require grad: no gradient would go "
                             "through it; join them with minidl.stack")
-        ungraded(v)
+        without_gradients(v)
     return value
 
 
 def _number_dtype(value, kind):
     """The dtype of a Python number beside a tensor of dtype `kind`."""
     if kind.kind == "f":
-        if isinstance(value, int) and abs(value) > 1e308:
-            raise ValueError(f"an integer of {value.bit_length()} bits is larger than any float")
+        dtypes.check_fits("Tensor", value, kind)
         return kind
     if isinstance(value, float):
         return float32

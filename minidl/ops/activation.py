@@ -47,6 +47,7 @@ def _leaky_relu_grad(gy, x, slope):
     return namespace(x).where(x > 0, gy, gy * gy.dtype.type(slope) if slope else 0)
 
 
+@arguments
 @op("D0-LRELU", terms=Elementwise("where(x > 0, x, negative_slope * x)",
                                   "where(x > 0, 1.0, negative_slope)"))
 def leaky_relu(input: Tensor, negative_slope: float = 0.01):
@@ -102,6 +103,7 @@ def bias_activation(x: Tensor, b: Tensor, slope):
     return y, backward_of_sum if slope == 1 else backward
 
 
+@arguments
 @op(terms=Elementwise("where(x > 0, x, alpha * expm1(x))",
                       "where(x > 0, 1.0, alpha * exp(minimum(x, 0)))"))
 def elu(input: Tensor, alpha: float = 1.0):

@@ -70,10 +70,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     `is_causal`: position t sees positions <= t. Where t may see nothing, its row is 0. Dropout on
     the weights is always applied when `dropout_p` > 0, as in PyTorch. Source: D3-ATT.
     """
-    if not 0 <= dropout_p <= 1:
-        raise ValueError("scaled_dot_product_attention: dropout_p must be in [0, 1], got "
-                         f"{dropout_p}")
     name = "scaled_dot_product_attention"
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"{name}: dropout_p must be in [0, 1], got {dropout_p}")
     if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or (
             key.shape[-2] != value.shape[-2]):
         raise ValueError(f"{name}: query {query.shape}, key {key.shape}, value {value.shape} do "
@@ -83,7 +82,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
         1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale)
     if is_causal:
         if attn_mask is not None:
-            raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
+            raise ValueError(f"{name}: give attn_mask or is_causal, not both")
         attn_mask = Tensor._wrap(namespace(e.data).tri(e.shape[-2], e.shape[-1], dtype=bool))
     if attn_mask is not None:
         attn_mask = mask_of(f"{name}: attn_mask", attn_mask)

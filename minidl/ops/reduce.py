@@ -294,6 +294,7 @@ def _softmax_array(x, dim):
     return e / _total(e, dim)
 
 
+@arguments
 @op("D1-SOFTMAX", terms=Composite(
     "exp(x - max(x, dim)) / sum(exp(x - max(x, dim)), dim)", "dy_j/dx_i = y_j ((i == j) - y_i)"))
 def softmax(input: Tensor, dim: int = -1):
@@ -308,6 +309,7 @@ def softmax(input: Tensor, dim: int = -1):
     return y, backward
 
 
+@arguments
 @op("D1-SOFTMAX", terms=Composite(
     "x - max(x, dim) - log(sum(exp(x - max(x, dim)), dim))",
     "dy_j/dx_i = (i == j) - softmax(x)_i"))

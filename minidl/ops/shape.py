@@ -23,11 +23,12 @@ from .arithmetic import clone
 from .terms import Gather, Scatter
 
 
-def _sizes(name: str, sizes) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+def _sizes(name: str, sizes, least: float = -math.inf) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` mean the same. Each must be at least `least`."""
     if len(sizes) == 1 and checks.several(sizes[0]):
         sizes = sizes[0]
-    return tuple([n if type(n) is int else checks.whole(name, n, -math.inf) for n in sizes])
+    return tuple([n if type(n) is int and n >= least else checks.whole(name, n, least)
+                  for n in sizes])
 
 
 def _axis(name: str, dim: int, ndim: int) -> int:
