@@ -11,8 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,9 +21,10 @@ from .arguments import arguments
 from .device import is_array, move, namespace, same_place, to_host
 from .dtypes import numbers
 from .kernels import fast, together
+from .modes import enable_grad, mode, no_grad, setting
 from .schedules import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
-from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
+from .watch import tell
 
 
 # --------------------------------------------------------------------------- update rules
@@ -105,6 +104,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: params is empty")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+        tell("optimizer_made", self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; options that are not given are the optimiser's own."""
@@ -154,14 +154,16 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        step, waiting = self._step, together(next((p.data for p in self._parameters()), None))
-        if mode.watcher is not None:                # sees each update for itself
-            step, waiting = partial(mode.watcher.update, self), nullcontext()
-        with no_grad(), waiting, np.errstate(all="ignore"):      # inf and nan are values
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.requires_grad and p.grad is not None:
-                        step(p, group)
+        moved = [(p, group) for group in self.param_groups for p in group["params"]
+                 if p.requires_grad and p.grad is not None]
+        tell("update_begins", self, moved)
+        try:
+            with (setting(False, mode.watchers), together(moved[0][0].data if moved else None),
+                  np.errstate(all="ignore")):                        # inf and nan are values
+                for p, group in moved:
+                    self._step(p, group)
+        finally:
+            tell("update_ends", self, moved)
         return loss
 
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:

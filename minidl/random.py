@@ -20,10 +20,9 @@ import math
 import numpy as np
 
 from . import checks
-from .device import empty, move, resolve, to_host
+from .device import empty, move, resolve
 from .kernels import fast
-
-told: list = []                            # functions that are told of every draw of noise
+from .watch import tell
 
 
 class Generator:
@@ -91,8 +90,7 @@ def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
 
 
 def _tell(numbers):
-    for listener in told:
-        listener(to_host(numbers))
+    tell("drawn", numbers)
     return numbers
 
 

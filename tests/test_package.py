@@ -21,7 +21,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Low to high: a file imports from its own line or from lines above it in this list.
 LAYERS = [
-    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files", "modes"],
+    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files", "modes",
+     "watch"],
     ["dtypes"],
     ["tensor", "tape", "accumulate", "arguments"],
     ["saving"],
@@ -36,9 +37,9 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-# The methods of Tensor call ops, and look each one up at the call; its explanations, and the line
-# that called an op under keep(), are imported by the call that asks for them.
-EXCEPTIONS = {("tensor", "ops"), ("tensor", "explain"), ("tape", "explain")}
+# The methods of Tensor call ops, and look each one up at the call; its explanations are imported
+# by the call that asks for them.
+EXCEPTIONS = {("tensor", "ops"), ("tensor", "explain")}
 
 
 def part(path: Path) -> str:

@@ -35,9 +35,6 @@ MOST_THREADS = 1024
 SMALLEST = 2048
 """Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
 
-on_compile: list[Callable[[str], None]] = []
-"""Called with a kernel's name before it is compiled (not when it comes from the cache)."""
-
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _loading = threading.Lock()
 _tried, _problem, _threads = False, None, None

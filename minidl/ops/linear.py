@@ -8,9 +8,8 @@ from .. import checks
 from ..arguments import arguments
 from ..device import namespace
 from ..kernels import fast
-from ..tape import mode, op
+from ..tape import op
 from ..tensor import Tensor
-from .activation import bias_activation
 from .arithmetic import _pair, add, same_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
@@ -76,9 +75,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])
-    if bias is None or mode.keep:                    # kept: an explanation says what it is, a sum
-        return y if bias is None else add(y, bias)
-    return bias_activation(y, bias, 1.0)
+    return y if bias is None else add(y, bias)
 
 
 @arguments

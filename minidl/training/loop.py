@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks, kernels, random
+from .. import checks, random
 from ..device import resolve, to_host
 from ..ops import stack
-from ..profiling import part
 from ..tensor import Tensor
+from ..watch import Watching, phase
 from . import checkpoint, restore
 from .memory import explained
-from .progress import Progress, progress, values_text
+from .progress import CompileNote, Progress, progress, values_text
 from .run import Run
 from .stop import Stopped, noted
 
@@ -117,21 +117,9 @@ class Trainer:
                 raise
             raise type(error)(f"training stopped: {error}{self._last_good()}") from error
 
-    @contextlib.contextmanager
-    def _compilation_shown(self) -> Iterator[None]:
+    def _compilation_shown(self) -> Watching:
         """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
-        lines = ["compiling kernels: once on this machine, some seconds"]
-
-        def note(name: str) -> None:
-            self.show.forget()
-            with contextlib.suppress(IndexError):            # another thread may be compiling too
-                self.show.line(lines.pop())
-
-        kernels.on_compile.append(note)
-        try:
-            yield
-        finally:
-            kernels.on_compile.remove(note)
+        return Watching(CompileNote(self.show.line, self.show.forget))
 
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()
@@ -155,7 +143,7 @@ class Trainer:
         self.show.update(self._steps_done(), where, self._means())
         self._end_epoch(where)
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def _end_epoch(self, where: str) -> None:
         values = self._means()
         if self.test is not None:
@@ -181,7 +169,7 @@ class Trainer:
     def _steps_done(self) -> int:
         return self.epoch * len(self.loader) + self.step
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def _pictures(self) -> None:
         if self.after_epoch:
             self.procedure.model.eval()
@@ -242,7 +230,7 @@ class Trainer:
         """What the run cannot go on without: see :func:`restore.made_with`."""
         return restore.made_with(self.run.config, self.loader)
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def save(self) -> None:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
         if self.run is None or checkpoint.problem():

@@ -5,7 +5,23 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+from ..watch import Watcher
+
+
+class CompileNote(Watcher):
+    """Says once, by `show`, that kernels are compiled; `each` is called for each of them."""
+
+    def __init__(self, show: Callable[[str], None], each: Callable[[], None] = lambda: None):
+        self._show, self._each, self._said = show, each, False
+
+    def compiling(self, kernel: str) -> None:
+        self._each()
+        if not self._said:
+            self._said = True
+            self._show("compiling kernels: once on this machine, some seconds")
 
 
 class Progress:
