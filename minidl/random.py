@@ -21,7 +21,7 @@ import numpy as np
 
 from . import checks
 from .device import empty, move, resolve
-from .kernels import fast
+from .kernels import replacement
 from .watch import tell
 
 
@@ -85,8 +85,8 @@ def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
     if device == "cpu" or resolve(device) == "cpu":
         return numbers(shape, *state, dtype)
     y = empty(shape, dtype, device)
-    kernel = fast(numbers, y)
-    return move(numbers(shape, *state, dtype), device) if kernel is numbers else kernel(y, *state)
+    kernel = replacement(numbers.__name__, (y,))
+    return kernel(y, *state) if kernel else move(numbers(shape, *state, dtype), device)
 
 
 def _tell(numbers):

@@ -7,19 +7,16 @@ what runs is the same with it and without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .modes import Switch, mode
-
-if TYPE_CHECKING:
-    from .tape import Node, Op
-    from .tensor import Tensor
 
 
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.
+    (An `op` is a tape.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.)
 
     A watcher that sets ``node.kept``, in :meth:`op_ends`, asks that this node stays, with its
     gradient, when ``backward()`` has been there. What it sets is an object of its own, whose
@@ -32,28 +29,26 @@ class Watcher:
 
     inside_backward = layer_by_layer = False
 
-    def op_begins(self, op: Op, inputs: Sequence[Tensor]) -> None:
+    def op_begins(self, op, inputs) -> None:
         """An op is going to run."""
 
-    def op_ends(self, op: Op, args: Sequence, inputs: Sequence[Tensor],
-                outputs: Sequence[Tensor]) -> None:
+    def op_ends(self, op, args, inputs, outputs) -> None:
         """An op has run on `args`, or raised (then `outputs` is empty)."""
 
-    def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
-                        deposits: bool) -> None:
+    def backward_begins(self, outputs, gradients, deposits: bool) -> None:
         """A pass begins with these gradients of these outputs: ``backward()``, which deposits what
         it finds in ``.grad``, or ``grad()``, which does not."""
 
     def backward_ends(self) -> None:
         """The pass is over."""
 
-    def node_begins(self, node: Node, gy: Tensor) -> None:
+    def node_begins(self, node, gy) -> None:
         """All of a node's gradient has arrived: its backward is going to run."""
 
-    def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
+    def contribution(self, node, k: int, gy, g, total) -> None:
         """A node gave g to its input number k, whose gradient so far is `total`."""
 
-    def node_ends(self, node: Node) -> None:
+    def node_ends(self, node) -> None:
         """A node's backward has run."""
 
     def phase_begins(self, name: str) -> None:
@@ -62,16 +57,16 @@ class Watcher:
     def phase_ends(self, name: str) -> None:
         """That phase is over."""
 
-    def optimizer_made(self, optimizer: Any) -> None:
+    def optimizer_made(self, optimizer) -> None:
         """There is a new optimiser."""
 
-    def update_begins(self, optimizer: Any, moved: list[tuple[Tensor, dict]]) -> None:
-        """An optimiser is going to move these parameters (each with its group)."""
+    def update_begins(self, optimizer, moved) -> None:
+        """An optimiser is going to move parameters: `moved` has (parameter, its group)."""
 
-    def update_ends(self, optimizer: Any, moved: list[tuple[Tensor, dict]]) -> None:
+    def update_ends(self, optimizer, moved) -> None:
         """It has moved them."""
 
-    def drawn(self, numbers: Any) -> None:
+    def drawn(self, numbers) -> None:
         """Noise was drawn: an array."""
 
     def compiling(self, kernel: str) -> None:
