@@ -22,6 +22,7 @@ from ..device import erf, to_host
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
 from ..tape import Op, enable_grad, grad
 from ..tensor import Tensor
+from ..windows import sides
 
 _SHORT = {"input": "x", "other": "y", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
@@ -61,7 +62,7 @@ class Call(NamedTuple):
                  for k, v in values.items()}
         for name, capitals in _CAPITALS.items():
             if name in values:
-                pair = [p[0] if isinstance(p, tuple) else p for p in values[name]]
+                pair = [sides(p)[0] for p in values[name]]
                 names |= dict(zip(capitals.split(), pair))
         return names
 
