@@ -13,7 +13,7 @@ import operator
 
 import numpy as np
 
-from . import checks
+from . import checks, windows
 from .arguments import arguments
 from .arguments import number_argument as _number
 from .device import namespace
@@ -92,10 +92,10 @@ def _images(op: str, input: Tensor) -> tuple[Tensor, bool]:
 
 
 def _out_size(op: str, size, kernel, stride, padding, dilation) -> tuple[int, int]:
-    out = tuple(_conv.output_size(*each) for each in zip(size, kernel, stride, padding, dilation))
+    out = windows.output_size(size, kernel, stride, padding, dilation)
     if min(out) < 1:
         extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
-        padded = tuple(n + sum(_conv.sides(p)) for n, p in zip(size, padding))
+        padded = tuple(n + sum(windows.sides(p)) for n, p in zip(size, padding))
         raise ValueError(f"{op}: a kernel of extent {extent} does not fit an image that is {padded}"
                          " with its padding")
     return out
@@ -309,18 +309,19 @@ def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode)
         raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
     _some_pixels(op, input)
     size = input.shape[2:]
-    if not ceil_mode:
-        _out_size(op, size, window, stride, padding, dilation)
+    if ceil_mode:                                     # rounded up: s - 1 more pixels, rounded down
+        more = tuple((p, p + s - 1) for p, s in zip(padding, stride))
+        counts = windows.output_size(size, window, stride, more, dilation)
+    else:
+        counts = _out_size(op, size, window, stride, padding, dilation)
     out, pads = [], []
-    for n, k, s, p, d in zip(size, window, stride, padding, dilation):
-        span = (k - 1) * d + 1
-        count = (n + 2 * p - span + (s - 1 if ceil_mode else 0)) // s + 1
+    for count, n, k, s, p, d in zip(counts, size, window, stride, padding, dilation):
         if (count - 1) * s >= n + p:                  # a last, partial window must begin inside the
             count -= 1                                # image or the padding before it
         if count < 1:
             raise ValueError(f"{op}: no window of {window} begins inside an image of {size}")
         out.append(count)
-        pads.append((p, max((count - 1) * s + span - n - p, 0)))
+        pads.append((p, max((count - 1) * s + (k - 1) * d + 1 - n - p, 0)))
     return window, stride, tuple(pads), dilation, tuple(out)
 
 

@@ -106,14 +106,18 @@ class Op:
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise self.refusal(inputs, error) from None
+        return self.placed(args, inputs), inputs
+
+    def placed(self, args: Sequence, inputs: Sequence) -> tuple:
+        """`args` with `inputs` where :meth:`inputs` finds the op's tensors, in the same order."""
         if self.all_tensors:
-            return inputs, inputs
+            return tuple(inputs)
         if self.sequence:
-            return (inputs, *args[1:]), inputs
+            return (inputs, *args[1:])
         places = self.places or [i for i, a in enumerate(args)
                                  if isinstance(a, (Tensor, np.ndarray))]
         put = dict(zip(places, inputs))
-        return tuple([put.get(i, a) for i, a in enumerate(args)]), inputs
+        return tuple([put.get(i, a) for i, a in enumerate(args)])
 
     def refusal(self, inputs, error: Exception) -> Exception:
         """The error for inputs of which one cannot be made a tensor: it names the argument."""

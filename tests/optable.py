@@ -19,20 +19,12 @@ few = settings(max_examples=max(settings.default.max_examples // 4, 5))
 
 def tensor_arguments(name: str, args: tuple) -> list[np.ndarray]:
     """The arrays among `args` that the op takes as tensors."""
-    return list(args[0]) if OPS[name].sequence else [args[i] for i in OPS[name].places]
-
-
-def with_tensors(name: str, args: tuple, tensors) -> tuple:
-    """`args` with `tensors` in the places of the op's tensor arguments."""
-    if OPS[name].sequence:
-        return (list(tensors), *args[1:])
-    put = dict(zip(OPS[name].places, tensors))
-    return tuple(put.get(i, a) for i, a in enumerate(args))
+    return list(OPS[name].inputs(args))
 
 
 def call(name: str, args: tuple, tensors) -> minidl.Tensor:
     """The first output of the op, `tensors` in the places of its tensor arguments."""
-    y = OPS[name].call(*with_tensors(name, args, tensors))
+    y = OPS[name].call(*OPS[name].placed(args, list(tensors)))
     return y[0] if isinstance(y, tuple) else y
 
 

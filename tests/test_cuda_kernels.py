@@ -18,6 +18,7 @@ from minidl import kernels, nn, optim, random
 from minidl.device import to_host
 from minidl.kernels import cuda, launch
 from minidl.ops import activation, conv, dropout, loss, pool
+from minidl.windows import output_size, sides
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.problem() is not None,
                                 reason=str(cuda_on_cpu.problem()))
@@ -97,9 +98,7 @@ def test_convolution(window, C, O, channels_last, dtype):
 @pytest.mark.parametrize("window", [w for w in WINDOWS if w[3] != (4, 3)])
 def test_max_pooling(window, channels_last, dtype):
     size, kernel, stride, padding, dilation = window
-    pads = tuple(p if isinstance(p, tuple) else (p, p) for p in padding)
-    out = tuple((n + sum(p) - (k - 1) * d - 1) // s + 1
-                for n, k, s, p, d in zip(size, kernel, stride, pads, dilation))
+    pads, out = tuple(map(sides, padding)), output_size(size, kernel, stride, padding, dilation)
     x = RNG.integers(0, 4, (3, 5, *size)).astype(dtype)                      # many ties
     x.reshape(-1)[::7] = -np.inf
     x.reshape(-1)[::31] = np.nan

@@ -41,6 +41,20 @@ def test_every_op_has_a_domain_or_a_written_reason():
     assert len(WITHOUT_DOMAIN) == 0      # raise this number only together with a reason
 
 
+@every_op
+@given(data=st.data())
+@few
+def test_tensors_placed_among_the_arguments_are_the_inputs_again(name, data):
+    args, entry = data.draw(DOMAINS[name]), OPS[name]
+    tensors = [leaf(x) for x in tensor_arguments(name, args)]
+    placed = entry.placed(args, tensors)
+    assert [a is b for a, b in zip(entry.inputs(placed), tensors, strict=True)] == [True] * len(
+        tensors)
+    back = entry.placed(placed, tensor_arguments(name, args))
+    assert len(back) == len(args)
+    assert all(a is b or entry.sequence and i == 0 for i, (a, b) in enumerate(zip(back, args)))
+
+
 # --------------------------------------------------------------------------- values
 def _along_last(f, x, dim):
     """f along the last axis, seen along axis `dim`."""

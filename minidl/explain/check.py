@@ -124,17 +124,8 @@ def _replayed(trace, op: dict) -> dict:
 
 def _run(call: maps.Call, operands) -> np.ndarray:
     """The op on these operands, in float64."""
-    tensors, args = [Tensor(x) for x in operands], list(call.args)
-    if call.op.sequence:
-        args[0] = tensors
-    for place, t in zip(call.op.places, tensors):
-        args[place] = t
-    if not call.op.places and not call.op.sequence:
-        waiting = iter(tensors)
-        args = [next(waiting) if isinstance(a, (Tensor, np.ndarray)) else a for a in args]
     with no_grad(), np.errstate(all="ignore"):
-        y = call.op.call(*args)
-    return np.asarray((y[0] if isinstance(y, tuple) else y).data)
+        return np.asarray(maps.again(call, [Tensor(x) for x in operands]).data)
 
 
 # --------------------------------------------------------------------------- gradients

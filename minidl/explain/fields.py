@@ -46,7 +46,7 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     elif isinstance(kind, Contract):                 # ones all over: a sum of paths, none cancels
         with enable_grad():
             leaves = [Tensor(np.ones(a.shape), requires_grad=True) for a in call.operands]
-            (paths,) = grad(_again(call, leaves), leaves[k], Tensor(mask.astype(np.float64)))
+            (paths,) = grad(maps.again(call, leaves), leaves[k], Tensor(mask.astype(np.float64)))
         reached = paths.numpy().ravel() > 0.5
     else:
         for group in groups(call):
@@ -68,7 +68,7 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     if isinstance(kind, Contract):
         ones = [Tensor(mask.astype(np.float64) if i == k else np.ones(a.shape))
                 for i, a in enumerate(call.operands)]
-        return _again(call, ones).numpy() > 0.5
+        return maps.again(call, ones).numpy() > 0.5
     reached = np.zeros(call.out.size, bool)
     for group in groups(call):
         if k in group.operands:
@@ -82,13 +82,6 @@ def groups(call: maps.Call) -> list[maps.Terms]:
         from .cells import WINDOW
         return [maps._contract(call, WINDOW, None)]
     return maps.linear_terms(call)
-
-
-def _again(call: maps.Call, tensors: list[Tensor]) -> Tensor:
-    args = list(call.args)
-    for i, t in zip(call.op.places, tensors):
-        args[i] = t
-    return call.op.call(*args)
 
 
 def _dims(call: maps.Call) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..ops.terms import Contract
 from ..plots import TEN, Film
+from ..windows import sides
 from .cells import names_of
 from .pictures import (
     DARK,
@@ -103,7 +104,7 @@ def _parts(trace: Any, item: dict, part: int) -> list[_Part]:
     for option in {"padding", "pads"} & set(given):
         padded = next(i for i, index in enumerate(re.findall(r"\w+\[([^\]]*)\]", kind.text))
                       if "PH" in index)
-        pads[padded] = tuple(p if isinstance(p, tuple) else (p, p) for p in given[option])
+        pads[padded] = tuple(map(sides, given[option]))
         outer = [(0, 0)] * (arrays[padded].ndim - 2)
         arrays[padded] = np.pad(arrays[padded], [*outer, *pads[padded]])
         given[option] = NO_PADS

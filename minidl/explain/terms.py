@@ -22,6 +22,7 @@ from ..device import erf, to_host
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
 from ..tape import Op, enable_grad, grad
 from ..tensor import Tensor
+from ..windows import sides
 
 _SHORT = {"input": "x", "other": "y", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
@@ -61,7 +62,7 @@ class Call(NamedTuple):
                  for k, v in values.items()}
         for name, capitals in _CAPITALS.items():
             if name in values:
-                pair = [p[0] if isinstance(p, tuple) else p for p in values[name]]
+                pair = [sides(p)[0] for p in values[name]]
                 names |= dict(zip(capitals.split(), pair))
         return names
 
@@ -117,11 +118,10 @@ def gradient(call: Call, gy, k: int) -> tuple[np.ndarray, np.ndarray] | None:
 def slopes(call: Call, k: int, place: int) -> np.ndarray:
     """dy / dx of every output element y for one element x of operand k of a Composite, from its
     formula alone: its imaginary part at x + ih, over h (exact to rounding, for nothing cancels)."""
-    h, moved = 1e-30, np.array(call.operands[k], np.complex128, order="C")
-    moved.reshape(-1)[place] += 1j * h
-    args = list(call.args)
-    args[call.op.places[k]] = moved
-    return np.imag(value(call._replace(args=args))) / h
+    h, operands = 1e-30, list(call.operands)
+    operands[k] = np.array(operands[k], np.complex128, order="C")
+    operands[k].reshape(-1)[place] += 1j * h
+    return np.imag(value(call._replace(args=call.op.placed(call.args, operands)))) / h
 
 
 def _largest(x, axis, keepdims):
@@ -268,14 +268,14 @@ def _grid(axes: dict) -> dict:
 
 
 # --------------------------------------------------------------------------- rearrangements
-def _again(call: Call) -> tuple[list[Tensor], Tensor]:
-    """The op run again, on leaves: (leaves, output)."""
-    leaves = [Tensor(x, requires_grad=True) for x in call.operands]
-    put = dict(zip(call.op.places, leaves))
-    args = ((leaves, *call.args[1:]) if call.op.sequence
-            else [put.get(i, a) for i, a in enumerate(call.args)])
-    y = call.op.call(*args)
-    return leaves, y[0] if isinstance(y, tuple) else y
+def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
+    """The (first) output of the op called again, with `operands` for its own."""
+    y = call.op.call(*call.op.placed(call.args, operands))
+    return y[0] if isinstance(y, tuple) else y
+
+
+def _leaves(call: Call) -> list[Tensor]:
+    return [Tensor(x, requires_grad=True) for x in call.operands]
 
 
 def _numbered(arrays) -> list[Tensor]:
@@ -295,7 +295,7 @@ def _gathered(call: Call) -> list[Terms]:
     """A rearrangement is linear, its own derivative: positions sent through the derivative of its
     gradient come out where the elements did (also where, as in a maximum, the data chose)."""
     with enable_grad():
-        leaves, y = _again(call)
+        y = again(call, leaves := _leaves(call))
         seed = Tensor(np.zeros(y.shape), requires_grad=True)
         gx = grad(y, leaves, seed, create_graph=True)
         (found,) = grad(gx, seed, _numbered(call.operands))
@@ -310,7 +310,7 @@ def _gathered(call: Call) -> list[Terms]:
 def _scattered(call: Call) -> Terms:
     """The adjoint of a rearrangement: its gradient brings each element the place it went to."""
     with enable_grad():
-        leaves, y = _again(call)
+        y = again(call, leaves := _leaves(call))
         (found,) = grad(y, leaves, _numbered([call.out]))
     went = _places(found)
     used = np.flatnonzero(went >= 0)

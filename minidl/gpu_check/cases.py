@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from ..ops.conv import output_size, sides
 from ..ops.pool import _max_pool2d
+from ..windows import output_size
 
 HERE = "here"                 # stands for the device on which a case is tried
 Cases = dict[str, list[tuple]]
@@ -174,8 +174,7 @@ def _convolutions(draw: Draw) -> Cases:
 
 def _of_convolution(draw: Draw, N, C, O, size, kernel, stride, padding, dilation):
     """The arguments of the three ops of one convolution, or of their readable functions."""
-    out = [output_size(n, k, s, p, d)
-           for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)]
+    out = output_size(size, kernel, stride, padding, dilation)
     x, w, g = draw.images(N, C, *size), draw(O, C, *kernel), draw.images(N, O, *out)
     last = stride, padding, dilation
     return (x, w, *last), (g, w, size, *last), (x, g, kernel, *last)
@@ -194,7 +193,7 @@ def _pooling(draw: Draw) -> Cases:
                                           "sum_pool2d", "sum_pool2d_grad")}
     for shape, window, stride, pads, dilation in POOLS:
         last = window, stride, pads, dilation
-        x, out = channels_last(draw.distinct(*shape)), _pooled_size(shape, *last)
+        x, out = channels_last(draw.distinct(*shape)), output_size(shape[2:], *last)
         tap, g = _max_pool2d.readable(x, *last, out)[1], draw.images(*shape[:2], *out)
         found["max_pool2d"].append((x, *last, out))
         found["max_pool2d_grad"].append((g, tap, *last, shape[2:]))
@@ -203,11 +202,6 @@ def _pooling(draw: Draw) -> Cases:
             found["sum_pool2d"].append((x, window, stride, pads, out))
             found["sum_pool2d_grad"].append((g, window, stride, pads, shape[2:]))
     return found
-
-
-def _pooled_size(shape, window, stride, pads, dilation) -> tuple[int, ...]:
-    return tuple((n + sum(sides(p)) - (k - 1) * d - 1) // s + 1
-                 for n, k, s, p, d in zip(shape[2:], window, stride, pads, dilation))
 
 
 # --------------------------------------------------------------------------- kernels
@@ -238,7 +232,7 @@ def _kernel_layers(draw: Draw, batch: int) -> Cases:
     found: Cases = {"_max_pool2d": [], "_scatter_taps": []}
     for shape in ((batch, 32, 26, 26), (batch, 64, 11, 11)):
         last = (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
-        x, out = draw.images(*shape), _pooled_size(shape, *last)
+        x, out = draw.images(*shape), output_size(shape[2:], *last)
         found["_max_pool2d"].append((x, *last, out))
         g, tap = draw.images(*shape[:2], *out), _max_pool2d.readable(x, *last, out)[1]
         found["_scatter_taps"].append((g, tap, *last, shape[2:]))

@@ -49,12 +49,9 @@ def convert(value: Any, dtype: np.dtype, device: str) -> Any:
 def op_outputs(name: str, args: tuple, dtype: np.dtype, device: str) -> list[np.ndarray]:
     """What the op gives, then its gradients for an upstream gradient that is always the same."""
     entry, args = OPS[name], convert(args, dtype, device)
-    places = range(len(args[0])) if entry.sequence else entry.places
-    given = args[0] if entry.sequence else args
-    leaves = {i: Tensor._wrap(given[i]) for i in places}
-    wanted = [x.requires_grad_() for x in leaves.values() if x.is_floating_point()]
-    given = [leaves.get(i, a) for i, a in enumerate(given)]
-    y = entry.call(given, *args[1:]) if entry.sequence else entry.call(*given)
+    leaves = [Tensor._wrap(x) for x in entry.inputs(args)]
+    wanted = [x.requires_grad_() for x in leaves if x.is_floating_point()]
+    y = entry.call(*entry.placed(args, leaves))
     y, *more = y if isinstance(y, tuple) else (y,)
     upstream = np.random.default_rng(1).uniform(0.5, 1.5, y.shape) * np.where(
         np.arange(y.numel()).reshape(y.shape) % 3, 1, -1)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..windows import output_size, sides
 from . import READABLE, layout
 from .jit import part
 from .product import multiply, packed, product
@@ -115,7 +116,7 @@ def _tables(size, out_size, kernel, stride, padding, dilation, back) -> Pairs | 
 def _under(n, m, k, s, p, d, back: bool):
     """Along one axis: the input place under output i and tap u, (m, k); -1 outside. Or, `back`, the
     output that sees input place a under tap u, (n, k)."""
-    at = np.arange(m)[:, None] * s - (p[0] if isinstance(p, tuple) else p) + np.arange(k) * d
+    at = np.arange(m)[:, None] * s - sides(p)[0] + np.arange(k) * d
     inside = (at >= 0) & (at < n)
     if not back:
         return np.where(inside, at, -1)
@@ -385,7 +386,7 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
 # --------------------------------------------------------------------------- the replacements
 def _conv2d(x, w, stride, padding, dilation):
     (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
-    out = _out_size((H, W), (KH, KW), stride, padding, dilation)
+    out = output_size((H, W), (KH, KW), stride, padding, dilation)
     pairs = _pairs((H, W), out, (KH, KW), stride, padding, dilation)
     if pairs is None:
         return READABLE["_conv2d"](x, w, stride, padding, dilation)
@@ -411,9 +412,3 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
         return READABLE["_conv2d_weight_grad"](x, g, kernel, stride, padding, dilation)
     dw = _weight_sums(layout.channels_last(x), layout.channels_last(g), pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)
-
-
-@functools.lru_cache
-def _out_size(size, kernel, stride, padding, dilation):
-    return tuple((n + sum(p if isinstance(p, tuple) else (p, p)) - (k - 1) * d - 1) // s + 1
-                 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation))

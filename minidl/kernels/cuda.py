@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..device import namespace
+from ..windows import output_size, sides
 from . import fits
 from .launch import CONSTANTS, THREADS, launch, pointer, structs
 
@@ -52,7 +53,7 @@ def _window(real, C, size, out_size, kernel, stride, before, dilation):
 
 
 def _before(padding):
-    return tuple(p[0] if isinstance(p, tuple) else p for p in padding)
+    return tuple(sides(p)[0] for p in padding)
 
 
 # --------------------------------------------------------------------------- convolution
@@ -65,16 +66,10 @@ def _rows(x, kernel, out_size, stride, padding, dilation):
     return rows
 
 
-def _out_size(x, kernel, stride, padding, dilation):
-    sides = [p if isinstance(p, tuple) else (p, p) for p in padding]
-    return tuple((n + sum(p) - (k - 1) * d - 1) // s + 1
-                 for n, k, s, p, d in zip(x.shape[2:], kernel, stride, sides, dilation))
-
-
 def _conv2d(x, w, stride, padding, dilation):
-    O, _, *kernel = w.shape
-    out_size = _out_size(x, kernel, stride, padding, dilation)
-    rows = _rows(x, tuple(kernel), out_size, stride, padding, dilation)
+    O, kernel = len(w), w.shape[2:]
+    out_size = output_size(x.shape[2:], kernel, stride, padding, dilation)
+    rows = _rows(x, kernel, out_size, stride, padding, dilation)
     return _images(rows @ _taps_first(w), len(x), O, *out_size)
 
 

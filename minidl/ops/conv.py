@@ -27,17 +27,8 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
+from ..windows import output_size, sides
 from .terms import Contract
-
-
-def output_size(size: int, kernel: int, stride: int, padding, dilation: int) -> int:
-    """floor((size + 2 padding - (kernel - 1) dilation - 1) / stride) + 1"""
-    return (size + sum(sides(padding)) - (kernel - 1) * dilation - 1) // stride + 1
-
-
-def sides(padding) -> tuple[int, int]:
-    """How much is put before and after along one axis: a number means both."""
-    return padding if isinstance(padding, tuple) else (padding, padding)
 
 
 # --------------------------------------------------------------------------- the arithmetic
@@ -52,7 +43,7 @@ def _windows(x, kernel, stride, padding, dilation):
         padded = xp.zeros((N, PH + H + below, PW + W + right, C), dtype=x.dtype)
         padded[:, PH:PH + H, PW:PW + W] = x
         x = padded
-    OH, OW = output_size(H, KH, SH, padding[0], DH), output_size(W, KW, SW, padding[1], DW)
+    OH, OW = output_size((H, W), kernel, stride, padding, dilation)
     n, h, w, c = x.strides
     # A view onto overlapping windows: new strides, no new numbers.
     return xp.lib.stride_tricks.as_strided(

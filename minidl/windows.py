@@ -1,0 +1,20 @@
+"""How many windows an image has: the output size of convolution and pooling, by every path."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+
+def sides(padding) -> tuple[int, int]:
+    """How much is put before and after along one axis: a number means both."""
+    return padding if isinstance(padding, tuple) else (padding, padding)
+
+
+@lru_cache
+def output_size(size, kernel, stride, padding, dilation) -> tuple[int, ...]:
+    """floor((size + before + after - (kernel - 1) dilation - 1) / stride) + 1 along each axis.
+
+    Tuples with one entry an axis; those of `padding` are numbers or (before, after).
+    """
+    return tuple([(n + sum(sides(p)) - (k - 1) * d - 1) // s + 1
+                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)])
