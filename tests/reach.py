@@ -15,6 +15,7 @@ ask for the figures in a process of their own, by `measured`.
 from __future__ import annotations
 
 import ast
+import cProfile
 import functools
 import gc
 import json
@@ -50,19 +51,13 @@ class Function(NamedTuple):
 # --------------------------------------------------------------------------- the counter
 def entered(call: Callable[[], object], package: Path = ROOT / "minidl") -> list[Function]:
     """The functions of `package` that ``call()`` enters, the longest first."""
-    codes, root = set(), str(package) + os.sep
-
-    def note(frame, event, arg):
-        if event == "call" and frame.f_code.co_filename.startswith(root):
-            codes.add(frame.f_code)
-
+    # A function given to sys.setprofile would see the same, but Python 3.10 then holds every local
+    # once more, and the engine, which counts references to a gradient, would copy some.
+    counter = cProfile.Profile(builtins=False)
     gc.collect()                       # or what is collected later would be counted here
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        call()
-    finally:
-        sys.setprofile(before)
+    counter.runcall(call)
+    codes = {entry.code for entry in counter.getstats() if not isinstance(entry.code, str)
+             and entry.code.co_filename.startswith(str(package) + os.sep)}
     found = []
     for code in codes:
         if (code.co_firstlineno, code.co_name) in (functions := _functions(code.co_filename)):
