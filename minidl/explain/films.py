@@ -33,7 +33,7 @@ from .pictures import (
     short,
     some,
 )
-from .terms import linear_terms
+from .terms import factors, linear_terms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,9 +84,10 @@ class _Part:
             outline(axes, marked[k], at)
 
 
-def _parts(trace: Any, item: dict, part: int) -> list[_Part]:
+def _parts(trace: Any, item: dict, part: int) -> tuple[list[_Part], np.ndarray]:
     """The result of a Contract op (or of a backward event of one: the contribution), and what is
-    multiplied for it: the terms of slice number `part` of the result."""
+    multiplied for it: the terms of slice number `part` of the result. Then the bias of each cell of
+    the result, flat: zeros where there is none."""
     backward = item.get("phase") == "backward"
     call = trace.call(trace.ops[item["op"]] if backward else item)
     kind = call.op.terms
@@ -98,22 +99,29 @@ def _parts(trace: Any, item: dict, part: int) -> list[_Part]:
         names[0], names[own] = "gy", "g" + names[own]
         arrays[0], arrays[own] = (np.asarray(trace.arrays[item[what]], float)
                                   for what in ("gy", "contribution"))
+    used = [0, *range(1, factors(kind) + 1)]       # of a bias's gradient: gy and the bias alone
+    used = used if own in used else [0, own]
     # The array that has padding gets it around it, and the op's geometry none.
-    given = dict(zip(call.op.signature.parameters, call.args))
-    pads = [NO_PADS] * len(arrays)
+    given, pads = dict(zip(call.op.signature.parameters, call.args)), [NO_PADS] * len(arrays)
     for option in {"padding", "pads"} & set(given):
         padded = next(i for i, index in enumerate(re.findall(r"\w+\[([^\]]*)\]", kind.text))
                       if "PH" in index)
-        pads[padded] = tuple(map(sides, given[option]))
-        outer = [(0, 0)] * (arrays[padded].ndim - 2)
-        arrays[padded] = np.pad(arrays[padded], [*outer, *pads[padded]])
+        if padded in used and own <= factors(kind):
+            pads[padded] = tuple(map(sides, given[option]))
+            outer = [(0, 0)] * (arrays[padded].ndim - 2)
+            arrays[padded] = np.pad(arrays[padded], [*outer, *pads[padded]])
         given[option] = NO_PADS
-    (terms,) = linear_terms(call._replace(args=tuple(given.values()), out=arrays[0],
-                                          operands=arrays[1:]))
-    places = [terms.out, *(terms.operands[i] for i in range(len(arrays) - 1))]
+    groups = linear_terms(call._replace(args=tuple(given.values()), out=arrays[0],
+                                        operands=arrays[1:]))
+    terms = next(group for group in groups if own == 0 or own - 1 in group.operands)
+    bias = np.zeros(arrays[0].size)
+    if own == 0 and len(groups) > 1:
+        (k, places), = groups[1].operands.items()
+        bias[groups[1].out] = arrays[k + 1][places]
+    places = {0: terms.out, **{k + 1: places for k, places in terms.operands.items()}}
     mine = places[own] // max(1, np.prod(arrays[own].shape[-2:], dtype=int)) == part
-    parts = [_Part(*one[:3], one[3][mine]) for one in zip(names, arrays, pads, places)]
-    return [parts.pop(own), *parts]
+    parts = {i: _Part(names[i], arrays[i], pads[i], places[i][mine]) for i in used}
+    return [parts.pop(own), *parts.values()], bias
 
 
 def head_of(trace: Any, item: dict, step: int = 0, count: int = 0) -> str:
@@ -146,20 +154,23 @@ def sweep(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     for it, the products and their sum, beside what has been computed so far. Of a backward event
     for a weight this is the correlation of x with gy. More than `most` cells: evenly chosen ones.
     """
-    result, *factors = _parts(trace, item, part)
-    products = np.prod([f.numbers for f in factors], axis=0)
+    (result, *others), bias = _parts(trace, item, part)
+    products = np.prod([f.numbers for f in others], axis=0)
     steps = part * result.state.size + np.flatnonzero(result.state.ravel() == 0)
-    panels, chosen = Panels([[p.panel for p in (*factors, result)]], TEXT), some(len(steps), most)
+    panels, chosen = Panels([[p.panel for p in (*others, result)]], TEXT), some(len(steps), most)
 
     def draw(figure: Any, i: int) -> None:
         cell, done = steps[chosen[i]], steps[:chosen[i] + 1]
         now = np.flatnonzero(result.at == cell)
-        lines = _listed(sorted(now, key=lambda t: -abs(products[t])), factors, lambda t: (
-            f"{' × '.join(f.label(t) for f in factors)} = {short(products[t])}"))
+        lines = _listed(sorted(now, key=lambda t: -abs(products[t])), others, lambda t: (
+            f"{' × '.join(f.label(t) for f in others)} = {short(products[t])}"))
+        if bias.any():
+            lines.append(f"  + the bias {short(bias[cell])}")
         axes = panels.axes(figure, head_of(trace, item, chosen[i], len(steps)), FOOT_LINE, [
-            f"{result.index(cell)} = the sum of", *lines, f"sum    {short(products[now].sum())}",
+            f"{result.index(cell)} = the sum of", *lines,
+            f"sum    {short(products[now].sum() + (bias[cell] if bias.any() else 0))}",
             f"stored {short(result.values.ravel()[cell])}"])
-        for corner, f in zip(panels.corners, factors):
+        for corner, f in zip(panels.corners, others):
             f.draw(axes, corner, panels.points, f.at[now])
         result.draw(axes, panels.corners[-1], panels.points, [cell],
                     shown=mask_of(result.values.shape, done))
@@ -201,7 +212,7 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
 def overlaps(trace: Any, item: dict, part: int = 0, figure: Figure | None = None) -> Figure:
     """Where four neighbouring cells of the first factor are added to the result, and how many
     products each cell of slice number `part` is the sum of: uneven counts are a checkerboard."""
-    result, source, *_ = _parts(trace, item, part)
+    (result, source, *_), _ = _parts(trace, item, part)
     places, shape = result.at % result.state.size, result.state.shape
     counts = np.bincount(places, minlength=result.state.size).reshape(shape)
     panels = Panels([[(f"four stamps of {source.name}", shape),

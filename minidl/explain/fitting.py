@@ -14,6 +14,7 @@ import numpy as np
 
 from ..ops.terms import Contract, Elementwise
 from ..tape import OPS, Op
+from .terms import factors
 
 ROOM = 1 << 22                # numbers of an array with its border, whatever the nodes' sizes
 WINDOWS = 1 << 27             # numbers in all windows of a convolution
@@ -38,7 +39,10 @@ def fit(op: dict, shapes: list[list[int]], place: str) -> None:
             if list(np.broadcast_shapes(*map(tuple, inputs + others))) != out:
                 raise ValueError(f"shapes {inputs} do not give {out}")
         elif isinstance(entry.terms, Contract):
-            _contract(entry.terms.text, out, inputs)
+            count = factors(entry.terms)
+            _contract(entry.terms.text, out, inputs[:count])
+            for bias in inputs[count:]:
+                _contract(entry.terms.bias, out, [bias])
         _geometry({k: _whole(v) for k, v in given.items()
                    if k in (*_SIZES, "widths", "padding", "pads", "stride", "dilation", "window")},
                   out, inputs)
@@ -49,8 +53,9 @@ def fit(op: dict, shapes: list[list[int]], place: str) -> None:
 def _tensors(entry: Op, arguments: list) -> list | None:
     """The nodes among an op's arguments; None where something else stands in a tensor's place."""
     first = arguments[0] if arguments else None
-    found = [arguments[i] for i in entry.places] if not entry.sequence else (
-        first.get("tuple") if isinstance(first, dict) else None)
+    bias = entry.places[-1] if getattr(entry.terms, "bias", "") else None
+    found = [arguments[i] for i in entry.places if i != bias or arguments[i] is not None] if (
+        not entry.sequence) else first.get("tuple") if isinstance(first, dict) else None
     if found is None or not all(isinstance(a, dict) and "node" in a for a in found):
         return None
     return [a["node"] for a in found]

@@ -140,7 +140,7 @@ def _products(draw: Draw) -> Cases:
     return {
         "_matmul": [(draw(37, 96), draw(96, 10)), (draw(96, 37).T, draw(10, 96).T),
                     (draw(3, 5, 7), draw(3, 7, 4)), (draw(2, 1, 5, 7), draw(3, 7, 4))],
-        "_linear": [(draw(37, 96), draw(10, 96)), (draw(1, 96), draw(64, 96))],
+        "_linear": [(draw(37, 96), draw(10, 96), draw(10)), (draw(1, 96), draw(64, 96), None)],
     }
 
 
@@ -177,7 +177,7 @@ def _of_convolution(draw: Draw, N, C, O, size, kernel, stride, padding, dilation
     out = output_size(size, kernel, stride, padding, dilation)
     x, w, g = draw.images(N, C, *size), draw(O, C, *kernel), draw.images(N, O, *out)
     last = stride, padding, dilation
-    return (x, w, *last), (g, w, size, *last), (x, g, kernel, *last)
+    return (x, w, draw(O), *last), (g, w, draw(C), size, *last), (x, g, kernel, *last)
 
 
 # shape, window, stride, what is around it, dilation

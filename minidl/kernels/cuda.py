@@ -18,7 +18,7 @@ import numpy as np
 
 from ..device import namespace
 from ..windows import output_size, sides
-from . import fits
+from . import READABLE, fits
 from .launch import CONSTANTS, THREADS, launch, pointer, structs
 
 COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
@@ -66,14 +66,15 @@ def _rows(x, kernel, out_size, stride, padding, dilation):
     return rows
 
 
-def _conv2d(x, w, stride, padding, dilation):
+def _conv2d(x, w, b, stride, padding, dilation):
     O, kernel = len(w), w.shape[2:]
     out_size = output_size(x.shape[2:], kernel, stride, padding, dilation)
     rows = _rows(x, kernel, out_size, stride, padding, dilation)
-    return _images(rows @ _taps_first(w), len(x), O, *out_size)
+    y = rows @ _taps_first(w)
+    return _images(y if b is None else y + b, len(x), O, *out_size)
 
 
-def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     N, O, *out_size = g.shape
     _, C, *kernel = w.shape
     rows = _channels_last(g).reshape(-1, O) @ _taps_first(w).T
@@ -81,7 +82,8 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
                      _before(padding), dilation)
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
     launch("col2im", gx.size, g.dtype, rows, gx, window, gx.size)
-    return _images(gx, N, C, *size)
+    gx = _images(gx, N, C, *size)
+    return gx if b is None else gx + b.reshape(-1, 1, 1)
 
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
@@ -136,11 +138,8 @@ def _bias_activation(x, b, slope):
 
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
-    if slope == 1:
-        return gy, None                                  # the engine adds it up
     if not _one_a_channel(shape, gy):
-        xp = namespace(gy)
-        return xp.where(y > 0, gy, gy * gy.dtype.type(slope) if slope else gy.dtype.type(0)), None
+        return READABLE["_bias_activation_grad"](gy, y, shape, slope)
     xp, g, C = namespace(gy), _by_rows(gy), gy.shape[1]
     rows = g.size // C
     parts = min(PARTS, -(-rows // LANES))
