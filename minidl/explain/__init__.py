@@ -7,8 +7,10 @@ loaded when it is first asked for.
 
 from importlib import import_module
 
+__all__ = ["trace"]
+
 
 def __getattr__(name: str):
-    if name in ("cells", "fields"):
+    if name in ("cells", "fields", "trace"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
