@@ -13,6 +13,10 @@ import sys
 
 import numpy as np
 
+__all__ = ["beside", "constant", "cuda_name", "cuda_problem", "device_of", "empty", "erf",
+           "error_line", "gpu_memory", "is_array", "move", "namespace", "resolve", "same_place",
+           "to_host", "version_text"]
+
 _NAMESPACES = {np.ndarray: np}
 
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["BLUE", "GREY", "ORANGE", "RED", "STYLE", "TEN", "Film", "bare_axes", "blue_orange",
-           "confusion", "curves", "film", "gan_curves", "grid", "kernels",
-           "matplotlib_problem", "picture", "plane", "reconstructions", "rows",
-           "scatter", "tile", "vae_curves", "worst"]
+           "confusion", "curves", "film", "gan_curves", "grid", "kernels", "matplotlib_problem",
+           "picture", "plane", "reconstructions", "rows", "scatter", "tile", "vae_curves", "worst"]
 
 BLUE, ORANGE, GREY, RED = "#1f6fb4", "#f0821e", "#6b7280", "#c2410c"
 TEN = ["#1f6fb4", "#f0821e", "#2f9e68", "#c8423b", "#7b5ea7",

@@ -16,11 +16,9 @@ from .loss import (BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, L1Lo
 from .summary import Summary, summary
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d",
-           "BatchNorm2d", "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss",
-           "Dropout", "ELU", "Embedding", "Flatten", "GELU", "GroupNorm", "Identity",
-           "KLDivLoss", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax",
-           "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList",
-           "MultiheadAttention", "NLLLoss", "Parameter", "PixelShuffle", "ReLU",
-           "Residual", "Sequential", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-           "Summary", "Tanh", "Unflatten", "Upsample", "functional", "init", "summary",
-           "utils"]
+           "BatchNorm2d", "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "Dropout",
+           "ELU", "Embedding", "Flatten", "GELU", "GroupNorm", "Identity", "KLDivLoss", "L1Loss",
+           "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
+           "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "PixelShuffle",
+           "ReLU", "Residual", "Sequential", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
+           "Summary", "Tanh", "Unflatten", "Upsample", "functional", "init", "summary", "utils"]
