@@ -322,7 +322,7 @@ class Torch(Contestant):
                     return model(self.tensor(next(feed)[0]))
             return infer, None
         eps = {"eps": 1e-8} if name == "scaled" else {}
-        step = self.peer.training(name, model, **eps, **self.fused)
+        step = self.peer.training_step(name, model, **eps, **self.fused)
         return (lambda: step(*map(self.tensor, next(feed)))), None
 
     def conv_side(self, side, x, w, g, H, K, S):

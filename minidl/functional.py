@@ -77,6 +77,26 @@ from .ops.shape import (
 from .ops.shape import stack as _stack
 from .tensor import Tensor
 
+__all__ = [
+    "conv1d", "conv2d", "conv_transpose2d", "fold", "unfold", "same_padding", "linear", "embedding",
+    "max_pool2d", "avg_pool2d", "interpolate", "pixel_shuffle",
+    "elu", "gelu", "leaky_relu", "relu", "sigmoid", "softplus", "tanh", "softmax", "log_softmax",
+    "bias_activation", "dropout", "batch_norm", "group_norm", "layer_norm", "normalize", "residual",
+    "attention", "multi_head_attention", "scaled_dot_product_attention", "score_additive",
+    "score_dot", "score_general", "score_scaled_dot",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div",
+    "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "one_hot",
+    "bernoulli_log_likelihood", "elbo", "gaussian_kl", "gaussian_kl_between",
+    "gaussian_log_likelihood", "reparameterize", "gan_value", "gan_discriminator_loss",
+    "gan_generator_loss", "gradient_penalty", "lsgan_discriminator_loss", "lsgan_generator_loss",
+    "wgan_critic_loss", "wgan_generator_loss",
+    "cat", "expand", "flatten", "pad", "permute", "reshape", "split", "squeeze", "unsqueeze",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # --------------------------------------------------------------------------- arguments
 def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
@@ -384,7 +404,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     factors = scale_factor if checks.several(scale_factor) else (scale_factor,) * 2
     if size is None:
         factors = [_number("interpolate: scale_factor", f) for f in factors]
-        if len(factors) != 2 or not all(0 < f < checks.LARGEST for f in factors):
+        if len(factors) != 2 or not all(0 < f < checks.LARGEST_SIZE for f in factors):
             raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))

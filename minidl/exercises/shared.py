@@ -15,7 +15,7 @@ def drawn(rng, *shape: int) -> np.ndarray:
     return np.round(rng.normal(size=shape), 2)
 
 
-def sigmoid(x):
+def logistic(x):
     """1 / (1 + e^-x)"""
     return 1 / (1 + np.exp(-x))
 
@@ -25,7 +25,7 @@ def naive_softmax(x):
     return np.exp(x) / np.exp(x).sum(1, keepdims=True)
 
 
-def softmax(x):
+def stable_softmax(x):
     """The same, after the row's maximum is taken off."""
     return naive_softmax(x - x.max(1, keepdims=True))
 

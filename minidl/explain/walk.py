@@ -15,7 +15,7 @@ import numpy as np
 
 from .cells import SHOWN, Explanation, names_of
 from .compare import difference
-from .grids import Plane, bold, indexed, red, shape_text, summary
+from .grids import Plane, array_summary, bold, indexed, red, shape_text
 from .terms import _SHORT, Call
 from .trace import Trace
 from .updates import worked
@@ -203,7 +203,7 @@ class Walk:
         if a is None:
             yield _row(name, f"{what}, {CUT}")
             return
-        yield _row(name, f"{what}, {summary(a)}")
+        yield _row(name, f"{what}, {array_summary(a)}")
         if a.size > 1:
             plane = Plane(a, used[0] if used else largest(a), used, check["cells"] if check else ())
             yield from (f"    {line}" for line in (*(plane.heat() if self.colour else ()),
