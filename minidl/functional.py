@@ -63,13 +63,13 @@ from .ops.loss import (
 from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax
 from .ops.shape import (
-    _scatter,
     cat,
     expand,
     flatten,
     pad,
     permute,
     reshape,
+    scatter_to,
     split,
     squeeze,
     unsqueeze,
@@ -291,7 +291,7 @@ def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=
         raise ValueError(f"fold: input must be (N, C*{KK}, {OH * OW}), got {input.shape}")
     (PH, PW), (N, C) = args[1], (input.shape[0], input.shape[1] // KK)
     columns = reshape(input, N, C, KK, OH, OW)
-    parts = [_scatter(columns[:, :, k], under, (N, C, H + 2 * PH, W + 2 * PW))
+    parts = [scatter_to(columns[:, :, k], under, (N, C, H + 2 * PH, W + 2 * PW))
              for k, under in enumerate(_under_taps(kernel, (OH, OW), *args))]
     return functools.reduce(operator.add, parts)[:, :, PH:PH + H, PW:PW + W]
 

@@ -68,7 +68,7 @@ def op_error(name: str, args: tuple, dtype: np.dtype, which: str) -> float:
     float64."""
     truth = with_kernels("reference", op_outputs, name, args, np.dtype(np.float64), "cpu")
     found = with_kernels(which, op_outputs, name, args, dtype, DEVICE)
-    if found[0].dtype != dtype and name != "_convert" and found[0].dtype.kind == "f":
+    if found[0].dtype != dtype and name != "convert" and found[0].dtype.kind == "f":
         raise TypeError(f"{name}: the result is {found[0].dtype}, the arguments are {dtype}")
     if len(found) != len(truth):
         raise ValueError(f"{name}: {len(found)} results and gradients, {len(truth)} are right")
