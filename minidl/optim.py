@@ -424,7 +424,7 @@ def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> N
     """Set every gradient to None, or to zero."""
     for p in parameters:
         if set_to_none:
-            p.grad = None
+            (p.node or p)._grad = None
         elif p.grad is not None:
             p.grad = p.grad.detach().zero_()
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from . import accumulate
 from .arguments import tensor_argument
-from .device import is_array
+from .device import constant, is_array
 from .modes import (  # noqa: F401  (the others are found here too)
     enable_grad,
     is_grad_enabled,
@@ -39,12 +39,8 @@ from .modes import (  # noqa: F401  (the others are found here too)
 )
 from .tensor import Tensor, as_tensor, same_device
 
-_CLOCK = itertools.count(1)
-
-
-def now() -> int:
-    """The next moment of the clock by which nodes are born and tensors changed in place."""
-    return next(_CLOCK)
+now = itertools.count(1).__next__
+"""The next moment of the clock by which nodes are born and tensors changed in place."""
 
 
 # --------------------------------------------------------------------------- ops
@@ -217,9 +213,11 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
 
 def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
     """The op's outputs, the first with a node behind it if somebody may want a gradient."""
-    extra = ()
+    y, *extra = y if type(y) is tuple else (y,)
+    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
+        y = np.asarray(y)
     if type(y) is not np.ndarray or not (backward is None or type(backward) is FunctionType):
-        y, *extra = _checked(entry, inputs, y, backward)
+        _check_result(entry, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
@@ -233,11 +231,8 @@ def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
     return (out, *[Tensor._wrap(e) for e in extra])
 
 
-def _checked(entry: Op, inputs, y, backward) -> tuple:
-    """What an op returned, as plain arrays, the output first. Raises TypeError for all else."""
-    y, *extra = y if type(y) is tuple else (y,)
-    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
-        y = np.asarray(y)
+def _check_result(entry: Op, inputs, y, backward) -> None:
+    """Raise TypeError unless an op computed a plain array, and its backward is a function."""
     if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
         raise TypeError(f"{entry.name}: computed with a {type(y).__name__}, not a plain array: "
                         "somebody's .data was set to it; use np.asarray(...)")
@@ -247,7 +242,6 @@ def _checked(entry: Op, inputs, y, backward) -> tuple:
         raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
                         "them) and backward a function defined in it, or None; got "
                         f"{type(y).__name__} and {type(backward).__name__}")
-    return (y, *extra)
 
 
 class Node:
@@ -263,7 +257,7 @@ class Node:
     kept = None                     # what a watcher keeps of this call: then the node stays, too
 
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
-        self.born = next(_CLOCK)
+        self.born = now()
         self.op, self.backward = entry, backward
         wanting = [(x.node or x) if x._requires_grad else None for x in inputs]
         self.parents = tuple(wanting + [None] * (len(entry.places) - len(wanting)))
@@ -444,7 +438,7 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
     if y.data.size != 1:
         raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
                            f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")
-    one = as_tensor(1.0, y)
+    one = Tensor._wrap(constant(1.0, y.dtype, y.data))
     return one if y.shape == () else one.reshape(y.shape)
 
 

@@ -64,15 +64,16 @@ def sum_over(input: Tensor, dim, keepdim):
 @arguments
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The sum over `dim`. Booleans and integers are counted in int64."""
-    return sum_over(input, _axes("sum", dim, input.ndim), keepdim)
+    axes = tuple(range(input.ndim)) if dim is None else _axes("sum", dim, input.ndim)
+    return sum_over(input, axes, keepdim)
 
 
 @arguments
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
     needs_floats("mean", input)
-    axes = _axes("mean", dim, input.ndim)
-    return sum_over(input, axes, keepdim) / _count(input, axes)
+    axes = tuple(range(input.ndim)) if dim is None else _axes("mean", dim, input.ndim)
+    return sum_over(input, axes, keepdim) / math.prod([input.shape[i] for i in axes])
 
 
 def _count(input: Tensor, axes) -> int:

@@ -75,7 +75,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     joined = math.prod(input.shape[first:last + 1])
-    return reshape(input, *input.shape[:first], joined, *input.shape[last + 1:])
+    return reshape_to(input, (*input.shape[:first], joined, *input.shape[last + 1:]))
 
 
 @op(name="permute", terms=Gather(), views=True)
