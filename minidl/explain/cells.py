@@ -19,8 +19,8 @@ import numpy as np
 from ..ops.terms import Composite, Contract, Elementwise, Gather
 from ..tape import Node, _contents
 from ..tensor import Tensor
+from ..testing.compare import difference
 from . import terms as maps
-from .compare import difference
 from .fields import back, forward
 from .source import Site
 
