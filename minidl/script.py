@@ -12,13 +12,13 @@ What cannot work is refused here, before a minute of training is spent on it.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import kernels, plots
+from . import plots
+from .training.progress import Progress
 
 
 def parser(doc: str, picture: str, quick: str) -> argparse.ArgumentParser:
@@ -91,17 +91,8 @@ def writable(text: str) -> Path:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`. A line tells when kernels are compiled, and Ctrl-C ends it with a line."""
-    kernels.on_compile.append(_compiling)
     try:
-        main()
+        with Progress().compilation_shown():
+            main()
     except KeyboardInterrupt:
         sys.exit("stopped")
-    finally:
-        with contextlib.suppress(ValueError):                    # the line was printed
-            kernels.on_compile.remove(_compiling)
-
-
-def _compiling(name: str) -> None:
-    with contextlib.suppress(ValueError):                        # another thread was first
-        kernels.on_compile.remove(_compiling)
-        print("compiling kernels: once on this machine, some seconds", flush=True)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks, kernels, random
+from .. import checks, random
 from ..device import resolve, to_host
 from ..ops import stack
 from ..profiling import part
@@ -83,7 +83,7 @@ class Trainer:
         """
         self.epochs, self.show.lost = checks.whole("fit: epochs", epochs), None
         with (self.run or contextlib.nullcontext(), self.show, noted() as self.stop,
-              self._compilation_shown(), self._explained()):
+              self.show.compilation_shown(), self._explained()):
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
@@ -116,22 +116,6 @@ class Trainer:
             if error is self.show.lost or not self.begun:
                 raise
             raise type(error)(f"training stopped: {error}{self._last_good()}") from error
-
-    @contextlib.contextmanager
-    def _compilation_shown(self) -> Iterator[None]:
-        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
-        lines = ["compiling kernels: once on this machine, some seconds"]
-
-        def note(name: str) -> None:
-            self.show.forget()
-            with contextlib.suppress(IndexError):            # another thread may be compiling too
-                self.show.line(lines.pop())
-
-        kernels.on_compile.append(note)
-        try:
-            yield
-        finally:
-            kernels.on_compile.remove(note)
 
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
+
+from .. import kernels
 
 
 class Progress:
@@ -49,6 +52,22 @@ class Progress:
 
     def _print(self, text: str) -> None:
         print(text, flush=True)
+
+    @contextlib.contextmanager
+    def compilation_shown(self) -> Iterator[None]:
+        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
+        lines = ["compiling kernels: once on this machine, some seconds"]
+
+        def note(name: str) -> None:
+            self.forget()
+            with contextlib.suppress(IndexError):            # another thread may be compiling too
+                self.line(lines.pop())
+
+        kernels.on_compile.append(note)
+        try:
+            yield
+        finally:
+            kernels.on_compile.remove(note)
 
     def speed(self, done: int) -> str:
         """Images a second and the time left, at the mean speed since the first update: before it
