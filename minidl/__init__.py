@@ -16,8 +16,9 @@ from .arguments import arguments as _arguments, number_argument as _number_argum
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
 from .saving import load, save
-from .tape import OPS, enable_grad, grad, is_grad_enabled, keep, no_grad, op, set_grad_enabled
+from .tape import OPS, enable_grad, grad, is_grad_enabled, no_grad, op, set_grad_enabled
 from . import cuda, dtypes, functional, nn, ops, optim
+from .explain.keeping import keep
 from .profiling import profile
 from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,

@@ -34,20 +34,17 @@ def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
     return total if total.shape == shape else total.reshape(shape)
 
 
-def complete(g: Tensor, place: Tensor | Node, hooks, moment: int) -> Tensor:
-    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks. That
-    they saw it is noted, if `moment` is that of a ``backward()`` (0: of ``grad``, kept nowhere)."""
+def complete(g: Tensor, place: Tensor | Node, hooks) -> Tensor:
+    """A gradient that has received all its parts: in its tensor's dtype, seen by its hooks."""
     if g.data.dtype != place.dtype:
         g = g.to(place.dtype)
-    if hooks and moment:
-        place.hooked = moment
     for hook in list(hooks.values()) if hooks else ():
         changed = hook(g)
         g = g if changed is None else as_tensor(changed, g)
     return g
 
 
-def deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) -> None:
+def deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place.grad
     if before is None:
@@ -57,10 +54,8 @@ def deposit(place: Tensor | Node, g: Tensor, create_graph: bool, moment: int) ->
             ours = _NOBODY_ELSE and _holders(g) in _NOBODY_ELSE and _suits(g.data, place)
             array = g.data if ours else _copy(g.data, place)
             place.grad = Tensor._wrap(array)
-        place.grad.since = moment              # what it is added up from ran then, or later
     elif create_graph:
         place.grad = before + g
-        place.grad.since = before.since
     else:
         before.data[...] += g.data
 

@@ -75,7 +75,6 @@ from .ops.shape import (
     unsqueeze,
 )
 from .ops.shape import stack as _stack
-from .tape import mode
 from .tensor import Tensor
 
 
@@ -108,9 +107,7 @@ def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
     if bias.shape != (y.shape[1],):
         raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
     same_floats(op, y, ("bias", bias))
-    if mode.keep:                                    # an explanation says what it is: a sum
-        return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
-    return _bias_activation(y, reshape(bias, -1, *(1,) * (y.ndim - 2)), 1.0)
+    return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
 
 
 @arguments

@@ -1,4 +1,4 @@
-"""Switches of the current thread: is a graph being recorded, is everything kept, who watches.
+"""Switches of the current thread: is a graph being recorded, and who watches.
 
 Each is a context manager and a decorator, of generator functions too.
 """
@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import threading
-from collections.abc import Callable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 
 
 class _Mode(threading.local):
     """Switches of the current thread."""
 
     grad = True          # is a graph being recorded?
-    keep = os.environ.get("MINIDL_KEEP", "0") not in ("", "0")
-    profile = None       # what profiling.py counts this thread's time in
-    watcher = None       # the recorder of explain/record.py that is told what happens
+    watchers = ()        # whom the engine tells what happens: see watch.py
 
 
 mode = _Mode()
+
+
+@contextmanager
+def setting(grad: bool, watchers: tuple) -> Iterator[None]:
+    """Both switches set inside a ``with`` block of the engine."""
+    before, mode.grad, mode.watchers = (mode.grad, mode.watchers), grad, watchers
+    try:
+        yield
+    finally:
+        mode.grad, mode.watchers = before
 
 
 class Switch(ContextDecorator):
@@ -113,13 +120,3 @@ class set_grad_enabled(Switch):
 def is_grad_enabled() -> bool:
     """Is a graph being recorded in this thread?"""
     return mode.grad
-
-
-def keep(function: Callable | None = None):
-    """Keep what backward would free: operands, consumers and every gradient, for explaining.
-
-    Inside, each tensor's ``.grad`` (not only a leaf's) is there after ``backward()``, backward may
-    be run again, and ``tensor.consumers`` lists the nodes that used it, once a use. Costs memory.
-    ``MINIDL_KEEP=1`` in the environment keeps everything from the start.
-    """
-    return _switch("keep", True, function)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,19 +20,22 @@ from . import checks
 from .arguments import arguments
 from .device import is_array, move, namespace, same_place, to_host
 from .dtypes import numbers
-from .kernels import fast, together
+from .kernels import replaceable, together
+from .modes import enable_grad, mode, no_grad, setting
 from .schedules import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
-from .tape import enable_grad, mode, no_grad
 from .tensor import Tensor
+from .watch import tell
 
 
 # --------------------------------------------------------------------------- update rules
 # p parameter, g gradient, t number of the step (from 1); the other arrays are state, zero at first.
+@replaceable("p", "g", smallest=1)
 def _sgd(p, g, lr):
     """p <- p - lr g"""
     p -= lr * g
 
 
+@replaceable("p", "g", "b", smallest=1)
 def _sgd_momentum(p, g, b, lr, momentum, share, nesterov):
     """b <- momentum b + share g;  p <- p - lr b, or, looking ahead, p - lr (g + momentum b)"""
     b *= momentum
@@ -42,6 +43,7 @@ def _sgd_momentum(p, g, b, lr, momentum, share, nesterov):
     p -= lr * (g + momentum * b) if nesterov else lr * b
 
 
+@replaceable("p", "g", "v", smallest=1)
 def _rmsprop(p, g, v, lr, alpha, eps):
     """v <- alpha v + (1 - alpha) g^2;  p <- p - lr g / (sqrt(v) + eps)"""
     v *= alpha
@@ -49,6 +51,7 @@ def _rmsprop(p, g, v, lr, alpha, eps):
     p -= lr * g / (namespace(v).sqrt(v) + eps)
 
 
+@replaceable("p", "g", "m", "v", smallest=1)
 def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
     """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m^ / (sqrt(v^) + eps)"""
     m *= beta1
@@ -59,6 +62,7 @@ def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
     p -= lr / m_part * m / (namespace(v).sqrt(v) / math.sqrt(v_part) + eps)
 
 
+@replaceable("p", "g", "s", smallest=1)
 def _adagrad(p, g, s, lr, eps):
     """s <- s + g^2;  p <- p - lr g / (sqrt(s) + eps)"""
     s += g * g
@@ -105,6 +109,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: params is empty")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+        tell("optimizer_made", self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; options that are not given are the optimiser's own."""
@@ -154,14 +159,16 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        step, waiting = self._step, together(next((p.data for p in self._parameters()), None))
-        if mode.watcher is not None:                # sees each update for itself
-            step, waiting = partial(mode.watcher.update, self), nullcontext()
-        with no_grad(), waiting, np.errstate(all="ignore"):      # inf and nan are values
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.requires_grad and p.grad is not None:
-                        step(p, group)
+        moved = [(p, group) for group in self.param_groups for p in group["params"]
+                 if p.requires_grad and p.grad is not None]
+        tell("update_begins", self, moved)
+        try:
+            with (setting(False, mode.watchers), together(moved[0][0].data if moved else None),
+                  np.errstate(all="ignore")):                        # inf and nan are values
+                for p, group in moved:
+                    self._step(p, group)
+        finally:
+            tell("update_ends", self, moved)
         return loss
 
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:
@@ -323,13 +330,12 @@ class SGD(Optimizer):
 
     def _update(self, p, g, state, group):
         if not group["momentum"]:
-            return fast(_sgd, p, g, smallest=1)(p, g, group["lr"])
+            return _sgd(p, g, group["lr"])
         share = 1 - group["dampening"]
         if "momentum_buffer" not in state:
             state["momentum_buffer"], share = namespace(p).zeros_like(p), 1.0
         b = state["momentum_buffer"]
-        fast(_sgd_momentum, p, g, b, smallest=1)(p, g, b, group["lr"], group["momentum"], share,
-                                     group["nesterov"])
+        _sgd_momentum(p, g, b, group["lr"], group["momentum"], share, group["nesterov"])
 
 
 class RMSprop(Optimizer):
@@ -353,7 +359,7 @@ class RMSprop(Optimizer):
 
     def _update(self, p, g, state, group):
         v = state["square_avg"]
-        fast(_rmsprop, p, g, v, smallest=1)(p, g, v, group["lr"], group["alpha"], group["eps"])
+        _rmsprop(p, g, v, group["lr"], group["alpha"], group["eps"])
 
 
 class Adam(Optimizer):
@@ -374,8 +380,7 @@ class Adam(Optimizer):
 
     def _update(self, p, g, state, group):
         m, v = state["exp_avg"], state["exp_avg_sq"]
-        fast(_adam, p, g, m, v, smallest=1)(p, g, m, v, state["step"], group["lr"], *group["betas"],
-                                group["eps"])
+        _adam(p, g, m, v, state["step"], group["lr"], *group["betas"], group["eps"])
 
 
 class AdamW(Adam):
@@ -409,7 +414,7 @@ class Adagrad(Optimizer):
 
     def _update(self, p, g, state, group):
         s, lr = state["sum"], group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        fast(_adagrad, p, g, s, smallest=1)(p, g, s, lr, group["eps"])
+        _adagrad(p, g, s, lr, group["eps"])
 
 
 # --------------------------------------------------------------------------- gradients

@@ -6,20 +6,23 @@ another reads the clock once, so the places add up to the whole block, to the na
 
 An op outside all of these is a place of its own, and so is a node during ``backward()``: its
 closure, and the adding up of the gradients it gives. What runs inside a place counts to that place;
-ops within a backward pass are told apart below it, but are not counted again as forward ops.
+ops within a backward pass are told apart below it, but are not counted again as forward ops. The
+profile is a watcher of the engine, which tells it where the program is.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import tape
-from .optim import Optimizer
-from .tape import mode
+from .modes import mode
+from .watch import Watcher, Watching
+
+if TYPE_CHECKING:
+    from .optim import Optimizer
+    from .tape import Node, Op
+    from .tensor import Tensor
 
 _clock = time.perf_counter_ns
 
@@ -50,7 +53,7 @@ class _Place:
         self.inner = inner
 
 
-class profile:
+class profile(Watcher):
     """Times what this thread does in a ``with`` block, op by op, forward and backward.
 
     ::
@@ -68,32 +71,39 @@ class profile:
     show     print the table when the block is left, also by an exception
 
     ``rows`` are sorted by time, the longest first. ``parts`` has (calls, seconds) of the optimiser,
-    the loader and every :func:`part`; ``rest`` the seconds of everything else: layers, the tape,
-    your own Python, and most of what the profile costs, about 2 microseconds an op. All of them add
-    up to ``total``, the wall time of the block, in seconds; the table is in milliseconds.
+    the loader and every other phase (:func:`minidl.watch.phase`); ``rest`` the seconds of all else:
+    layers, your own Python, and most of what the profile costs, about 2 microseconds an op. All of
+    them add up to ``total``, the wall time of the block, in seconds; the table is in milliseconds.
 
     Entered again, the same profile adds to what it has. Threads started inside are not seen. On a
     GPU an op's time is that of its launch; whatever waits next pays for the arithmetic.
     Raises RuntimeError if this thread, or this profile, is in such a block already.
     """
 
+    inside_backward = True
+
     def __init__(self, *, shapes: bool = True, show: bool = True):
         self._shapes, self._show = shapes, show
         self._ops: dict[tuple, tuple[_Place, _Place]] = {}
         self._parts: dict[str, _Place] = {}
         self._rest, self._here, self._since = _Place(), None, 0
+        self._left: list[_Place | None] = []       # where to go back to; None: nowhere was gone to
+        self._passes: list[int] = []               # how many there were when a pass began
+        self._watching = Watching(self)
 
     def __enter__(self) -> profile:
-        if mode.profile is not None or self._here is not None:
+        if self._here is not None or any(isinstance(w, profile) for w in mode.watchers):
             raise RuntimeError("profile: one is running already; profiles do not nest")
-        _switch_on()
-        mode.profile, self._here, self._since = self, self._rest, _clock()
+        self._watching.__enter__()
+        self._here, self._since = self._rest, _clock()
         return self
 
     def __exit__(self, *exc: Any) -> None:
         self._go_to(self._rest)
-        mode.profile = self._here = None
-        _switch_off()
+        self._watching.__exit__()
+        self._here = None
+        self._left.clear()
+        self._passes.clear()
         if self._show:
             print(self)
 
@@ -103,6 +113,20 @@ class profile:
         self._here.ns += now - self._since
         self._here, self._since = place, now
 
+    def _enter(self, place: _Place | None) -> None:
+        """Go to a place, or (None) stay in this one."""
+        self._left.append(None if place is None else self._here)
+        if place is not None:
+            self._go_to(place)
+
+    def _leave(self) -> _Place | None:
+        """Go back to where the last :meth:`_enter` came from; what it went to, if anywhere."""
+        before = self._left.pop() if self._left else None      # (it may be from before the profile)
+        left = self._here
+        if before is not None:
+            self._go_to(before)
+        return None if before is None else left
+
     def _op(self, name: str, shapes: tuple, dtype: Any) -> tuple[_Place, _Place]:
         """The places of an op's forward and backward pass."""
         key = name, shapes if self._shapes else (), dtype
@@ -110,6 +134,55 @@ class profile:
         if found is None:
             found = self._ops[key] = _Place(), _Place({})
         return found
+
+    # ------------------------------------------------------------------ what the engine tells
+    def op_begins(self, op: Op, inputs: Sequence[Tensor]) -> None:
+        counted = self._here is self._rest or self._here.inner is not None
+        self._enter(_Place() if counted else None)         # its row depends on the result
+
+    def op_ends(self, op: Op, args: Sequence, inputs: Sequence[Tensor],
+                outputs: Sequence[Tensor]) -> None:
+        place = self._leave()
+        if place is None:
+            return
+        if self._here is self._rest:
+            found, _ = self._op(op.name, tuple([x.data.shape for x in inputs]),
+                                outputs[0].data.dtype if outputs else None)
+        else:
+            found = self._here.inner.setdefault(op.name.strip("_"), _Place())
+            self._here.ns += place.ns                      # the backward pass's time has its ops'
+        found.calls += 1
+        found.ns += place.ns
+
+    def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
+                        deposits: bool) -> None:
+        self._passes.append(len(self._left))
+
+    def backward_ends(self) -> None:
+        before = self._passes.pop() if self._passes else 0
+        while len(self._left) > before:                    # of a node that raised
+            self._leave()
+
+    def node_begins(self, node: Node, gy: Tensor) -> None:
+        self._enter(self._op(node.op.name, node.shapes, node.dtype)[1]
+                    if self._here is self._rest else None)
+
+    def node_ends(self, node: Node) -> None:
+        self._leave()
+
+    def phase_begins(self, name: str) -> None:
+        self._enter(self._parts.setdefault(name, _Place()) if self._here is self._rest else None)
+        if self._left[-1] is not None:
+            self._here.calls += 1
+
+    def phase_ends(self, name: str) -> None:
+        self._leave()
+
+    def update_begins(self, optimizer: Optimizer, moved: list) -> None:
+        self.phase_begins("optimiser")
+
+    def update_ends(self, optimizer: Optimizer, moved: list) -> None:
+        self._leave()
 
     # ------------------------------------------------------------------ the results
     @property
@@ -193,103 +266,3 @@ def _aligned(lines: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join([line[0].ljust(widths[0]),
                                 *[text.rjust(w) for text, w in zip(line[1:], widths[1:])]])
                      for line in lines)
-
-
-# --------------------------------------------------------------------------- what is timed
-@contextmanager
-def part(name: str) -> Iterator[None]:
-    """What runs inside has a row of its own, `name`: ``with part("augmentation"): ...``, or as a
-    decorator. Within an op or another part, and without a profile, nothing happens."""
-    p = mode.profile
-    if p is None or p._here is not p._rest:
-        yield
-        return
-    place = p._parts.setdefault(name, _Place())
-    place.calls += 1
-    p._go_to(place)
-    try:
-        yield
-    finally:
-        p._go_to(p._rest)
-
-
-def _forward(entry, inputs, forward, args, options):
-    """Call an op's function, `forward`."""
-    p = mode.profile
-    if p is None or (p._here is not p._rest and p._here.inner is None):
-        return forward(*args, **options)
-    here, place, dtype = p._here, _Place(), None     # a new place: its row depends on the result
-    p._go_to(place)
-    try:
-        result = forward(*args, **options)
-        y = result[0] if type(result) is tuple else None
-        dtype = getattr(y[0] if type(y) is tuple else y, "dtype", None)
-        return result
-    finally:
-        p._go_to(here)
-        if here is p._rest:
-            found, _ = p._op(entry.name, tuple([x.data.shape for x in inputs]), dtype)
-        else:
-            found = here.inner.setdefault(entry.name.strip("_"), _Place())
-            here.ns += place.ns                      # the backward pass's time has that of its ops
-        found.calls += 1
-        found.ns += place.ns
-
-
-@contextmanager
-def _nodes(nodes):
-    """The nodes that backward is to run; each one's time goes on until the next is taken."""
-    p = mode.profile
-    if p is None or p._here is not p._rest:
-        yield nodes
-        return
-
-    def one_by_one():
-        for node in nodes:
-            p._go_to(p._op(node.op.name, node.shapes, node.dtype)[1])
-            yield node
-
-    try:
-        yield one_by_one()
-    finally:
-        p._go_to(p._rest)
-
-
-def _batches(batches):
-    """DataLoader._batches, each batch a call of the part "loading"."""
-    def timed(self, epoch, start):
-        made = batches(self, epoch, start)
-        for _ in range(start, len(self)):
-            with part("loading"):
-                batch = next(made)
-            yield batch
-    return timed
-
-
-# --------------------------------------------------------------------------- on and off
-_lock, _before, _running = threading.Lock(), [], 0
-
-
-def _switch_on() -> None:
-    """Put the functions above in the place of those they time, unless another thread did."""
-    global _running
-    from .data import DataLoader  # here: `import minidl` needs no data
-
-    with _lock:
-        _running += 1
-        if _running == 1:
-            for where, name, timed in (
-                    (tape, "timed_forward", _forward), (tape, "timed_nodes", _nodes),
-                    (Optimizer, "_step", part("optimiser")(Optimizer._step)),
-                    (DataLoader, "_batches", _batches(DataLoader._batches))):
-                _before.append((where, name, getattr(where, name)))
-                setattr(where, name, timed)
-
-
-def _switch_off() -> None:
-    global _running
-    with _lock:
-        _running -= 1
-        if _running == 0:
-            while _before:
-                setattr(*_before.pop())

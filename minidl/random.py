@@ -20,10 +20,9 @@ import math
 import numpy as np
 
 from . import checks
-from .device import empty, move, resolve, to_host
-from .kernels import fast
-
-told: list = []                            # functions that are told of every draw of noise
+from .device import empty, move, resolve
+from .kernels import replacement
+from .watch import tell
 
 
 class Generator:
@@ -86,13 +85,12 @@ def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
     if device == "cpu" or resolve(device) == "cpu":
         return numbers(shape, *state, dtype)
     y = empty(shape, dtype, device)
-    kernel = fast(numbers, y)
-    return move(numbers(shape, *state, dtype), device) if kernel is numbers else kernel(y, *state)
+    kernel = replacement(numbers.__name__, (y,))
+    return kernel(y, *state) if kernel else move(numbers(shape, *state, dtype), device)
 
 
 def _tell(numbers):
-    for listener in told:
-        listener(to_host(numbers))
+    tell("drawn", numbers)
     return numbers
 
 

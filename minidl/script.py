@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import plots
-from .training.progress import Progress
+from .training.progress import CompileNote
+from .watch import Watching
 
 
 def parser(doc: str, picture: str, quick: str) -> argparse.ArgumentParser:
@@ -91,8 +92,9 @@ def writable(text: str) -> Path:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`. A line tells when kernels are compiled, and Ctrl-C ends it with a line."""
+    note = CompileNote(lambda line: print(line, flush=True))
     try:
-        with Progress().compilation_shown():
+        with Watching(note):
             main()
     except KeyboardInterrupt:
         sys.exit("stopped")

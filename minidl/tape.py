@@ -21,7 +21,6 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from operator import attrgetter
 from types import FunctionType
 
@@ -31,13 +30,12 @@ from . import accumulate
 from .arguments import tensor_argument
 from .device import is_array
 from .modes import (  # noqa: F401  (the others are found here too)
-    Switch,
     enable_grad,
     is_grad_enabled,
-    keep,
     mode,
     no_grad,
     set_grad_enabled,
+    setting,
 )
 from .tensor import Tensor, as_tensor, same_device
 
@@ -47,12 +45,6 @@ _CLOCK = itertools.count(1)
 def now() -> int:
     """The next moment of the clock by which nodes are born and tensors changed in place."""
     return next(_CLOCK)
-
-
-# While a profile is on, profiling.py puts its own here: a function that calls an op's forward and
-# takes the time, and a context manager that gives backward its nodes and takes theirs.
-timed_forward = None
-timed_nodes = nullcontext
 
 
 # --------------------------------------------------------------------------- ops
@@ -193,16 +185,20 @@ def op(source: str | Callable | None = None, *, terms=None):
                 if not isinstance(x, Tensor):
                     args, inputs = entry.converted(args, inputs)
                     break
+            watchers, outputs = mode.watchers, ()
+            for w in watchers:
+                w.op_begins(entry, inputs)
             try:
                 run = silent.copy().run if ours else _silently
-                if (timed := timed_forward) is None:
-                    y, backward = run(forward, *args, **options)
-                else:
-                    y, backward = run(timed, entry, inputs, forward, args, options)
+                y, backward = run(forward, *args, **options)
+                outputs = _record(entry, args, inputs, y, backward)
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
-            return _record(entry, args, inputs, y, backward)
+            finally:
+                for w in watchers[::-1]:
+                    w.op_ends(entry, args, inputs, outputs)
+            return outputs if len(outputs) > 1 else outputs[0]
 
         apply.op, entry.call = entry, apply
         if ours:
@@ -212,8 +208,8 @@ def op(source: str | Callable | None = None, *, terms=None):
     return decorate(source) if callable(source) else decorate
 
 
-def _record(entry: Op, args, inputs, y, backward):
-    """The op's output tensor, with a node behind it if somebody may want a gradient."""
+def _record(entry: Op, args, inputs, y, backward) -> tuple[Tensor, ...]:
+    """The op's outputs, the first with a node behind it if somebody may want a gradient."""
     extra = ()
     if type(y) is not np.ndarray:
         if type(y) is tuple:
@@ -237,31 +233,24 @@ def _record(entry: Op, args, inputs, y, backward):
         for x in inputs:                           # any(...), without its price: every op is here
             if x._requires_grad:
                 out._requires_grad = True
-                out.node = Node(entry, args, inputs, backward, out)
+                out.node = Node(entry, inputs, backward, out)
                 break
-    if mode.keep and backward is not None and out.node is None:
-        out.origin = Node(entry, args, inputs, backward, out)     # no gradient, but an explanation
-    extra = [Tensor._wrap(e) for e in extra]
-    if mode.watcher is not None:
-        mode.watcher.forward(entry, args, inputs, (out, *extra))
-    return (out, *extra) if extra else out
+    return (out, *[Tensor._wrap(e) for e in extra])
 
 
 class Node:
     """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
 
     A parent is where an input's gradient goes: the node that made it, the leaf itself, or None if
-    it wants none. The inputs themselves live on only if the closure names them, or in `args` under
-    :func:`keep`.
+    it wants none. The inputs themselves live on only if the closure names them.
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = args = value = changed_at = None
-    retain_grad = keep = False
-    site = out = seed = None                  # under keep(): the user's line, the output, what
-    ran = hooked = 0                          # backward() began with; when it and hooks came by
+    hooks = grad = value = changed_at = None
+    retain_grad = False
+    kept = None                     # what a watcher keeps of this call: then the node stays, too
 
-    def __init__(self, entry: Op, args, inputs, backward: Callable, out: Tensor):
+    def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
         self.born = next(_CLOCK)
         self.op, self.backward = entry, backward
         self.parents = tuple([(x.node or x) if x._requires_grad else None for x in inputs])
@@ -270,16 +259,6 @@ class Node:
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
             self.value = out.data                  # or the two would keep each other alive
             self.changed_at = out._changed_at
-        if mode.keep:
-            from .explain.source import call_site
-            self.keep, self.retain_grad, self.args, self.site = True, True, args, call_site()
-            self.out = out
-            for x in inputs if out._requires_grad else ():
-                uses, since = x.consumers or [], x.grad.since if x.grad is not None else self.born
-                if uses and 0 < uses[0].ran < since:           # of gradients that were cleared
-                    uses = [node for node in uses if not 0 < node.ran < since]
-                x.consumers = uses
-                uses.append(self)
 
     def __repr__(self):
         return f"<node {self.op.name}, {len(self.parents)} inputs>"
@@ -293,6 +272,17 @@ class Node:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
+
+    def shares(self, grads, gy: Tensor, need: tuple[bool, ...]) -> list[tuple[int, Tensor]]:
+        """What the closure gave to each input that wants a gradient, in the input's shape: pairs of
+        the input's number and its gradient."""
+        grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+        if len(grads) != len(need):
+            raise ValueError(f"{self.op.name}: backward returned {len(grads)} gradients for "
+                             f"{len(need)} tensor arguments")
+        return [(k, g if isinstance(g, Tensor) and g.data.shape == self.shapes[k]
+                 else accumulate.fit(self.op.name, as_tensor(g, gy), self.shapes[k]))
+                for k, g in enumerate(grads) if need[k] and g is not None]
 
     def _output(self) -> Tensor:
         """The op's own output as a fresh tensor of the same place in the graph."""
@@ -333,58 +323,60 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     places = () if wanted is None else {w.node or w for w in wanted}
     run = None if wanted is None else _leading_to(places, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
-    watcher, moment = mode.watcher, now() if wanted is None else 0
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
-        if y.node is not None and y.node.keep:
-            y.node.seed = gy
-    if watcher is not None:
-        watcher.begins()
+    watchers = _watchers(nodes)
+    for w in watchers:
+        w.backward_begins(outputs, gradients, wanted is None)
+    inside = [w for w in mode.watchers if create_graph or w.inside_backward]
+    try:
+        with setting(create_graph, tuple(inside)), np.errstate(all="ignore"):   # inf, nan: values
+            for node in nodes:
+                gy = sums.pop(node, None)
+                if gy is None:
+                    continue
+                gy = accumulate.complete(gy, node, node.hooks)
+                if node in places:
+                    sums[node] = gy
+                if run is None:
+                    need = tuple([p is not None for p in node.parents])
+                elif node in run:
+                    need = tuple([p in places or p in run for p in node.parents])
+                else:
+                    continue
+                for w in watchers:
+                    w.node_begins(node, gy)
+                if wanted is None and (node.retain_grad or node.kept is not None):
+                    accumulate.deposit(node, gy, create_graph)
+                grads = node.backward(*node.arguments(gy, need))
+                for k, g in node.shares(grads, gy, need):
+                    _add(sums, node.parents[k], g)
+                    for w in watchers:
+                        w.contribution(node, k, gy, g, sums[node.parents[k]])
+                for w in watchers:
+                    w.node_ends(node)
+                if not (retain_graph or node.kept is not None):
+                    node.free()
+            grads = g = gy = None              # or the last ones would seem to be in use
 
-    with (Switch("grad", create_graph), Switch("keep", create_graph and mode.keep),
-          Switch("watcher", watcher if create_graph else None),
-          np.errstate(all="ignore"),                                   # inf and nan are values
-          timed_nodes(nodes) as nodes):
-        for node in nodes:
-            gy = sums.pop(node, None)
-            if gy is None:
-                continue
-            if node.hooks or gy.data.dtype != node.dtype:
-                gy = accumulate.complete(gy, node, node.hooks, moment)
-            if node in places:
-                sums[node] = gy
-            if run is None:
-                need = tuple([p is not None for p in node.parents])
-                node.ran = moment
-                if node.retain_grad:
-                    accumulate.deposit(node, gy, create_graph, moment)
-            elif node in run:
-                need = tuple([p in places or p in run for p in node.parents])
-            else:
-                continue
-            arguments = node.arguments(gy, need)
-            grads = node.backward(*arguments)
-            grads = grads if isinstance(grads, (tuple, list)) else (grads,)
-            if len(grads) != len(need):
-                raise ValueError(f"{node.op.name}: backward returned {len(grads)} gradients for "
-                                 f"{len(need)} tensor arguments")
-            for k, (parent, g) in enumerate(zip(node.parents, grads)):
-                if need[k] and g is not None:
-                    if not isinstance(g, Tensor) or g.data.shape != node.shapes[k]:
-                        g = accumulate.fit(node.op.name, as_tensor(g, gy), node.shapes[k])
-                    _add(sums, parent, g)
-                    if watcher is not None:
-                        watcher.contribution(node, k, gy, g, sums[parent])
-            if not (retain_graph or node.keep):
-                node.free()
-        grads = g = gy = None                  # or the last ones would seem to be in use
-
-        sums = {place: g if type(place) is Node
-                else accumulate.complete(g, place, place._hooks, moment)
-                for place, g in sums.items()}
-        for leaf in list(sums) if wanted is None else ():
-            accumulate.deposit(leaf, sums.pop(leaf), create_graph, moment)
+            for place in list(sums):
+                if type(place) is not Node:
+                    sums[place] = accumulate.complete(sums[place], place, place._hooks)
+                    if wanted is None:
+                        accumulate.deposit(place, sums.pop(place), create_graph)
+    finally:
+        for w in watchers[::-1]:
+            w.backward_ends()
     return None if wanted is None else [sums.get(w.node or w) for w in wanted]
+
+
+def _watchers(nodes: list[Node]) -> list:
+    """This thread's watchers, and those that keep one of these nodes."""
+    found = list(mode.watchers)
+    for node in nodes:
+        if node.kept is not None and node.kept.watcher not in found:
+            found.append(node.kept.watcher)
+    return found
 
 
 def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:

@@ -41,10 +41,7 @@ class Tensor:
     _changed_at: list[int] | None = None   # when the storage last changed; shared with its views
     _hooks: dict | None = None
     node = None
-    origin = None                          # under keep(): the op behind a tensor without gradient
-    consumers = ()                         # under keep(): the nodes that used it, once a use
-    since = 0                              # of a gradient: the backward() that it began with
-    hooked = 0                             # the last backward() in which hooks saw the gradient
+    history = None                         # what explain keeps of it, under keep()
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
@@ -243,6 +240,11 @@ class Tensor:
         """The op that made this tensor, its inputs and attributes, and the line that called it."""
         return explain.cells.why(self)
 
+    @property
+    def consumers(self):
+        """The nodes that used this tensor under ``keep()``, once a use."""
+        return [use.node for use in explain.keeping.uses(self)] or ()
+
     def where_used(self):
         """The ops that used this tensor under ``keep()``, each with the line that called it."""
         return explain.cells.where_used(self)
@@ -299,7 +301,6 @@ class Tensor:
                 raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
         self._change_cell()[0] = tape.now()
-        self.consumers = ()                # they used other numbers
         return self
 
     def _fitting(self, op: str, value):

@@ -120,10 +120,9 @@ def _nothing_leaks():
     nothing."""
     yield
     mode = minidl.tape.mode
-    if mode.watcher is not None or mode.keep != type(mode).keep:
-        mode.watcher, mode.keep = None, type(mode).keep
-        minidl.random.told.clear()
-        pytest.fail("this test left a recording, or keep(), on")
+    if mode.watchers != type(mode).watchers:
+        mode.watchers = type(mode).watchers
+        pytest.fail("this test left a recording, a profile or keep() on")
     leaked = not minidl.is_grad_enabled()
     if leaked:
         minidl.set_grad_enabled(True)

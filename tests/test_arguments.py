@@ -223,7 +223,7 @@ FUNCTIONS = {
 }
 NOT_TRIED = {
     "minidl.op": "makes ops; tested in test_engine.py", "minidl.record": "tested in test_trace.py",
-    "optim.fast": "not public", "optim.numbers": "not public",
+    "optim.replaceable": "not public", "optim.numbers": "not public",
     **{f"minidl.{n}": f"F.{n}" for n in ("cat", "flatten", "log_softmax", "softmax", "split",
                                          "squeeze")},
 }
@@ -518,7 +518,7 @@ WRONG = {"Tensor": ["x", OBJECT, None, *ARRAYS], "InPlace": ["x", None, [0.0, 0.
          "Callable": ["x", 3, None, X], "Generator": ["x", 3, np.random.default_rng(0)],
          "sizes": ["x", 1.5, np.nan, [1.5], 1j, OBJECT, True]}
 NOT_GATES = {"minidl.as_tensor", "Parameter", "Summary", "F.needs_floats", "F.same_floats",
-             "optim.fast", "optim.move", "init.move", "minidl.grad", "minidl.use_kernels",
+             "optim.replaceable", "optim.move", "init.move", "minidl.grad", "minidl.use_kernels",
              *(name for name in PUBLIC if name.endswith(("_grad", ".keep")))}
 """What says itself what it expects, and what is not public."""
 

@@ -62,7 +62,7 @@ def assert_same(readable, *args, exact: bool = False, **tolerance) -> None:
     several = isinstance(expected, tuple)
     for want, have, repeat in zip(*((r if several else (r,)) for r in (expected, found, again))):
         if want is None:
-            assert have is None or readable is activation._bias_activation_grad
+            assert have is None or readable is activation._bias_activation_grad.readable
             continue
         want, have, repeat = to_host(want), to_host(have), to_host(repeat)
         assert have.dtype == want.dtype and have.shape == want.shape, name
@@ -82,14 +82,14 @@ def test_convolution(window, C, O, channels_last, dtype):
     size, kernel, stride, padding, dilation = window
     x = RNG.normal(size=(3, C, *size)).astype(dtype)
     w = RNG.normal(size=(O, C, *kernel)).astype(dtype)
-    g = conv._conv2d(x, w, stride, padding, dilation)
+    g = conv._conv2d.readable(x, w, stride, padding, dilation)
     g = RNG.normal(size=g.shape).astype(dtype)
     x, g = on_gpu(x, channels_last), on_gpu(g, channels_last)
     for weights in (on_gpu(w), on_gpu(np.ascontiguousarray(w.transpose(2, 3, 1, 0))).transpose(
             3, 2, 0, 1)):                                # as PyTorch has them, and taps first
-        assert_same(conv._conv2d, x, weights, stride, padding, dilation)
-        assert_same(conv._conv2d_input_grad, g, weights, size, stride, padding, dilation)
-    assert_same(conv._conv2d_weight_grad, x, g, kernel, stride, padding, dilation)
+        assert_same(conv._conv2d.readable, x, weights, stride, padding, dilation)
+        assert_same(conv._conv2d_input_grad.readable, g, weights, size, stride, padding, dilation)
+    assert_same(conv._conv2d_weight_grad.readable, x, g, kernel, stride, padding, dilation)
 
 
 @both_types
@@ -102,10 +102,10 @@ def test_max_pooling(window, channels_last, dtype):
     x.reshape(-1)[::7] = -np.inf
     x.reshape(-1)[::31] = np.nan
     x = on_gpu(x, channels_last)
-    assert_same(pool._max_pool2d, x, kernel, stride, pads, dilation, out, exact=True)
-    _, tap = pool._max_pool2d(x, kernel, stride, pads, dilation, out)
+    assert_same(pool._max_pool2d.readable, x, kernel, stride, pads, dilation, out, exact=True)
+    _, tap = pool._max_pool2d.readable(x, kernel, stride, pads, dilation, out)
     g = on_gpu(RNG.normal(size=(3, 5, *out)).astype(dtype), channels_last)
-    assert_same(pool._scatter_taps, g, tap, kernel, stride, pads, dilation, size)
+    assert_same(pool._scatter_taps.readable, g, tap, kernel, stride, pads, dilation, size)
 
 
 # --------------------------------------------------------------------------- bias, cross entropy
@@ -122,14 +122,14 @@ def test_bias_and_activation(shape, slope, dtype):
     gy = RNG.normal(size=shape).astype(dtype)
     for last in (False, True) if len(shape) == 4 else (False,):
         with np.errstate(invalid="ignore"):
-            assert_same(activation._bias_activation, on_gpu(x, last), b, slope)
+            assert_same(activation._bias_activation.readable, on_gpu(x, last), b, slope)
         y = on_gpu(np.nan_to_num(x, neginf=-1), last)
-        assert_same(activation._bias_activation_grad, on_gpu(gy, last), y, channel, slope)
+        assert_same(activation._bias_activation_grad.readable, on_gpu(gy, last), y, channel, slope)
         _, gb = cuda._bias_activation_grad(on_gpu(gy, last), y, channel, slope)
         if slope == 1:
             assert gb is None                    # the engine adds it up
             continue
-        gx, _ = activation._bias_activation_grad(gy, to_host(y), channel, slope)
+        gx, _ = activation._bias_activation_grad.readable(gy, to_host(y), channel, slope)
         axes = tuple(i for i, n in enumerate(shape) if i != 1)
         want = gx.sum(axes, dtype=np.float64).reshape(channel)
         np.testing.assert_allclose(to_host(gb), want, rtol=1e-6, atol=1e-5)
@@ -140,9 +140,10 @@ def test_bias_and_activation(shape, slope, dtype):
 def test_cross_entropy(rows, C, dtype):
     x = on_gpu((RNG.normal(size=(rows, C)) * 300).astype(dtype))
     t = on_gpu(RNG.integers(0, C, rows))
-    assert_same(loss._cross_entropy, x, t)
-    _, log_p = loss._cross_entropy(x, t)
-    assert_same(loss._cross_entropy_grad, on_gpu(RNG.normal(size=rows).astype(dtype)), log_p, t)
+    assert_same(loss._cross_entropy.readable, x, t)
+    _, log_p = loss._cross_entropy.readable(x, t)
+    gy = on_gpu(RNG.normal(size=rows).astype(dtype))
+    assert_same(loss._cross_entropy_grad.readable, gy, log_p, t)
 
 
 @both_types
@@ -152,7 +153,7 @@ def test_class_shares(rows, ignored, dtype):
     t = RNG.integers(0, 10, rows)
     t[:{"none": 0, "some": rows // 3, "all": rows}[ignored]] = -100
     x = on_gpu(np.zeros((rows, 10), dtype))
-    assert_same(loss._class_shares, x, on_gpu(t), -100)
+    assert_same(loss._class_shares.readable, x, on_gpu(t), -100)
     numbers, shares, _ = cuda._class_shares(x, on_gpu(t.astype(np.int32)), 3)
     assert to_host(numbers).tolist() == np.where(t == 3, 0, t).tolist()
     assert np.array_equal(to_host(shares) == 0, t == 3) or (t == 3).all()
@@ -208,7 +209,7 @@ def test_noise_is_the_hosts(shape, dtype):
 def test_dropout_masks_are_the_hosts(p, dtype):
     for x in (on_gpu(np.zeros((3, 5, 7, 2), dtype)), on_gpu(np.zeros((3, 5, 7, 2), dtype), True),
               on_gpu(np.zeros((1025,), dtype)), on_gpu(np.zeros((2, 3), dtype).T)):
-        assert_same(dropout._dropout_mask, x, p, 2**63 + 5, 3, exact=True)
+        assert_same(dropout._dropout_mask.readable, x, p, 2**63 + 5, 3, exact=True)
 
 
 # --------------------------------------------------------------------------- optimisers

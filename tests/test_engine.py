@@ -331,7 +331,7 @@ def test_retain_grad_and_keep():
     y.backward()                             # nothing was freed
     assert h.grad.item() == 24.0 and y.grad.item() == 2.0
     assert h.consumers == [y.node, y.node]   # one for each use
-    assert h.node.args[0] is x
+    assert h.node.kept.args[0] is x
     outside = x * 3
     outside.sum().backward()
     assert outside.grad is None and outside.consumers == ()

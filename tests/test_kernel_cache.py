@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import minidl
 
 pytest.importorskip("numba")
-from minidl.kernels import jit, kept, on_compile
+from minidl.kernels import jit, kept
+from minidl.watch import Watcher, Watching
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
 pytestmark = pytest.mark.skipif(not jit.JIT, reason="NUMBA_DISABLE_JIT=1 compiles nothing")
@@ -44,13 +45,22 @@ def cache(tmp_path, monkeypatch):
             path.chmod(0o700)
 
 
+class Compiled(Watcher):
+    """Notes the names of the kernels that are compiled."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def compiling(self, kernel):
+        self.names.append(kernel)
+
+
 @pytest.fixture
 def compiled():
     """The names of what was compiled."""
     names: list[str] = []
-    on_compile.append(names.append)
-    yield names
-    on_compile.remove(names.append)
+    with Watching(Compiled(names)):
+        yield names
 
 
 def call(number=21):
@@ -382,9 +392,12 @@ def ended(process: subprocess.Popen) -> str:
 
 RELU = """
 import warnings, minidl
-from minidl import kernels
+from minidl.watch import Watcher, Watching
 compiled = []
-kernels.on_compile.append(compiled.append)
+class Compiled(Watcher):
+    def compiling(self, kernel):
+        compiled.append(kernel)
+Watching(Compiled()).__enter__()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(2):
@@ -421,9 +434,12 @@ def test_a_refused_folder_is_said_once(tmp_path):
 
 STEP = """
 import hashlib, numpy as np, minidl, minidl.functional as F
-from minidl import kernels
+from minidl.watch import Watcher, Watching
 compiled, found = [], hashlib.sha256()
-kernels.on_compile.append(compiled.append)
+class Compiled(Watcher):
+    def compiling(self, kernel):
+        compiled.append(kernel)
+Watching(Compiled()).__enter__()
 rng = np.random.default_rng(0)
 for dtype in (np.float32, np.float64):
     x, w = (minidl.tensor(rng.normal(size=shape).astype(dtype), requires_grad=True)

@@ -7,13 +7,14 @@ import threading
 import pytest
 
 import minidl
+from minidl.explain.keeping import KEEPER
 from minidl.modes import mode
 
 w = minidl.ones(2, requires_grad=True)
 SWITCHES = {                              # (the decorator, what it sets, the field's value inside)
     "no_grad": (minidl.no_grad, "grad", False),
     "enable_grad": (minidl.enable_grad, "grad", True),
-    "keep": (minidl.keep, "keep", True),
+    "keep": (minidl.keep, "watchers", (KEEPER,)),
     "set_grad_enabled": (lambda: minidl.set_grad_enabled(False), "grad", False),
 }
 every_switch = pytest.mark.parametrize("make, field, value", SWITCHES.values(), ids=SWITCHES)
@@ -45,16 +46,16 @@ def test_a_generators_body_runs_inside_and_its_caller_outside(make, field, value
         return "done"
 
     outside = getattr(mode, field)
-    assert outside is not value and steps.__doc__ == "Counts."
+    assert outside != value and steps.__doc__ == "Counts."
     for _ in steps(3):
-        assert getattr(mode, field) is outside
+        assert getattr(mode, field) == outside
     assert len(seen) == 6 and set(seen) == {value}
     walk = steps(5)
     assert next(walk) == 0 and walk.send(None) == 1
     with pytest.raises(StopIteration) as end:
         walk.send("stop")
     assert end.value.value == "stopped" and set(seen) == {value}
-    assert getattr(mode, field) is outside
+    assert getattr(mode, field) == outside
 
     def through():
         return (yield from steps(1))
@@ -80,15 +81,15 @@ def test_what_is_thrown_in_and_closing_arrive_inside(make, field, value):
             seen.append(getattr(mode, field))
 
     walk = waiting()
-    assert next(walk) is value
-    assert walk.throw(KeyError("x")) is value
+    assert next(walk) == value
+    assert walk.throw(KeyError("x")) == value
     walk.close()
-    assert seen == [value, value] and getattr(mode, field) is outside
+    assert seen == [value, value] and getattr(mode, field) == outside
     walk = waiting()
     next(walk)
     with pytest.raises(ZeroDivisionError):
         walk.throw(ZeroDivisionError())
-    assert seen == [value] * 3 and getattr(mode, field) is outside
+    assert seen == [value] * 3 and getattr(mode, field) == outside
 
     @make()
     def failing():
@@ -96,7 +97,7 @@ def test_what_is_thrown_in_and_closing_arrive_inside(make, field, value):
         raise ValueError("inside")
     with pytest.raises(ValueError, match="inside"):
         list(failing())
-    assert getattr(mode, field) is outside
+    assert getattr(mode, field) == outside
 
 
 @every_switch
@@ -113,7 +114,7 @@ def test_functions_and_methods(make, field, value):
     thing, outside = Thing(), getattr(mode, field)
     assert thing.of(3) == (value, 3, thing)
     assert list(thing.each()) == [(value, thing)]
-    assert getattr(mode, field) is outside
+    assert getattr(mode, field) == outside
 
 
 @every_switch
@@ -159,11 +160,11 @@ def test_different_switches_of_a_generator_all_hold():
     @minidl.no_grad()
     @minidl.keep()
     def both():
-        yield mode.grad, mode.keep
-        yield mode.grad, mode.keep
+        yield mode.grad, mode.watchers
+        yield mode.grad, mode.watchers
 
-    assert list(both()) == [(False, True)] * 2
-    assert (mode.grad, mode.keep) == (True, False)
+    assert list(both()) == [(False, (KEEPER,))] * 2
+    assert (mode.grad, mode.watchers) == (True, ())
 
 
 def test_decorators_without_parentheses():
@@ -173,6 +174,6 @@ def test_decorators_without_parentheses():
 
     @minidl.keep
     def kept():
-        return mode.keep
+        return mode.watchers
 
-    assert off() is False and kept() is True and mode.grad is True
+    assert off() is False and kept() == (KEEPER,) and mode.grad is True

@@ -12,8 +12,9 @@ import pytest
 
 import minidl
 import minidl.functional as F
-from minidl import cli, data, nn, optim, profiling, tape
-from minidl.profiling import part
+from minidl import cli, data, nn, optim, profiling
+from minidl.modes import mode
+from minidl.watch import phase
 
 
 class Clock:
@@ -38,14 +39,9 @@ def clock(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_stays_on():
-    """No test, however it ends, leaves a hook in the engine."""
-    before = hooks()
+    """No test, however it ends, leaves a watcher behind."""
     yield
-    assert hooks() == before and tape.mode.profile is None
-
-
-def hooks():
-    return (tape.timed_forward, tape.timed_nodes, optim.Optimizer._step, data.DataLoader._batches)
+    assert mode.watchers == type(mode).watchers
 
 
 def slow_op(clock, forward, backward, inner=None):
@@ -136,7 +132,7 @@ def test_each_second_goes_to_its_place(clock):
         clock.wait(20)
         loss = y.sum()
         loss.backward()
-        with part("writing"):
+        with phase("writing"):
             clock.wait(40)
             slow(x).sum().backward()               # in a part: no op of its own
     (row,) = [row for row in p.rows if row.total_s]
@@ -222,7 +218,7 @@ def test_optimiser_and_loader_are_parts():
         for x, t in loader:
             F.cross_entropy(model(x.reshape(-1, 16)), t).backward()
             optimizer.step()
-    assert {name: calls for name, (calls, _) in p.parts.items()} == {"loading": 3, "optimiser": 6}
+    assert {name: calls for name, (calls, _) in p.parts.items()} == {"loading": 3, "optimiser": 3}
     assert all(seconds > 0 for _, seconds in p.parts.values())
 
 
@@ -246,12 +242,11 @@ def test_off_after_an_exception(where, clock, capsys):
     @minidl.op
     def bad(x: minidl.Tensor):
         return (fail() if where == "forward" else x.data), fail
-    before = hooks()
     with pytest.raises(KeyError, match="inside"), minidl.profile() as p:
-        assert hooks() != before
+        assert mode.watchers == (p,)
         loss = (fail if where == "block" else bad)(leaf(2)).sum()
         loss.backward()
-    assert hooks() == before and tape.mode.profile is None
+    assert mode.watchers == ()
     F.relu(leaf(2)).sum().backward()
     assert "relu" not in named(p) and p.total == 7
     assert p.rest == (7 if where == "block" else 0)
@@ -299,10 +294,9 @@ def test_other_threads_are_not_recorded_and_have_their_own():
 
     def other():
         F.tanh(leaf(3)).sum().backward()           # under no profile of this thread
-        with part("nobody's"):
+        with phase("nobody's"):
             pass
         with quiet() as p:
-            assert hooks() == during           # put in once, for both
             on.set()
             go.wait(30)
             F.sigmoid(leaf(3)).sum().backward()    # after the other profile has ended
@@ -315,7 +309,6 @@ def test_other_threads_are_not_recorded_and_have_their_own():
     stopped, done = threading.Event(), threading.Event()
     thread = threading.Thread(target=other)
     with mine:
-        during = hooks()
         thread.start()
         assert on.wait(30)
         F.relu(leaf(3)).sum().backward()
@@ -329,16 +322,16 @@ def test_other_threads_are_not_recorded_and_have_their_own():
 
 
 def test_a_part_is_nothing_without_a_profile_and_within_a_part(clock):
-    with part("before"):
+    with phase("before"):
         clock.wait(1)
-    @part("outer")
+    @phase("outer")
     def work():
         clock.wait(2)
-        with part("inner"):
+        with phase("inner"):
             clock.wait(3)
     with quiet() as p:
         work()
-        with pytest.raises(KeyError), part("failing"):
+        with pytest.raises(KeyError), phase("failing"):
             clock.wait(4)
             raise KeyError
         clock.wait(5)
@@ -353,7 +346,7 @@ def example(clock):
     with quiet() as p:
         slow(leaf(2, 3)).sum().backward()
         quick(leaf(1))
-        with part("reading"):
+        with phase("reading"):
             clock.wait(20)
         clock.wait(10)
     return p
@@ -387,7 +380,7 @@ def test_shown_shortly(clock):
     with quiet() as p:
         minidl.cat([leaf(2) for _ in range(6)])
         slow(leaf(2)).backward(minidl.ones(2))
-        with part("others"):
+        with phase("others"):
             clock.wait(1)
     text = str(p)
     assert re.search(r"^    in backward: slow +1 +50000.00 +50000.00 +50.0 %$", text, re.MULTILINE)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from examples import EXAMPLES, load_example
-from minidl import kernels, plots, script
+from minidl import plots, script
+from minidl.watch import tell
 
 DOC = "A title.\n\nMore."
 
@@ -107,21 +108,18 @@ def test_no_number_between():
 
 
 def test_run_tells_of_compiling_once_and_of_ctrl_c(capsys):
-    before = list(kernels.on_compile)
-
     def main():
         for name in ("_conv2d", "_adam"):
-            for listener in list(kernels.on_compile):
-                listener(name)
+            tell("compiling", name)
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as stop:
         script.run(main)
     assert stop.value.code == "stopped"                      # printed, and the exit status is 1
     assert capsys.readouterr().out.count("compiling kernels: once on this machine") == 1
-    assert kernels.on_compile == before
     script.run(lambda: None)
-    assert kernels.on_compile == before
+    tell("compiling", "_adam")                               # nobody listens any more
+    assert not capsys.readouterr().out
 
 
 # --------------------------------------------------------------------------- examples/

@@ -13,6 +13,7 @@ from minidl.checks import brief, whole
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
 from minidl.device import move, namespace, resolve
+from minidl.watch import phase
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -139,13 +140,15 @@ class DataLoader:
         if self.augment is None:
             order, arrays = move(order, self.device), self.dataset.on(self.device)
         for step in range(start, len(self)):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            batch = [namespace(array).take(array, chosen, axis=0) for array in arrays]
-            if self.augment is not None:
-                rng = np.random.Generator(self._philox(epoch, step, _AUGMENT))
-                batch[0] = self.augment(batch[0], rng)
-                batch = [move(array, self.device) for array in batch]
-            yield tuple(as_tensor(self._convert(array)) for array in batch)
+            with phase("loading"):
+                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+                batch = [namespace(array).take(array, chosen, axis=0) for array in arrays]
+                if self.augment is not None:
+                    rng = np.random.Generator(self._philox(epoch, step, _AUGMENT))
+                    batch[0] = self.augment(batch[0], rng)
+                    batch = [move(array, self.device) for array in batch]
+                tensors = tuple(as_tensor(self._convert(array)) for array in batch)
+            yield tensors
 
     def _philox(self, epoch: int, step: int, stream: int) -> np.random.Philox:
         key = np.array([self.seed, epoch], dtype=np.uint64)

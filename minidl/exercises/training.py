@@ -74,7 +74,7 @@ def _stepped(rule, *names):
     """`rule` of minidl.optim, which works in place, on copies of p, g and the state."""
     def forward(a):
         arrays = {name: getattr(a, name).numpy().copy() for name in names}
-        rule(a, **arrays)
+        rule(a, *arrays.values())
         return [array for name, array in arrays.items() if name != "g"]
     return forward
 
@@ -103,7 +103,7 @@ SGD = Exercise(
     "sgd_momentum", "one step of gradient descent with momentum",
     "sgd_momentum(p, g, b, lr, momentum)", ("p", "b"), "D0-SGD",
     "b <- momentum b + g;  p <- p - lr b", _sgd_cases,
-    _stepped(lambda a, p, g, b: optim._sgd_momentum(p, g, b, a.lr, a.momentum, 1, False),
+    _stepped(lambda a, p, g, b: optim._sgd_momentum.readable(p, g, b, a.lr, a.momentum, 1, False),
              "p", "g", "b"), (), (
         ("p", "p moves along the old b: b is renewed first", lambda a, e: a.p - a.lr * a.b),
         ("p", "p moves along g alone: it moves along b", lambda a, e: a.p - a.lr * a.g),
@@ -134,7 +134,7 @@ ADAM = Exercise(
     "adam", "one step of Adam", "adam(p, g, m, v, t, lr, beta1, beta2, eps)", ("p", "m", "v"),
     "D0-ADAM", "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m^ / (sqrt(v^) + "
     "eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t); t is 1 at the first step", _adam_cases,
-    _stepped(lambda a, p, g, m, v: optim._adam(p, g, m, v, a.t, a.lr, a.beta1, a.beta2, a.eps),
+    _stepped(lambda a, *arrays: optim._adam.readable(*arrays, a.t, a.lr, a.beta1, a.beta2, a.eps),
              "p", "g", "m", "v"), (), (
         ("p", "no bias correction: m and v begin at 0 and are too small at first; divide them by "
          "1 - beta^t", _adam_slip(m_part=False, v_part=False)),

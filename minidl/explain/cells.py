@@ -17,11 +17,12 @@ from itertools import repeat
 import numpy as np
 
 from ..ops.terms import Composite, Contract, Elementwise, Gather
-from ..tape import Node, _contents
+from ..tape import _contents
 from ..tensor import Tensor
 from ..testing.compare import difference
 from . import terms as maps
 from .fields import back, forward
+from .keeping import Kept, gradient_began, made, uses
 from .source import Site
 
 SHOWN = 8                     # terms that are printed; the rest is summed
@@ -130,40 +131,41 @@ def _indexed(index: Iterable) -> str:
 
 
 # --------------------------------------------------------------------------- from tensors to calls
-def made_by(t: Tensor, who: str) -> Node:
-    """The node of the op that made t. Raises ValueError for a leaf."""
-    node = t.node or t.origin
-    if node is None:
+def made_by(t: Tensor, who: str) -> Kept:
+    """The op's call that made t. Raises ValueError for a leaf."""
+    kept = made(t)
+    if kept is None:
         raise ValueError(f"{who}: this {t._brief()} is a leaf: no recorded op computed it. "
                          "(Comparisons, argmax and detach() are not recorded; other ops on tensors "
                          "that want no gradient are, inside `with minidl.keep():`)")
-    return node
+    return kept
 
 
-def call_of(node: Node, who: str, out) -> maps.Call:
+def call_of(kept: Kept, who: str, out) -> maps.Call:
     """The op's call with the operands it had. Raises RuntimeError where they are gone or changed.
     """
-    args = node.args
+    op, args = kept.op, kept.args
     if args is None:
-        alive = dict(zip(node.backward.__code__.co_freevars, map(
-            _contents, node.backward.__closure__ or ()))) if node.backward else {}
-        missing = [name for name in node.op.signature.parameters if name not in alive]
+        backward = kept.node.backward
+        alive = dict(zip(backward.__code__.co_freevars, map(
+            _contents, backward.__closure__ or ()))) if backward else {}
+        missing = [name for name in op.signature.parameters if name not in alive]
         if missing:
-            why = "backward() freed what it used" if node.backward is None else (
+            why = "backward() freed what it used" if backward is None else (
                 f"its argument {missing[0]!r} is not kept")
-            raise RuntimeError(f"{who}: {node.op.name.strip('_')}: {why}. Run the computation "
+            raise RuntimeError(f"{who}: {op.name.strip('_')}: {why}. Run the computation "
                                "inside `with minidl.keep():`")
-        args = [alive[name] for name in node.op.signature.parameters]
-    if node.op.terms is None:
-        raise TypeError(f"{who}: {node.op.name} declares no terms (op(..., terms=...)), so there "
+        args = [alive[name] for name in op.signature.parameters]
+    if op.terms is None:
+        raise TypeError(f"{who}: {op.name} declares no terms (op(..., terms=...)), so there "
                         "is nothing to explain it by")
-    for x in (*node.op.inputs(maps.arguments(node.op, args)), out):
-        if isinstance(x, Tensor) and x._last_change > node.born:
+    for x in (*op.inputs(maps.arguments(op, args)), out):
+        if isinstance(x, Tensor) and x._last_change > kept.born:
             raise RuntimeError(
-                f"{who}: {node.op.name.strip('_')}: a tensor of shape {x.shape} was changed in "
+                f"{who}: {op.name.strip('_')}: a tensor of shape {x.shape} was changed in "
                 "place since (by optimizer.step(), perhaps): an explanation would be of other "
                 "numbers. Ask before the change, or record the step: a trace holds copies")
-    return maps.Call.of(node.op, args, out)
+    return maps.Call.of(op, args, out)
 
 
 def checked(t: Tensor, index: tuple, who: str) -> tuple[int, ...]:
@@ -202,12 +204,12 @@ def result_of(call: maps.Call) -> str:
 # --------------------------------------------------------------------------- values
 def explain(t: Tensor, index: tuple) -> Explanation:
     """Of one element of t: see :meth:`minidl.Tensor.explain`."""
-    node, index = made_by(t, "explain"), checked(t, index, "explain")
-    call = call_of(node, "explain", t)
-    found = explain_call(call, index, node.site)
-    if node.op.name == "add" and isinstance(call.args[0], Tensor) and (
-            made := call.args[0].node or call.args[0].origin) and isinstance(
-            made.op.terms, Contract) and call.operands[1].size < call.out.size:
+    kept, index = made_by(t, "explain"), checked(t, index, "explain")
+    call = call_of(kept, "explain", t)
+    found = explain_call(call, index, kept.site)
+    if kept.op.name == "add" and isinstance(call.args[0], Tensor) and (
+            before := made(call.args[0])) and isinstance(
+            before.op.terms, Contract) and call.operands[1].size < call.out.size:
         return _with_bias(found, explain(call.args[0], index))
     return found
 
@@ -361,18 +363,19 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
             "call backward() first, ask before zero_grad(), and for a tensor inside the graph run "
             "all of it inside `with minidl.keep():`")
         raise RuntimeError(f"explain_grad: no gradient has arrived here (None, not zero): {why}")
-    stored, since = float(maps._array(x.grad)[index]), x.grad.since or x.grad._last_change
-    uses = [node for node in dict.fromkeys(x.consumers) if node.born > x._last_change and (
-        node.ran >= since or not node.ran)]               # not: before the last zero_grad()
-    seed = x.node.seed if x.node is not None else None
-    if not uses and seed is None:
+    stored = float(maps._array(x.grad)[index])
+    since = gradient_began(x) or x.grad._last_change
+    seed, used_by = x.history.seed if x.history else None, [
+        use for use in dict.fromkeys(uses(x))
+        if use.ran >= since or not use.ran]               # not: before the last zero_grad()
+    if not used_by and seed is None:
         raise RuntimeError("explain_grad: it is not known who used this tensor" + (
             " since it was changed in place" if x._last_change else "")
             + ". Run forward and backward inside `with minidl.keep():`, and ask before the next "
             "update")
     found = [] if seed is None else [Term(
         (("backward() began with", (), (value := float(maps._array(seed)[index]))),), value)]
-    parts = tuple(part for node in uses for part in _gradient_parts(x, node, index))
+    parts = tuple(part for use in used_by for part in _gradient_parts(x, use, index))
     count = sum(bool(part.terms) for part in parts)
     notes = [f"{count} uses of this tensor: their contributions add up"] if count > 1 else []
     total = _total(found) + sum(p.total for p in parts)
@@ -388,13 +391,13 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
 
 def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
     """Why a stored gradient is not its terms' sum: what is known to have happened to it, if any."""
-    grad, found = x.grad, []
-    if (x if x.node is None else x.node).hooked >= max(grad.since, 1):
+    grad, began, found = x.grad, gradient_began(x), []
+    if x.history and x.history.hooked >= max(began, 1):
         found.append("a hook saw it, and what a hook returns is stored")
-    if grad.since and grad._last_change > grad.since:
+    if began and grad._last_change > began:
         found.append("it was changed in place after backward(), as clipping does")
-    if not grad.since:
-        found.append("the program put a gradient here itself")
+    if not began:
+        found.append("the program put a gradient here itself, or a backward() outside keep() did")
     if not np.isfinite(total - maps._array(grad)[index]):
         found.append("not all is finite here, and a kernel may have multiplied inf by the zeros of "
                      "the padding, or added inf - inf")
@@ -402,25 +405,25 @@ def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
                      "tensor is wrong; the check() of a recording tells"]
 
 
-def _gradient_parts(x: Tensor, node: Node, index):
+def _gradient_parts(x: Tensor, use: Kept, index):
     """What one op's call contributed, once for each place in which it used x."""
-    inputs = node.op.inputs(maps.arguments(node.op, node.args))
+    inputs = use.op.inputs(maps.arguments(use.op, use.args))
     for k, operand in enumerate(inputs):
-        if operand is x and node.grad is None:
-            yield Explanation(f"{_title(node.op)}: no gradient arrived here, so it gave none", (),
-                              [], 0.0, None, site=node.site)
+        if operand is x and use.node.grad is None:
+            yield Explanation(f"{_title(use.op)}: no gradient arrived here, so it gave none", (),
+                              [], 0.0, None, site=use.site)
         elif operand is x:
-            call = call_of(node, "explain_grad", node.out)
-            part = explain_contribution(call, k, index, maps._array(node.grad), node.site)
-            yield replace(part, parts=_through(node, part))
+            call = call_of(use, "explain_grad", use.out)
+            part = explain_contribution(call, k, index, maps._array(use.node.grad), use.site)
+            yield replace(part, parts=_through(use, part))
 
 
-def _through(node: Node, part: Explanation) -> tuple[Explanation, ...]:
+def _through(use: Kept, part: Explanation) -> tuple[Explanation, ...]:
     """A reshape hands one number on as it is: what that number was added up from."""
-    if not isinstance(node.op.terms, Gather) or len(part.terms) != 1:
+    if not isinstance(use.op.terms, Gather) or len(part.terms) != 1:
         return ()
     try:
-        return (explain_grad(node.out, part.terms[0].factors[0][1]),)
+        return (explain_grad(use.out, part.terms[0].factors[0][1]),)
     except RuntimeError:
         return ()
 
@@ -464,26 +467,26 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
 # --------------------------------------------------------------------------- who and whence
 def why(t: Tensor) -> Lines:
     """See :meth:`minidl.Tensor.why`."""
-    node = t.node or t.origin
-    if node is None:
+    kept = made(t)
+    if kept is None:
         kind = "a parameter or input" if t.requires_grad else "made by no recorded op"
         return Lines([f"a leaf, {t._brief()}: {kind}"])
-    lines = Lines([f"{_title(node.op)} -> shape {t.shape}"])
-    if node.site:
-        lines.append(f"  called at {node.site}" + (
-            f"   (module {node.site.module})" if node.site.module else ""))
+    lines = Lines([f"{_title(kept.op)} -> shape {t.shape}"])
+    if kept.site:
+        lines.append(f"  called at {kept.site}" + (
+            f"   (module {kept.site.module})" if kept.site.module else ""))
     else:
         lines.append("  called at: kept only inside `with minidl.keep():`")
-    if node.args is None:
-        lines += [f"  input of shape {shape}" for shape in node.shapes]
+    if kept.args is None:
+        lines += [f"  input of shape {shape}" for shape in kept.node.shapes]
         return lines
-    args = maps.arguments(node.op, node.args)
-    lines.inputs = tuple(x for x in node.op.inputs(args) if isinstance(x, Tensor))
-    for name, value in zip(node.op.signature.parameters, args):
+    args = maps.arguments(kept.op, kept.args)
+    lines.inputs = tuple(x for x in kept.op.inputs(args) if isinstance(x, Tensor))
+    for name, value in zip(kept.op.signature.parameters, args):
         if isinstance(value, Tensor):
-            made = value.node or value.origin
+            before = made(value)
             lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "
-                         + (made.op.name.strip("_") if made else "a leaf"))
+                         + (before.op.name.strip("_") if before else "a leaf"))
         elif isinstance(value, np.ndarray):
             lines.append(f"  {name}: an array of shape {value.shape}, {value.dtype}")
         else:
@@ -493,7 +496,8 @@ def why(t: Tensor) -> Lines:
 
 def where_used(t: Tensor) -> Lines:
     """See :meth:`minidl.Tensor.where_used`."""
-    lines = Lines([f"{_title(node.op)}" + (f"   {node.site}" if node.site else "")
-                   for node in t.consumers] or ["no use was recorded; `with minidl.keep():` does"])
-    lines.inputs = tuple(node.out for node in t.consumers)
+    found = uses(t)
+    lines = Lines([_title(use.op) + (f"   {use.site}" if use.site else "") for use in found]
+                  or ["no use was recorded; `with minidl.keep():` does"])
+    lines.inputs = tuple(use.out for use in found)
     return lines

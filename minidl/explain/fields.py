@@ -15,6 +15,7 @@ from ..ops.terms import Composite, Contract, Elementwise
 from ..tape import enable_grad, grad
 from ..tensor import Tensor
 from . import terms as maps
+from .keeping import made, uses
 
 
 class Fields(list):
@@ -101,51 +102,50 @@ def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
 def receptive_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.receptive_field`."""
     from .cells import call_of, checked, made_by
-    node, index = made_by(t, "receptive_field"), checked(t, index, "receptive_field")
+    kept, index = made_by(t, "receptive_field"), checked(t, index, "receptive_field")
     mask = np.zeros(t.shape, bool)
     mask[index] = True
-    waiting, masks, leaves = [(-node.born, node)], {node: mask}, {}
+    waiting, masks, leaves = [(-kept.born, kept)], {kept.born: mask}, {}
     while waiting:
-        node = heapq.heappop(waiting)[1]
-        mask = masks.pop(node)
-        call = call_of(node, "receptive_field", np.zeros(mask.shape))
-        for k, x in enumerate(node.op.inputs(maps.arguments(node.op, node.args))
-                              if node.args else call.op.inputs(call.args)):
+        kept = heapq.heappop(waiting)[1]
+        mask = masks.pop(kept.born)
+        call = call_of(kept, "receptive_field", np.zeros(mask.shape))
+        for k, x in enumerate(call.op.inputs(call.args)):
             if not isinstance(x, Tensor):
                 continue
-            source, reached = x.node or x.origin, back(call, k, mask)
+            source, reached = made(x), back(call, k, mask)
             if source is None:
                 leaves[x] = leaves.get(x, False) | reached
                 continue
-            if source not in masks:
+            if source.born not in masks:
                 heapq.heappush(waiting, (-source.born, source))
-            masks[source] = masks.get(source, False) | reached
+            masks[source.born] = masks.get(source.born, False) | reached
     return Fields(leaves.items())
 
 
 def projective_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.projective_field`."""
     from .cells import call_of, checked
-    index = checked(t, index, "projective_field")
-    if not t.consumers:
+    index, waiting = checked(t, index, "projective_field"), uses(t)
+    if not waiting:
         raise RuntimeError("projective_field: no op is known that used this tensor; `with "
                            "minidl.keep():` around them keeps them")
     masks = {t: np.zeros(t.shape, bool)}
     masks[t][index] = True
-    waiting, found, seen = [(n.born, n) for n in t.consumers], Fields(), set()
-    heapq.heapify(waiting)
-    while waiting:
-        node = heapq.heappop(waiting)[1]
-        if node in seen:
-            continue
-        seen.add(node)
-        out = node.out
-        call, reached = call_of(node, "projective_field", out), np.zeros(out.shape, bool)
-        for k, x in enumerate(node.op.inputs(maps.arguments(node.op, node.args))):
+    found, seen = Fields(), {use.born for use in waiting}
+    heap = [(use.born, use) for use in dict.fromkeys(waiting)]
+    heapq.heapify(heap)
+    while heap:
+        use = heapq.heappop(heap)[1]
+        out = use.out
+        call, reached = call_of(use, "projective_field", out), np.zeros(out.shape, bool)
+        for k, x in enumerate(call.op.inputs(call.args)):
             if isinstance(x, Tensor) and x in masks:
                 reached |= forward(call, k, masks[x])
         masks[out] = reached
         found.append((out, reached))
-        for consumer in out.consumers:
-            heapq.heappush(waiting, (consumer.born, consumer))
+        for later in dict.fromkeys(uses(out)):
+            if later.born not in seen:
+                seen.add(later.born)
+                heapq.heappush(heap, (later.born, later))
     return found

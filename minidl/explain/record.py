@@ -1,33 +1,39 @@
 """``minidl.record``: everything that happens in a block, or in one call of a training step.
 
-The recorder is told of each op's forward pass, of each contribution to a gradient, and of each
-parameter's update, by one line in the tape and one in the optimisers. It copies what it is told
-into a :class:`Trace`. A gradient that has not arrived is None, never zero.
+The recorder is a watcher: the engine tells it of each op's forward pass, of each contribution to a
+gradient, and of each parameter's update. It copies what it is told into a :class:`Trace`. A
+gradient that has not arrived is None, never zero.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import random
 from ..checks import whole
 from ..device import is_array, to_host
+from ..modes import mode
 from ..nn.module import Parameter
-from ..tape import OPS, mode
+from ..tape import OPS, Node, Op
 from ..tensor import Tensor
+from ..watch import Watcher, Watching
+from .keeping import keep
 from .restore import Snapshot
 from .source import Site, call_site
 from .terms import arguments
 from .trace import Trace, declared
 
+if TYPE_CHECKING:
+    from ..optim import Optimizer
+
 _ROLES = {"masked": "mask"}            # what an op's plain arrays are; whole numbers are labels
 
 
-class Recorder:
+class Recorder(Watcher):
     """``with Recorder() as trace:`` fills `trace` while the block runs; so does what stands between
     ``recorder.start()`` and ``trace = recorder.stop()``."""
 
@@ -42,30 +48,27 @@ class Recorder:
         self.prefixes: dict[Any, str] = {}     # of names, where there are several
         self.within: list[Any] = []            # by op: the outermost module around it
         self.noise: set[bytes] = set()
+        self.moving: list[dict] = []           # events of the update that goes on
+        self.on = ExitStack()                  # while it runs
 
     # ------------------------------------------------------------------ on and off
     def __enter__(self) -> Trace:
         self.refuse_to_nest()
-        self.before, mode.keep, mode.watcher = mode.keep, True, self
-        random.told.append(self._drawn)
+        self.on.enter_context(keep())
+        self.on.enter_context(Watching(self))
         return self.trace
 
     def refuse_to_nest(self) -> None:
         """Raise RuntimeError if this thread is recording already."""
-        if mode.watcher is not None:
+        if any(isinstance(w, Recorder) for w in mode.watchers):
             raise RuntimeError("record: a recording is running already; recordings do not nest")
 
     def __exit__(self, *exc: Any) -> None:
-        if mode.watcher is not self:
+        if self not in mode.watchers:
             raise RuntimeError("record: this recording is not running: start() it first")
-        mode.keep, mode.watcher = self.before, None
-        random.told.remove(self._drawn)
+        self.on.close()
         self._finish()
         self.trace.complete()
-
-    def _drawn(self, numbers: np.ndarray) -> None:
-        if mode.watcher is self:               # another thread may draw, too
-            self.noise.add(_print(numbers))
 
     def start(self) -> Recorder:
         """Begin, without a block: ``recorder = minidl.record().start()``."""
@@ -78,8 +81,13 @@ class Recorder:
         return self.trace
 
     # ------------------------------------------------------------------ what the engine tells
-    def forward(self, entry, args, inputs, outputs) -> None:
-        """An op has run."""
+    def drawn(self, numbers: Any) -> None:
+        self.noise.add(_print(to_host(numbers)))
+
+    def op_ends(self, entry: Op, args: Sequence, inputs: Sequence[Tensor],
+                outputs: Sequence[Tensor]) -> None:
+        if not outputs:
+            return
         args = arguments(entry, args)
         site = call_site(inputs)
         self._meet(site)
@@ -102,12 +110,11 @@ class Recorder:
             self.kept.append(outputs[0].node)
         self.trace.events.append({"phase": "forward", "op": op["id"]})
 
-    def begins(self) -> None:
-        """A backward pass begins: its contributions are counted by themselves."""
-        self.counts = {}
+    def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
+                        deposits: bool) -> None:
+        self.counts = {}                       # a pass's contributions are counted by themselves
 
-    def contribution(self, node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
-        """Backward has given operand k of a node its part g of a gradient; `total` so far."""
+    def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
         op = self.made.get(node)
         if op is None:
             return                             # made before the recording began
@@ -132,20 +139,23 @@ class Recorder:
         self.trace.nodes[target]["grad"] = event["sum"]
         self.trace.events.append(event)
 
-    def update(self, optimizer, p: Tensor, group: dict) -> None:
-        """An optimiser moves a parameter."""
-        node, before = self._input(p, None), self.trace.array(p.data)
-        old = _copied(optimizer.state.get(p)) or {}
-        optimizer._step(p, group)
-        new = optimizer.state[p]
-        state = {name: self.trace.array(old.get(name, np.zeros_like(value)))
-                 for name, value in new.items() if is_array(value)}       # before, as the rule asks
-        self.trace.events.append({
-            "phase": "update", "node": node, "rule": type(optimizer).__name__,
-            "step": new["step"],
+    def update_begins(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]]) -> None:
+        self.moving = [{
+            "phase": "update", "node": self._input(p, None), "rule": type(optimizer).__name__,
             "options": {k: _json(v) for k, v in group.items() if k != "params"},
-            "gradient": self.trace.array(p.grad.data), "before": before,
-            "after": self.trace.array(p.data), "state": state})
+            "before": self.trace.array(p.data), "state": _copied(optimizer.state.get(p, {}))}
+            for p, group in moved]
+
+    def update_ends(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]]) -> None:
+        for event, (p, _) in zip(self.moving, moved):
+            new, old = optimizer.state.get(p, {}), event["state"]
+            if new.get("step", 0) == old.get("step", 0):
+                break                          # an error came first
+            state = {name: self.trace.array(old.get(name, np.zeros_like(value)))
+                     for name, value in new.items() if is_array(value)}   # before, as the rule asks
+            self.trace.events.append({
+                **event, "step": new["step"], "gradient": self.trace.array(p.grad.data),
+                "after": self.trace.array(p.data), "state": state})
 
     # ------------------------------------------------------------------ tensors
     def _input(self, x: Any, site: Site | None) -> int:
@@ -248,9 +258,8 @@ def _print(array: np.ndarray) -> bytes:
     return repr((array.shape, array.dtype)).encode() + np.ascontiguousarray(array).tobytes()[:64]
 
 
-def _copied(state: dict | None) -> dict | None:
-    return None if state is None else {
-        k: v.copy(order="K") if is_array(v) else v for k, v in state.items()}
+def _copied(state: dict) -> dict:
+    return {k: v.copy(order="K") if is_array(v) else v for k, v in state.items()}
 
 
 def record(step: Callable | None = None, *args: Any, probe: int | None = None, **kwargs: Any):

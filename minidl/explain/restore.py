@@ -78,7 +78,7 @@ class Snapshot:
             if not (array == numbers).all():
                 array[...] = numbers
                 t._change_cell()[0] = now()
-            t.consumers = ()
+            t.history = None
             if t.node is None:
                 t.requires_grad, t.grad = wanted, grad
                 if grad is not None:

@@ -194,7 +194,7 @@ def _pooling(draw: Draw) -> Cases:
     for shape, window, stride, pads, dilation in POOLS:
         last = window, stride, pads, dilation
         x, out = channels_last(draw.distinct(*shape)), output_size(shape[2:], *last)
-        tap, g = _max_pool2d(x, *last, out)[1], draw.images(*shape[:2], *out)
+        tap, g = _max_pool2d.readable(x, *last, out)[1], draw.images(*shape[:2], *out)
         found["max_pool2d"].append((x, *last, out))
         found["max_pool2d_grad"].append((g, tap, *last, shape[2:]))
         found["_max_pool2d_pick"].append((x, tap, *last, shape[2:]))
@@ -234,8 +234,8 @@ def _kernel_layers(draw: Draw, batch: int) -> Cases:
         last = (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
         x, out = draw.images(*shape), output_size(shape[2:], *last)
         found["_max_pool2d"].append((x, *last, out))
-        found["_scatter_taps"].append((draw.images(*shape[:2], *out), _max_pool2d(x, *last, out)[1],
-                                       *last, shape[2:]))
+        g, tap = draw.images(*shape[:2], *out), _max_pool2d.readable(x, *last, out)[1]
+        found["_scatter_taps"].append((g, tap, *last, shape[2:]))
     images, rows = channels_last(draw.off_zero(batch, 32, 13, 13)), draw.off_zero(batch, 64)
     each = [(images, draw(32, 1, 1)), (rows, draw(64))]
     found["_bias_activation"] = [(z - b, b, slope) for z, b in each for slope in (0.0, 0.3, 1.0)]

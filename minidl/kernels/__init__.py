@@ -1,9 +1,10 @@
 """Faster replacements, by name, for the readable arithmetic in ``minidl.ops``.
 
-An op calls ``fast(_conv2d, x)(x, w, ...)``. That is the function `_conv2d` of the op's own file,
-or, where a table of this package has an entry of its name for the arrays' device, dtype and size,
-that entry. ``use_kernels("reference")`` (or ``MINIDL_KERNELS=reference``) empties the tables: what
-runs then is what stands beside the formula, and that is what one steps through.
+An op calls ``_conv2d(x, w, ...)``, a function of its own file marked ``@replaceable("x", "w")``.
+That function runs, or, where a table of this package has an entry of its name for the device, dtype
+and size of x and w, that entry. ``use_kernels("reference")`` (or ``MINIDL_KERNELS=reference``)
+leaves the tables alone: what runs then is what stands beside the formula, and that is what one
+steps through. ``_conv2d.readable`` is the function itself, whatever is chosen.
 
 For the CPU the kernels are compiled by Numba; cpu.py lists them. They are loaded when the first
 array comes that is large enough to be worth it. For a GPU they are CUDA, in kernels.cu; cuda.py
@@ -12,6 +13,7 @@ lists them, and launch.py checks each call.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -30,13 +32,13 @@ CPU: dict[str, Callable] = {}
 CUDA: dict[str, Callable] = {}
 """Replacements for CuPy arrays of float32 and float64; filled when first needed."""
 
+READABLE: dict[str, Callable] = {}
+"""Every :func:`replaceable` function, by name, as it stands in its file."""
+
 CHOICES = ("fast", "reference")
 MOST_THREADS = 1024
 SMALLEST = 2048
 """Arrays with fewer elements are left to NumPy: calling a kernel costs some microseconds."""
-
-on_compile: list[Callable[[str], None]] = []
-"""Called with a kernel's name before it is compiled (not when it comes from the cache)."""
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _loading = threading.Lock()
@@ -95,38 +97,61 @@ def _count(what: str, n, said: str | None = None) -> int:
     return found
 
 
-def fast(readable: Callable, *arrays, smallest: int | None = None) -> Callable:
-    """The replacement for `readable` that fits these arrays, or `readable` itself.
+def replaceable(*arrays: str, smallest: int | None = None) -> Callable:
+    """For a readable function: where a table of this package has an entry of its name, and its
+    first arguments, the `arrays` named, fit that entry, the entry runs in its place.
 
-    NumPy arrays below SMALLEST are left to `readable`; once the kernels are loaded, `smallest` may
-    stand for it where a kernel saves more than its call costs. On a GPU a kernel takes the place of
-    several of CuPy's, so it is taken for every size.
+    The function itself is the result's ``readable``, and is called with positional arguments.
+    `smallest` is that of :func:`replacement`. Raises TypeError if `arrays` are not the names of the
+    first arguments.
+    """
+    count = len(arrays)
+
+    def attach(readable: Callable) -> Callable:
+        name = readable.__name__
+        if not arrays or arrays != readable.__code__.co_varnames[:count]:
+            raise TypeError(f"replaceable: {name} must begin with the arguments {arrays}")
+        READABLE[name] = readable
+
+        @functools.wraps(readable)
+        def chosen(*args):
+            return (replacement(name, args[:count], smallest) or readable)(*args)
+        chosen.readable = readable
+        return chosen
+    return attach
+
+
+def replacement(name: str, arrays: tuple, smallest: int | None = None) -> Callable | None:
+    """The entry of that name that fits these arrays, or None.
+
+    NumPy arrays below SMALLEST have none; once the kernels are loaded, `smallest` may stand for it
+    where a kernel saves more than its call costs. On a GPU a kernel takes the place of several of
+    CuPy's, so it is taken for every size.
     """
     first = arrays[0]
     if _choice != "fast" and kernels_in_use():             # (raises, if it is neither)
-        return readable
+        return None
     if type(first) is np.ndarray:
         smallest = SMALLEST if smallest is None or not CPU else smallest
         if first.size < smallest and all([a.size < smallest for a in arrays]):
-            return readable
+            return None
         if not _tried:
             load()
-        replacement = CPU.get(readable.__name__)
+        found = CPU.get(name)
         if not all([a.size and a.flags.aligned for a in arrays]):
-            return readable
+            return None
     else:
-        replacement = _for_cuda(readable.__name__, arrays)
-    if replacement is None:
-        return readable
+        found = _for_cuda(name, arrays)
+    if found is None:
+        return None
     dtype = first.dtype
     if dtype not in _DTYPES:
-        return readable
+        return None
     for a in arrays:
         if a.dtype is not dtype and a.dtype != dtype:
-            return readable
-    replacement.readable = readable          # for a kernel that learns its size when it is called
-    fits = getattr(replacement, "fits", None)
-    return replacement if fits is None or fits(*arrays) else readable
+            return None
+    condition = getattr(found, "fits", None)
+    return found if condition is None or condition(*arrays) else None
 
 
 def _for_cuda(name: str, arrays) -> Callable | None:
@@ -152,8 +177,8 @@ def together(array) -> AbstractContextManager:
 
 
 def fits(condition: Callable) -> Callable:
-    """For a replacement: take it only where ``condition(*arrays)`` holds, of the arrays given to
-    :func:`fast`."""
+    """For a replacement: take it only where ``condition(*arrays)`` holds, of the arrays that
+    :func:`replaceable` names."""
     def mark(function: Callable) -> Callable:
         function.fits = condition
         return function

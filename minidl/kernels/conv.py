@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..windows import output_size, sides
-from . import layout
+from . import READABLE, layout
 from .jit import part
 from .product import multiply, packed, product
 from .threads import parallel
@@ -389,7 +389,7 @@ def _conv2d(x, w, stride, padding, dilation):
     out = output_size((H, W), (KH, KW), stride, padding, dilation)
     pairs = _pairs((H, W), out, (KH, KW), stride, padding, dilation)
     if pairs is None:
-        return _conv2d.readable(x, w, stride, padding, dilation)
+        return READABLE["_conv2d"](x, w, stride, padding, dilation)
     y = _gathered(layout.channels_last(x), layout.taps_first(w), pairs, N, H * W, C, O,
                   across=False)
     return layout.images(y, N, O, *out)
@@ -399,7 +399,7 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
     (N, O, OH, OW), (_, C, KH, KW) = g.shape, w.shape
     pairs = _pairs(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation, True)
     if pairs is None:
-        return _conv2d_input_grad.readable(g, w, size, stride, padding, dilation)
+        return READABLE["_conv2d_input_grad"](g, w, size, stride, padding, dilation)
     gx = _gathered(layout.channels_last(g), layout.taps_first(w), pairs, N, OH * OW, O, C,
                    across=True)
     return layout.images(gx, N, C, *size)
@@ -409,6 +409,6 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (N, C, H, W), (_, O, OH, OW) = x.shape, g.shape
     pairs = _pairs((H, W), (OH, OW), tuple(kernel), stride, padding, dilation)
     if pairs is None:
-        return _conv2d_weight_grad.readable(x, g, kernel, stride, padding, dilation)
+        return READABLE["_conv2d_weight_grad"](x, g, kernel, stride, padding, dilation)
     dw = _weight_sums(layout.channels_last(x), layout.channels_last(g), pairs, N, H * W, C, O)
     return layout.weights(dw, O, C, *kernel)

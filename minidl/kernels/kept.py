@@ -32,7 +32,7 @@ from numba.core.serialize import dumps
 
 from ..cache import cache_folder, make_private
 from ..files import open_regular
-from . import on_compile
+from ..watch import tell
 
 LARGEST = 1 << 26
 """Bytes. Kernels take some 100 kB; what is larger than this is none."""
@@ -124,8 +124,7 @@ class Kept:
         if contents:
             with contextlib.suppress(Exception):         # whole, but made by another Numba
                 return CompileResult._rebuild(target_context, *pickle.loads(contents))
-        for listener in list(on_compile):
-            listener(self.function.__name__)
+        tell("compiling", self.function.__name__)
         return None
 
     def save_overload(self, signature, result: CompileResult) -> None:

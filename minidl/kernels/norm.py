@@ -101,7 +101,7 @@ def _batch_norm(x, w, b, dim, eps):
     return layout.like_rows(y, x.shape), *(s.reshape(shape) for s in (mean, variance, scale))
 
 
-@fits(lambda gy, x, w, *more: _channels(x, w))
+@fits(lambda gy, x, mean, scale, w: _channels(x, w))
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     g, flat, C, shape = layout.rows(gy), layout.rows(x), x.shape[1], w.shape
     R, mean, scale = flat.size // C, layout.line(mean), layout.line(scale)

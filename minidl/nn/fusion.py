@@ -26,7 +26,7 @@ from operator import attrgetter
 from .. import functional as F
 from ..arguments import tensor_argument
 from ..kernels import kernels_in_use
-from ..tape import mode
+from ..modes import mode
 from ..tensor import Tensor
 from .activation import LeakyReLU, ReLU
 from .conv import Conv2d, ConvTranspose2d
@@ -37,7 +37,8 @@ from .pooling import MaxPool2d
 
 def runs(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor], Tensor]]:
     """What to call, one after the other: the modules, or functions that do the work of several."""
-    if not fuse or mode.keep or kernels_in_use() == "reference":
+    if not fuse or kernels_in_use() == "reference" or any(
+            [w.layer_by_layer for w in mode.watchers]):
         yield from modules
         return
     i = 0

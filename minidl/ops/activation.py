@@ -6,17 +6,19 @@ import math
 
 from ..arguments import arguments
 from ..device import erf, namespace
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor
 from .arithmetic import _constant, _real, clamp, weighed, where
 from .terms import Elementwise
 
 
+@replaceable("x")
 def _relu(x):
     return namespace(x).maximum(x, 0)
 
 
+@replaceable("gy", "y")
 def _relu_grad(gy, y):
     return namespace(y).where(y > 0, gy, 0)
 
@@ -28,7 +30,7 @@ def relu(input: Tensor):
         raise TypeError("relu: booleans have no sign; use .int() first")
     def backward(gy, need, out):
         return relu_grad(gy, out.data)
-    return fast(_relu, input.data)(input.data), backward
+    return _relu(input.data), backward
 
 
 @op("D2-RELU", terms=Elementwise("gy * (y > 0)", "(y > 0) * 1.0"))
@@ -36,13 +38,15 @@ def relu_grad(gy: Tensor, y):
     """gy where y > 0, else 0: linear in gy, so its own adjoint."""
     def backward(g):
         return relu_grad(g, y)
-    return fast(_relu_grad, gy.data, y)(gy.data, y), backward
+    return _relu_grad(gy.data, y), backward
 
 
+@replaceable("x")
 def _leaky_relu(x, slope):
-    return namespace(x).where(x > 0, x, x * x.dtype.type(slope)) if slope else _relu(x)
+    return namespace(x).where(x > 0, x, x * x.dtype.type(slope))
 
 
+@replaceable("gy", "x")
 def _leaky_relu_grad(gy, x, slope):
     return namespace(x).where(x > 0, gy, gy * gy.dtype.type(slope) if slope else 0)
 
@@ -55,8 +59,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     x = _real(input)
     def backward(gy):
         return leaky_relu_grad(gy, input, negative_slope)
-    run = fast(_leaky_relu, x) if negative_slope else _leaky_relu     # 0 * inf would be nan
-    return run(x, negative_slope), backward
+    y = _leaky_relu(x, negative_slope) if negative_slope else _relu(x)         # 0 * inf is nan
+    return y, backward
 
 
 @op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
@@ -65,19 +69,20 @@ def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
     """gy where y > 0, else alpha gy: linear in gy, so its own adjoint; constant in y."""
     def backward(g, need):
         return leaky_relu_grad(g, y, negative_slope) if need[0] else None, None
-    run = fast(_leaky_relu_grad, gy.data, y.data)
-    return run(gy.data, y.data, negative_slope), backward
+    return _leaky_relu_grad(gy.data, y.data, negative_slope), backward
 
 
 # --------------------------------------------------------------------------- with a bias before it
+@replaceable("x", "b")
 def _bias_activation(x, b, slope):
     z = x + b
-    return z if slope == 1 else _leaky_relu(z, slope) if slope else _relu(z)
+    return z if slope == 1 else _leaky_relu.readable(z, slope) if slope else _relu.readable(z)
 
 
+@replaceable("gy", "y")
 def _bias_activation_grad(gy, y, shape, slope):
     """gx, and its sum for b, or None where the engine is to add it up."""
-    return (gy if slope == 1 else _leaky_relu_grad(gy, y, slope)), None
+    return (gy if slope == 1 else _leaky_relu_grad.readable(gy, y, slope)), None
 
 
 @op("D2-RELU", terms=Elementwise("where(x + b > 0, x + b, slope * (x + b))",
@@ -93,13 +98,13 @@ def bias_activation(x: Tensor, b: Tensor, slope):
         if mode.grad or not need[1]:
             gx = gy if slope == 1 else leaky_relu_grad(gy, y, slope)
             return gx, gx
-        gx, gb = fast(_bias_activation_grad, gy.data, y.data)(gy.data, y.data, shape, slope)
+        gx, gb = _bias_activation_grad(gy.data, y.data, shape, slope)
         return _constant(gx), _constant(gx if gb is None else gb)
     def backward(gy, need, out):
         return grads(gy, need, out)
     def backward_of_sum(gy, need):                 # without an activation y is not needed
         return grads(gy, need, gy)
-    y = fast(_bias_activation, x.data, b.data)(x.data, b.data, slope)
+    y = _bias_activation(x.data, b.data, slope)
     return y, backward_of_sum if slope == 1 else backward
 
 
@@ -130,6 +135,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return weighed(normal_cdf(input), input)
 
 
+@replaceable("x")
 def _normal_cdf(x):
     return 0.5 * (1 + erf(x * (1 / math.sqrt(2))))
 
@@ -140,7 +146,7 @@ def normal_cdf(input: Tensor):
     x = _real(input)
     def backward(gy):
         return weighed((input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi)), gy)
-    return fast(_normal_cdf, x)(x), backward
+    return _normal_cdf(x), backward
 
 
 def _softplus(x):
@@ -181,10 +187,12 @@ def sigmoid(input: Tensor):
     return _sigmoid(_real(input)), backward
 
 
+@replaceable("x")
 def _tanh(x):
     return namespace(x).tanh(x)
 
 
+@replaceable("gy", "y")
 def _tanh_grad(gy, y):
     return gy * (1 - y * y)
 
@@ -195,6 +203,6 @@ def tanh(input: Tensor):
     x = _real(input)
     def backward(gy, need, out):
         if not mode.grad:
-            return _constant(fast(_tanh_grad, gy.data, out.data)(gy.data, out.data))
+            return _constant(_tanh_grad(gy.data, out.data))
         return gy * (1 - out * out)
-    return fast(_tanh, x)(x), backward
+    return _tanh(x), backward

@@ -17,14 +17,14 @@ backward pass of each is made of the two others: gradients of gradients come for
 
 The arithmetic gathers the window under each output pixel into a row (im2col), and is then one
 matrix product. In memory the rows are pixels and the columns channels, so results are channels-last
-arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy;
-``fast(f, x)(x, ...)`` calls f, or a compiled replacement of the same name where there is one.
+arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy.
+Where a function is ``@replaceable``, a kernel of its name runs in its place for arrays that fit.
 """
 
 from __future__ import annotations
 
 from ..device import namespace
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from ..windows import output_size, sides
@@ -50,6 +50,7 @@ def _windows(x, kernel, stride, padding, dilation):
         x, (N, OH, OW, KH, KW, C), (n, h * SH, w * SW, h * DH, w * DW, c))
 
 
+@replaceable("x", "w")
 def _conv2d(x, w, stride, padding, dilation):
     O, C, KH, KW = w.shape
     cols = _windows(x, (KH, KW), stride, padding, dilation)           # (N, OH, OW, KH, KW, C)
@@ -59,6 +60,7 @@ def _conv2d(x, w, stride, padding, dilation):
     return (rows @ taps).reshape(N, OH, OW, O).transpose(0, 3, 1, 2)  # (N, O, OH, OW)
 
 
+@replaceable("g", "w")
 def _conv2d_input_grad(g, w, size, stride, padding, dilation):
     (SH, SW), (DH, DW), (H, W) = stride, dilation, size
     (PH, below), (PW, right) = map(sides, padding)
@@ -77,6 +79,7 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
 
 # With a stride, images of several sizes have the same output size (it is rounded down). So x may
 # hold a window more than g has pixels; what g does not have, `[:OH, :OW]` leaves out.
+@replaceable("x", "g")
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     N, O, OH, OW = g.shape
     (KH, KW), C = kernel, x.shape[1]
@@ -99,7 +102,7 @@ def conv2d(x: Tensor, w: Tensor, stride, padding, dilation):
     x (N,C,H,W), w (O,C,KH,KW) -> y (N,O,OH,OW). PH, PW are the zeros before; `padding` may give
     pairs, as many after as before or others. Source: D0-CONV (one channel), D3-CONV.
     """
-    y = fast(_conv2d, x.data, w.data)(x.data, w.data, stride, padding, dilation)
+    y = _conv2d(x.data, w.data, stride, padding, dilation)
     size, kernel = x.shape[2:], w.shape[2:]
     def backward(gy, need):
         gx = conv2d_input_grad(gy, w, size, stride, padding, dilation) if need[0] else None
@@ -115,7 +118,7 @@ def conv2d_input_grad(g: Tensor, w: Tensor, size, stride, padding, dilation):
     g (N,O,OH,OW), w (O,C,KH,KW) -> y (N,C,H,W) with `size` = (H,W): conv2d's input gradient, and
     the transposed convolution of g. Source: D1-TCONV.
     """
-    y = fast(_conv2d_input_grad, g.data, w.data)(g.data, w.data, size, stride, padding, dilation)
+    y = _conv2d_input_grad(g.data, w.data, size, stride, padding, dilation)
     kernel, (OH, OW) = w.shape[2:], g.shape[2:]
     def backward(gy, need):
         gg = conv2d(gy, w, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
@@ -131,7 +134,7 @@ def conv2d_weight_grad(x: Tensor, g: Tensor, kernel, stride, padding, dilation):
 
     x (N,C,H,W), g (N,O,OH,OW) -> y (O,C,KH,KW) with `kernel` = (KH,KW): conv2d's weight gradient.
     """
-    y = fast(_conv2d_weight_grad, x.data, g.data)(x.data, g.data, kernel, stride, padding, dilation)
+    y = _conv2d_weight_grad(x.data, g.data, kernel, stride, padding, dilation)
     size, (OH, OW) = x.shape[2:], g.shape[2:]
     def backward(gy, need):
         gx = conv2d_input_grad(g, gy, size, stride, padding, dilation) if need[0] else None

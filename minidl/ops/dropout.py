@@ -5,13 +5,14 @@ from __future__ import annotations
 from .. import random
 from ..arguments import arguments
 from ..device import device_of, move
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from .arithmetic import _product_arrays, needs_floats
 from .terms import Elementwise
 
 
+@replaceable("x")
 def _dropout_mask(x, p, seed, counter):
     """An array like x of 0 (with probability p) and 1 / (1 - p): draw `counter` under `seed`."""
     u = random.uniform(x.shape, seed, counter)
@@ -23,7 +24,7 @@ def masked(x: Tensor, m):
     """x m, m an array that is no tensor: linear in x, so its own adjoint."""
     def backward(gy):
         return masked(gy, m)
-    return fast(_product_arrays, x.data, m)(x.data, m), backward
+    return _product_arrays(x.data, m), backward
 
 
 @arguments
@@ -40,4 +41,4 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
     if not training or p == 0:
         return input
     state = (generator or random.default_generator()).next_draw()
-    return masked(input, fast(_dropout_mask, input.data)(input.data, p, *state))
+    return masked(input, _dropout_mask(input.data, p, *state))

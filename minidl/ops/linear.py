@@ -7,10 +7,9 @@ import math
 from .. import checks
 from ..arguments import arguments
 from ..device import namespace
-from ..kernels import fast
-from ..tape import mode, op
+from ..kernels import replaceable
+from ..tape import op
 from ..tensor import Tensor
-from .activation import bias_activation
 from .arithmetic import _pair, add, same_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
@@ -22,10 +21,10 @@ def _matmul(a: Tensor, b: Tensor):
     def backward(gy, need):
         return (_matmul(gy, b.mT) if need[0] else None,
                 _matmul(a.mT, gy) if need[1] else None)
-    left, right = _pair(a, b)
-    return fast(_matmul_arrays, left, right)(left, right), backward
+    return _matmul_arrays(*_pair(a, b)), backward
 
 
+@replaceable("a", "b")
 def _matmul_arrays(a, b):
     return namespace(a).matmul(a, b)
 
@@ -52,9 +51,10 @@ def _linear(x: Tensor, w: Tensor):
     def backward(gy, need):
         return (_matmul(gy, w) if need[0] else None,
                 _matmul(gy.mT, x) if need[1] else None)
-    return fast(_linear_arrays, x.data, w.data)(x.data, w.data), backward
+    return _linear_arrays(x.data, w.data), backward
 
 
+@replaceable("x", "w")
 def _linear_arrays(x, w):
     return x @ w.T
 
@@ -76,9 +76,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = _linear(rows, weight)
     if input.ndim != 2:
         y = reshape(y, *input.shape[:-1], weight.shape[0])
-    if bias is None or mode.keep:                    # kept: an explanation says what it is, a sum
-        return y if bias is None else add(y, bias)
-    return bias_activation(y, bias, 1.0)
+    return y if bias is None else add(y, bias)
 
 
 @arguments

@@ -9,7 +9,7 @@ import numpy as np
 from .. import checks
 from ..arguments import arguments
 from ..device import namespace
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
 from .activation import _sigmoid, _softplus1, sigmoid
@@ -124,12 +124,14 @@ def _shares(count):
     return count / (total + none), namespace(count).where(none, number(np.nan), number(0))
 
 
+@replaceable("x")
 def _class_shares(x, t, ignore_index):
     """For the mean over class numbers t (n,): these, 0 where ignored; and their shares."""
     numbers, counted = _counted(x, t, ignore_index)
     return numbers, *_shares(counted)
 
 
+@replaceable("x")
 def _cross_entropy(x, t):
     xp = namespace(x)
     shifted = x - _top(x, (1,))
@@ -137,6 +139,7 @@ def _cross_entropy(x, t):
     return -log_p[xp.arange(len(t)), t], log_p
 
 
+@replaceable("gy", "log_p")
 def _cross_entropy_grad(gy, log_p, t):
     xp = namespace(gy)
     p = xp.exp(log_p)
@@ -153,12 +156,11 @@ def cross_entropy_rows(x: Tensor, t, k):
 
     gx = gy k (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
     """
-    y, log_p = fast(_cross_entropy, x.data)(x.data, t)
+    y, log_p = _cross_entropy(x.data, t)
     y = namespace(y).where(k == 0, k, y * k)
     def backward(gy):
         if not mode.grad:
-            g = gy.data * k
-            return _constant(fast(_cross_entropy_grad, g, log_p)(g, log_p, t))
+            return _constant(_cross_entropy_grad(gy.data * k, log_p, t))
         true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
         return reshape(gy * _constant(k), -1, 1) * (softmax(x, 1) - true)
     return y, backward
@@ -246,7 +248,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
 def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
     x, t, nothing = input.data, _targets("cross_entropy", input, target, ignore_index), None
     if reduction == "mean":
-        numbers, shares, nothing = fast(_class_shares, x)(x, t, ignore_index)
+        numbers, shares, nothing = _class_shares(x, t, ignore_index)
     else:
         numbers, shares = _counted(x, t, ignore_index)
     _check_numbers("cross_entropy", input, numbers)
@@ -298,6 +300,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                     reduction)
 
 
+@replaceable("x", "t")
 def _bce_logits(x, t):
     xp = namespace(x)
     share = xp.where(x > 0, 1 - t, t)        # softplus(x) - x t, without its inf - inf and inf * 0
@@ -305,6 +308,7 @@ def _bce_logits(x, t):
     return xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
 
 
+@replaceable("gy", "x", "t")
 def _bce_logits_grad(gy, x, t):
     return gy * (_sigmoid(x) - t)
 
@@ -321,9 +325,9 @@ def bce_logits(x: Tensor, t: Tensor):
     a, b = _pair(x, t)
     def backward(gy, need):
         if not mode.grad and not need[1]:
-            return _constant(fast(_bce_logits_grad, gy.data, a, b)(gy.data, a, b)), None
+            return _constant(_bce_logits_grad(gy.data, a, b)), None
         return gy * (sigmoid(x) - t), gy * -x if need[1] else None
-    return fast(_bce_logits, a, b)(a, b), backward
+    return _bce_logits(a, b), backward
 
 
 @arguments

@@ -9,7 +9,7 @@ import numpy as np
 from .. import checks
 from ..arguments import InPlace, arguments
 from ..device import namespace
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
 from .arithmetic import _constant, clone, needs_floats, same_floats
@@ -44,12 +44,12 @@ def standardize(x: Tensor, dim, eps):
 
     Returns y, m and v; only y carries a gradient. Source: D1-BN.
     """
-    y, mean, variance, scale = fast(_standardize, x.data)(x.data, dim, eps)
+    y, mean, variance, scale = _standardize(x.data, dim, eps)
     count = math.prod(x.shape[i] for i in dim)
 
     def backward(gy, need, out):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
-            return _constant(fast(_standardize_grad, gy.data, y)(gy.data, y, scale, dim))
+            return _constant(_standardize_grad(gy.data, y, scale, dim))
         # Recording: the same in tensors, the scale too as a function of x.
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
         mean_g = _sum(gy, dim, True) / count
@@ -59,11 +59,13 @@ def standardize(x: Tensor, dim, eps):
     return (y, mean, variance), backward
 
 
+@replaceable("x", "w", "b")
 def _batch_norm(x, w, b, dim, eps):
     normal, mean, variance, scale = _standardize(x, dim, eps)
     return normal * w + b, mean, variance, scale
 
 
+@replaceable("gy", "x", "mean", "scale", "w")
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     normal = (x - mean) * scale
     gw, gb = _total(gy * normal, dim), _total(gy, dim)
@@ -82,15 +84,13 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     with sums over `dim`, of n numbers; w and b have length 1 there. Returns y, m and v; only y
     carries a gradient. Source: D1-BN.
     """
-    arrays = x.data, w.data, b.data
-    y, mean, variance, scale = fast(_batch_norm, *arrays)(*arrays, dim, eps)
+    y, mean, variance, scale = _batch_norm(x.data, w.data, b.data, dim, eps)
     count = math.prod(x.shape[i] for i in dim)
 
     def backward(gy, need):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
-            arrays = gy.data, x.data, mean, scale, w.data
-            run = fast(_batch_norm_grad, gy.data, x.data, w.data, mean, scale)
-            return [_constant(g) for g in run(*arrays, dim)]
+            grads = _batch_norm_grad(gy.data, x.data, mean, scale, w.data, dim)
+            return [_constant(g) for g in grads]
         normal, *_ = standardize(x, dim, eps)
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
         gw, gb = _sum(gy * normal, dim, True), _sum(gy, dim, True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..device import namespace
-from ..kernels import fast
+from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from .terms import Contract, Gather, Scatter
@@ -50,6 +50,7 @@ def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
     return (u[:, None] * window[1] + v).astype(xp.int32)
 
 
+@replaceable("x")
 def _max_pool2d(x, window, stride, pads, dilation, out_size):
     """The largest value under each window, and the number of the tap that had it (the first)."""
     xp = namespace(x)
@@ -68,6 +69,7 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
     return y, tap
 
 
+@replaceable("g")
 def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     """Each g to the pixel its window's maximum came from; shares of overlapping windows add."""
     (top, bottom), (left, right) = pads
@@ -98,7 +100,7 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
     first counts and gets all of the gradient. Source: D0-MAXPOOL.
     """
     geometry = (window, stride, pads, dilation)
-    y, tap = fast(_max_pool2d, x.data)(x.data, *geometry, out_size)
+    y, tap = _max_pool2d(x.data, *geometry, out_size)
     size = x.shape[2:]
     def backward(gy):
         return max_pool2d_grad(gy, tap, *geometry, size)
@@ -108,7 +110,7 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
 @op("D0-MAXPOOL", terms=Scatter())
 def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
     """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
-    y = fast(_scatter_taps, g.data)(g.data, tap, window, stride, pads, dilation, size)
+    y = _scatter_taps(g.data, tap, window, stride, pads, dilation, size)
     def backward(gy):
         return _max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
     return y, backward
@@ -119,10 +121,11 @@ def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
     """What stands at the recorded taps."""
     def backward(gy):
         return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
-    return fast(_gather_taps, x.data)(x.data, tap, window, stride, pads, dilation), backward
+    return _gather_taps(x.data, tap, window, stride, pads, dilation), backward
 
 
 # --------------------------------------------------------------------------- sum
+@replaceable("x")
 def _sum_pool2d(x, window, stride, pads, out_size):
     x, y = _bordered(x, pads, 0), 0.0
     for _, place in _taps(window, stride, (1, 1), *out_size):
@@ -130,6 +133,7 @@ def _sum_pool2d(x, window, stride, pads, out_size):
     return y.astype(x.dtype)
 
 
+@replaceable("g")
 def _sum_pool2d_grad(g, window, stride, pads, size):
     (top, bottom), (left, right) = pads
     N, C, OH, OW = g.shape
@@ -150,7 +154,7 @@ def sum_pool2d(x: Tensor, window, stride, pads, out_size):
 
     x (N,C,H,W) -> y (N,C,OH,OW). Source: D0-AVGPOOL.
     """
-    y = fast(_sum_pool2d, x.data)(x.data, window, stride, pads, out_size)
+    y = _sum_pool2d(x.data, window, stride, pads, out_size)
     size = x.shape[2:]
     def backward(gy):
         return sum_pool2d_grad(gy, window, stride, pads, size)
@@ -163,4 +167,4 @@ def sum_pool2d_grad(g: Tensor, window, stride, pads, size):
     out_size = g.shape[2:]
     def backward(gy):
         return sum_pool2d(gy, window, stride, pads, out_size)
-    return fast(_sum_pool2d_grad, g.data)(g.data, window, stride, pads, size), backward
+    return _sum_pool2d_grad(g.data, window, stride, pads, size), backward

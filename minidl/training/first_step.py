@@ -7,11 +7,11 @@ import runpy
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 from ..explain.record import Recorder, record
 from ..explain.trace import Trace
 from ..optim import Optimizer
+from ..watch import Watcher, Watching
 from .config import config_for
 from .job import Job
 
@@ -40,7 +40,7 @@ def of_script(path: str | Path) -> Trace:
     before = sys.argv, sys.path[:]
     sys.argv, sys.path[0:0] = [str(path)], [str(path.parent.resolve())]
     try:
-        with contextlib.redirect_stdout(sys.stderr), _one_step(), recorder as trace:
+        with contextlib.redirect_stdout(sys.stderr), Watching(_OneStep()), recorder as trace:
             runpy.run_path(str(path), run_name="__main__")
     except _Enough:
         pass
@@ -57,24 +57,16 @@ def of_script(path: str | Path) -> Trace:
     return trace
 
 
-@contextlib.contextmanager
-def _one_step():
-    """Raise _Enough when each optimiser made here has made a step, or one of them a second."""
-    init, step, waiting = Optimizer.__init__, Optimizer.step, []
+class _OneStep(Watcher):
+    """Raises _Enough when each optimiser has made a step, or one of them a second."""
 
-    def counted_init(self, *args: Any, **options: Any) -> None:
-        init(self, *args, **options)
-        waiting.append(self)
+    def __init__(self):
+        self.waiting: list[Optimizer] = []
 
-    def counted_step(self, *args: Any, **options: Any) -> Any:
-        result = step(self, *args, **options)
-        if self not in waiting or waiting == [self]:
+    def optimizer_made(self, optimizer: Optimizer) -> None:
+        self.waiting.append(optimizer)
+
+    def update_ends(self, optimizer: Optimizer, moved: list) -> None:
+        if optimizer not in self.waiting or self.waiting == [optimizer]:
             raise _Enough
-        waiting.remove(self)
-        return result
-
-    Optimizer.__init__, Optimizer.step = counted_init, counted_step
-    try:
-        yield
-    finally:
-        Optimizer.__init__, Optimizer.step = init, step
+        self.waiting.remove(optimizer)

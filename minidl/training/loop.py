@@ -26,11 +26,11 @@ import numpy as np
 from .. import checks, random
 from ..device import resolve, to_host
 from ..ops import stack
-from ..profiling import part
 from ..tensor import Tensor
+from ..watch import Watching, phase
 from . import checkpoint, restore
 from .memory import explained
-from .progress import Progress, progress, values_text
+from .progress import CompileNote, Progress, progress, values_text
 from .run import Run
 from .stop import Stopped, noted
 
@@ -83,7 +83,7 @@ class Trainer:
         """
         self.epochs, self.show.lost = checks.whole("fit: epochs", epochs), None
         with (self.run or contextlib.nullcontext(), self.show, noted() as self.stop,
-              self.show.compilation_shown(), self._explained()):
+              self._compilation_shown(), self._explained()):
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
             if self.run and checkpoint.problem():
                 self.show.line(f"note: {checkpoint.problem()}")
@@ -117,6 +117,10 @@ class Trainer:
                 raise
             raise type(error)(f"training stopped: {error}{self._last_good()}") from error
 
+    def _compilation_shown(self) -> Watching:
+        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
+        return Watching(CompileNote(self.show.line, self.show.forget))
+
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()
         self.loader.set_epoch(self.epoch, self.step)
@@ -139,7 +143,7 @@ class Trainer:
         self.show.update(self._steps_done(), where, self._means())
         self._end_epoch(where)
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def _end_epoch(self, where: str) -> None:
         values = self._means()
         if self.test is not None:
@@ -165,7 +169,7 @@ class Trainer:
     def _steps_done(self) -> int:
         return self.epoch * len(self.loader) + self.step
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def _pictures(self) -> None:
         if self.after_epoch:
             self.procedure.model.eval()
@@ -226,7 +230,7 @@ class Trainer:
         """What the run cannot go on without: see :func:`restore.made_with`."""
         return restore.made_with(self.run.config, self.loader)
 
-    @part("test, pictures, checkpoints")
+    @phase("test, pictures, checkpoints")
     def save(self) -> None:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
         if self.run is None or checkpoint.problem():

@@ -5,10 +5,23 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
-from .. import kernels
+from ..watch import Watcher
+
+
+class CompileNote(Watcher):
+    """Says once, by `show`, that kernels are compiled; `each` is called for each of them."""
+
+    def __init__(self, show: Callable[[str], None], each: Callable[[], None] = lambda: None):
+        self._show, self._each, self._said = show, each, False
+
+    def compiling(self, kernel: str) -> None:
+        self._each()
+        if not self._said:
+            self._said = True
+            self._show("compiling kernels: once on this machine, some seconds")
 
 
 class Progress:
@@ -52,22 +65,6 @@ class Progress:
 
     def _print(self, text: str) -> None:
         print(text, flush=True)
-
-    @contextlib.contextmanager
-    def compilation_shown(self) -> Iterator[None]:
-        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
-        lines = ["compiling kernels: once on this machine, some seconds"]
-
-        def note(name: str) -> None:
-            self.forget()
-            with contextlib.suppress(IndexError):            # another thread may be compiling too
-                self.line(lines.pop())
-
-        kernels.on_compile.append(note)
-        try:
-            yield
-        finally:
-            kernels.on_compile.remove(note)
 
     def speed(self, done: int) -> str:
         """Images a second and the time left, at the mean speed since the first update: before it

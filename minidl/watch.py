@@ -1,0 +1,113 @@
+"""The seam between the engine and whoever watches it: explanations, recordings, profiles, displays.
+
+The engine tells the watchers of its thread what happens, and knows nothing else of them. Where
+nobody watches, ``mode.watchers`` is empty, and an op tests that once. A watcher changes no number:
+what runs is the same with it and without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .modes import Switch, mode
+
+
+class Watcher:
+    """What the engine tells. Each method does nothing here; a watcher has those that it needs.
+    (An `op` is a tape.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.)
+
+    A watcher that sets ``node.kept``, in :meth:`op_ends`, asks that this node stays, with its
+    gradient, when ``backward()`` has been there. What it sets is an object of its own, whose
+    ``watcher`` is told of every pass over the node, whoever watches then.
+
+    inside_backward   asks to be told of the ops that a backward pass calls, too (those of a pass
+                      with create_graph everybody is told of)
+    layer_by_layer    asks that ``nn.Sequential`` runs no layers as one
+    """
+
+    inside_backward = layer_by_layer = False
+
+    def op_begins(self, op, inputs) -> None:
+        """An op is going to run."""
+
+    def op_ends(self, op, args, inputs, outputs) -> None:
+        """An op has run on `args`, or raised (then `outputs` is empty)."""
+
+    def backward_begins(self, outputs, gradients, deposits: bool) -> None:
+        """A pass begins with these gradients of these outputs: ``backward()``, which deposits what
+        it finds in ``.grad``, or ``grad()``, which does not."""
+
+    def backward_ends(self) -> None:
+        """The pass is over."""
+
+    def node_begins(self, node, gy) -> None:
+        """All of a node's gradient has arrived: its backward is going to run."""
+
+    def contribution(self, node, k: int, gy, g, total) -> None:
+        """A node gave g to its input number k, whose gradient so far is `total`."""
+
+    def node_ends(self, node) -> None:
+        """A node's backward has run."""
+
+    def phase_begins(self, name: str) -> None:
+        """A phase of training begins, of the names that :func:`phase` is given."""
+
+    def phase_ends(self, name: str) -> None:
+        """That phase is over."""
+
+    def optimizer_made(self, optimizer) -> None:
+        """There is a new optimiser."""
+
+    def update_begins(self, optimizer, moved) -> None:
+        """An optimiser is going to move parameters: `moved` has (parameter, its group)."""
+
+    def update_ends(self, optimizer, moved) -> None:
+        """It has moved them."""
+
+    def drawn(self, numbers) -> None:
+        """Noise was drawn: an array."""
+
+    def compiling(self, kernel: str) -> None:
+        """A kernel is going to be compiled; one that comes from the cache is not."""
+
+
+class Watching(Switch):
+    """``with Watching(watcher):`` the engine tells `watcher` what this thread does inside; also a
+    decorator, of generator functions too. A watcher that is there already is not told twice."""
+
+    def __init__(self, watcher: Watcher):
+        super().__init__("watchers", watcher)
+
+    def __enter__(self) -> Watching:
+        new = self._value not in mode.watchers
+        self._before.append(new)
+        if new:
+            mode.watchers = (*mode.watchers, self._value)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._before.pop():             # others may have come and gone meanwhile
+            mode.watchers = tuple([w for w in mode.watchers if w is not self._value])
+
+    def _recreate_cm(self) -> Watching:
+        return Watching(self._value)
+
+
+def tell(event: str, *facts: Any) -> None:
+    """Tell this thread's watchers: the one that came first is told first, and of an end last."""
+    there = mode.watchers
+    for watcher in there[::-1] if event.endswith("_ends") else there:
+        getattr(watcher, event)(*facts)
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """What runs inside is a phase of training: ``with phase("augmentation"): ...``, or as a
+    decorator."""
+    tell("phase_begins", name)
+    try:
+        yield
+    finally:
+        tell("phase_ends", name)
