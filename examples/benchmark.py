@@ -281,8 +281,8 @@ class MiniDL(Contestant):
     def conv_side(self, side, x, w, g, H, K, S):
         from minidl.ops import conv
         where = (S, S), (0, 0), (1, 1)           # stride, padding, dilation
-        return {"forward": lambda: conv.conv2d(x, w, *where),
-                "input gradient": lambda: conv.conv2d_input_grad(g, w, (H, H), *where),
+        return {"forward": lambda: conv.conv2d(x, w, None, *where),
+                "input gradient": lambda: conv.conv2d_input_grad(g, w, None, (H, H), *where),
                 "weight gradient": lambda: conv.conv2d_weight_grad(x, g, (K, K), *where)}[side]
 
 
@@ -322,7 +322,7 @@ class Torch(Contestant):
                     return model(self.tensor(next(feed)[0]))
             return infer, None
         eps = {"eps": 1e-8} if name == "scaled" else {}
-        step = self.peer.training(name, model, **eps, **self.fused)
+        step = self.peer.training_step(name, model, **eps, **self.fused)
         return (lambda: step(*map(self.tensor, next(feed)))), None
 
     def conv_side(self, side, x, w, g, H, K, S):

@@ -48,6 +48,6 @@ for epoch in range(1, args.epochs + 1):
             print(f"epoch {epoch}, step {step}/{len(loader)}: "
                   f"D's loss {d_loss.item():.3f}, G's {g_loss.item():.3f}")
 
-    if plots.problem() is None:
+    if plots.matplotlib_problem() is None:
         plots.grid(samples(gan, 64), f"epoch {epoch}").savefig("gan-samples.png")
         print("samples: gan-samples.png")

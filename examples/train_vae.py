@@ -42,6 +42,6 @@ for epoch in range(1, args.epochs + 1):
             print(f"epoch {epoch}, step {step}/{len(loader)}: -ELBO {loss.item():.1f}, "
                   f"of it KL {kl.mean().item():.1f}")
 
-if plots.problem() is None:
+if plots.matplotlib_problem() is None:
     plots.grid(samples(vae, 64), "Samples from the prior").savefig("vae-samples.png")
     print("samples: vae-samples.png")

@@ -28,7 +28,7 @@ import numpy as np
 import minidl
 from minidl import data, metrics, nn, optim, plots, script, training
 from minidl import functional as F
-from minidl.data.augment import crop, flip, rotate
+from minidl.data.augment import crop, mirror, rotate
 
 RARE, RATIO, CLASSES = (5, 8, 9), 50, 10
 
@@ -103,7 +103,7 @@ def remedies(few, whole, rng):
             ("class weights", few, {"weights": class_weights(few.labels)}),
             ("turned, cropped", few, {"augment": turn}),
             ("over-sampled, turned, cropped", over, {"augment": turn}),
-            ("the same, and flipped", over, {"augment": data.Compose([turn, flip()])}),
+            ("the same, and flipped", over, {"augment": data.Compose([turn, mirror()])}),
             ("no class is rare", whole, {})]
 
 

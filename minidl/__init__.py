@@ -25,6 +25,20 @@ from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, 
                   neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,
                   squeeze, stack, std, sum, tanh, transpose, unsqueeze, var, where)
 
+__all__ = ["Generator", "OPS", "Tensor", "abs", "add", "allclose", "amax", "amin", "arange",
+           "argmax", "argmin", "as_tensor", "bool_", "cat", "chunk", "clamp", "cos", "cuda", "data",
+           "device", "div", "enable_grad", "exercises", "exp", "explain", "eye", "flatten", "flip",
+           "float32", "float64", "formulas", "from_numpy", "full", "functional", "get_num_threads",
+           "grad", "int16", "int32", "int64", "int8", "is_grad_enabled", "keep", "kernels",
+           "kernels_in_use", "linspace", "load", "log", "log_softmax", "logsumexp", "manual_seed",
+           "matmul", "max", "maximum", "mean", "metrics", "min", "minimum", "models", "mul", "neg",
+           "nn", "no_grad", "norm", "ones", "ones_like", "op", "ops", "optim", "permute", "plots",
+           "pow", "profile", "rand", "randint", "randn", "random", "randperm", "record", "relu",
+           "reshape", "save", "script", "set_grad_enabled", "set_num_threads", "sigmoid", "sin",
+           "softmax", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum", "tanh", "tensor",
+           "testing", "training", "transpose", "uint8", "unsqueeze", "use_kernels", "var", "where",
+           "zeros", "zeros_like"]
+
 
 def record(step=None, *args, probe: int | None = None, **kwargs):
     """``with minidl.record() as trace:`` or ``trace = minidl.record(step, x, t, probe=2)``: see
@@ -197,7 +211,11 @@ def _default_float(array):
 
 def __getattr__(name: str):
     """minidl.data, minidl.training and the others, loaded when they are first used."""
-    if name in ("data", "explain", "metrics", "models", "plots", "script", "testing", "training"):
+    if name in __all__:
         from importlib import import_module
         return import_module(f"minidl.{name}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

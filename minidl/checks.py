@@ -18,7 +18,7 @@ import numpy as np
 
 from .device import namespace, to_host
 
-MOST = 64
+MOST_FLAGS = 64
 """So many flags wait at most, one a check; then those of one message become one."""
 
 
@@ -53,7 +53,7 @@ def require(condition, message: str, error: type[Exception] = ValueError) -> Non
             raise error(_when(step, step) + message)
         return
     _thread.pending.append((ok, message, step, step))
-    if len(_thread.pending) >= MOST:
+    if len(_thread.pending) >= MOST_FLAGS:
         _thread.pending = _folded(_thread.pending)
 
 
@@ -126,7 +126,7 @@ def whole(what: str, value, least: float = 0) -> int:
     return found
 
 
-LARGEST = 2**31 - 1          # of a kernel, a stride, a border: no image is as large
+LARGEST_SIZE = 2**31 - 1     # of a kernel, a stride, a border: no image is as large
 
 
 def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
@@ -135,7 +135,8 @@ def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
                    for n in (value if several(value) else (value,) * count)])
     if len(found) == 1:
         found *= count
-    if None not in found and len(found) == count and least <= min(found) <= max(found) <= LARGEST:
+    if (None not in found and len(found) == count
+            and least <= min(found) <= max(found) <= LARGEST_SIZE):
         return found
     expected = f"{op}: {name} must be a whole number" + f", or {count} of them" * (count > 1)
     if None in found:

@@ -72,7 +72,8 @@ def train(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, OSError) as stopped:
         asked = isinstance(stopped, KeyboardInterrupt)
         if asked or stopped is trainer.show.lost:
-            _print_anyway("\nstopped" + (f", {checkpoint.problem()}" if checkpoint.problem() else
+            problem = checkpoint.write_problem()
+            _print_anyway("\nstopped" + (f", {problem}" if problem else
                                          f"; go on with: {PROG} train --resume "
                                          f"{shlex.quote(str(run.folder))}"))
         if asked:
@@ -91,7 +92,7 @@ def _train(args: argparse.Namespace, trainer: Trainer, run: Run, job: Job) -> in
           f"on {trainer.device}{_no_gpu(args)}\nrun folder: {run.folder}")
     if resumed and trainer.epoch >= config["epochs"]:
         print(f"it has its {config['epochs']} epochs already; --epochs N goes further")
-        _draw(run, job)                            # a kill may have come before its pictures
+        _draw_pictures(run, job)                   # a kill may have come before its pictures
         return 0
     if args.resume:
         print("resumed " + (f"in epoch {trainer.epoch + 1}, after step {trainer.step}"
@@ -103,7 +104,7 @@ def _train(args: argparse.Namespace, trainer: Trainer, run: Run, job: Job) -> in
         trainer.fit(config["epochs"])
     print(f"trained in {time.monotonic() - began:.0f} s" + (
         " (--quick: long enough to see it work, too short to learn)" if config["quick"] else ""))
-    _draw(run, job)
+    _draw_pictures(run, job)
     return 0
 
 
@@ -169,8 +170,8 @@ def evaluate(args: argparse.Namespace) -> None:
     result: dict[str, Any] = job.procedure.evaluate(loader)
     print(f"{job.recipe.name}, {len(loader.dataset):,} test images: {values_text(result)}")
     if judge:
-        found = report.judged(report.samples(job, args.number, seed=1), judge,
-                              report.asked(job, args.number))
+        found = report.judged(report.generated_images(job, args.number, seed=1), judge,
+                              report.asked_classes(job, args.number))
         as_asked = f", {found['as_asked']:.1%} as asked" if "as_asked" in found else ""
         print(f"{args.number:,} samples, judged by {judge.recipe.name}: mean confidence "
               f"{found['confidence']:.3f}{as_asked}")
@@ -179,7 +180,7 @@ def evaluate(args: argparse.Namespace) -> None:
         result["judged"] = {"judge": str(args.judge), "samples": args.number, **found}
     run.write_json("evaluation.json", result)
     if not args.no_pictures:
-        _draw(run, job)
+        _draw_pictures(run, job)
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -241,9 +242,9 @@ def step(args: argparse.Namespace) -> int:
 
 def gpu_check(args: argparse.Namespace) -> int:
     """Check everything about a GPU: numbers, training, times (status 1: something failed)."""
-    from .gpu_check import check
+    from .gpu_check import check_gpu
     try:
-        passed = check(args.only, args.quick, args.out, apart=not args.one_process)
+        passed = check_gpu(args.only, args.quick, args.out, apart=not args.one_process)
     except RuntimeError as error:                        # no GPU, and why
         raise ValueError(error) from error
     return 0 if passed else 1
@@ -269,9 +270,9 @@ def _no_gpu(args: argparse.Namespace) -> str:
     return f" (no GPU: {problem.partition(';')[0]})" if problem else ""
 
 
-def _draw(run: Run, job: Job) -> None:
-    if plots.problem():
-        print(f"note: {plots.problem()}")
+def _draw_pictures(run: Run, job: Job) -> None:
+    if plots.matplotlib_problem():
+        print(f"note: {plots.matplotlib_problem()}")
         return
     names = [path.name for path in report.pictures(run, job)]
     print(f"pictures in {run.folder}: {', '.join(names)}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from .device import cuda_problem, resolve
 
+__all__ = ["current_device", "device_count", "is_available", "synchronize"]
+
 
 def is_available() -> bool:
     """Does a kernel run on a GPU here? ``device.cuda_problem()`` says why not."""

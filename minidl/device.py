@@ -13,6 +13,10 @@ import sys
 
 import numpy as np
 
+__all__ = ["beside", "constant", "cuda_name", "cuda_problem", "device_of", "empty", "erf",
+           "error_line", "gpu_memory", "is_array", "move", "namespace", "resolve", "same_place",
+           "to_host", "version_text"]
+
 _NAMESPACES = {np.ndarray: np}
 
 
@@ -162,22 +166,22 @@ _FULL = "the GPU's memory is full"
 def cuda_problem() -> str | None:
     """Why CUDA cannot be used, a semicolon, what to do about it; None when a kernel really ran.
     Tried once, then remembered; but for a full memory, which may be free the next time."""
-    problem = _problem()
+    problem = _cuda_problem_once()
     if problem is not None and problem.startswith(_FULL):
-        _problem.cache_clear()
+        _cuda_problem_once.cache_clear()
     return problem
 
 
 @functools.cache
-def _problem() -> str | None:
+def _cuda_problem_once() -> str | None:
     try:
         import cupy
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             return f"CuPy is not installed{_and_no_driver()}; {_INSTALL}"
-        return f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
+        return f"CuPy cannot be imported ({error_line(error)}); {_INSTALL}"
     except Exception as error:                      # half an installation; a warning made an error
-        return _of_several() or f"CuPy cannot be imported ({_brief(error)}); {_INSTALL}"
+        return _of_several() or f"CuPy cannot be imported ({error_line(error)}); {_INSTALL}"
     problem = _without_device(cupy) or _without_kernels(cupy)
     return problem and (_of_several() or problem)
 
@@ -200,13 +204,13 @@ def _without_device(cupy) -> str | None:
     except Exception as error:
         if "InsufficientDriver" in str(error) and (
                 version := cupy.cuda.runtime.driverGetVersion()):
-            return (f"the NVIDIA driver is too old: it is made for CUDA {_dotted(version)}, this "
-                    f"CuPy for {_dotted(cupy.cuda.runtime.runtimeGetVersion())}; update the "
-                    "driver, or put the CuPy of its CUDA version in place of this one")
+            return (f"the NVIDIA driver is too old: it is made for CUDA {version_text(version)}, "
+                    f"this CuPy for {version_text(cupy.cuda.runtime.runtimeGetVersion())}; update "
+                    "the driver, or put the CuPy of its CUDA version in place of this one")
         if "InsufficientDriver" in str(error):
             return f"there is no NVIDIA driver; install it ({look})"
         if "NoDevice" not in str(error):
-            return f"the GPU does not answer ({_brief(error)}); {look}"
+            return f"the GPU does not answer ({error_line(error)}); {look}"
     return f"there is a driver, but no GPU that it finds; {look}, CUDA_VISIBLE_DEVICES may hide one"
 
 
@@ -215,9 +219,9 @@ def _without_kernels(cupy) -> str | None:
     try:
         total = int(cupy.arange(3).sum())          # allocates, compiles, launches, copies back
     except MemoryError as error:
-        return f"{_FULL} ({_brief(error)}); `nvidia-smi` shows by whom"
+        return f"{_FULL} ({error_line(error)}); `nvidia-smi` shows by whom"
     except Exception as error:
-        return (f"a test kernel failed ({_brief(error)}); if CUDA's compiler or headers are "
+        return (f"a test kernel failed ({error_line(error)}); if CUDA's compiler or headers are "
                 f"missing: {_INSTALL}")
     if total != 3:
         return (f"a test kernel gave a wrong result (0 + 1 + 2 = {total}); look for a driver, a "
@@ -237,11 +241,11 @@ def _of_several() -> str | None:
             "then install one")
 
 
-def _brief(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _dotted(version: int) -> str:
+def version_text(version: int) -> str:
     """12040 is CUDA 12.4."""
     return f"{version // 1000}.{version % 1000 // 10}"
 

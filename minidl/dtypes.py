@@ -86,7 +86,7 @@ def numbers(name: str, value, dtype=None, copy: bool = False, floats=float32):
         return array.astype(dtype)
 
 
-def fits(number: int, dtype) -> bool:
+def integer_fits(number: int, dtype) -> bool:
     """Is the integer `number` one of `dtype`?"""
     return np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
 
@@ -95,7 +95,7 @@ def check_fits(name: str, number, dtype: np.dtype) -> None:
     """Raise ValueError for a number that an integer `dtype` cannot hold, and for an integer that
     is beyond all floats."""
     if dtype.kind in "iu" and isinstance(number, (int, float, np.integer, np.floating)) and not (
-            abs(number) < math.inf and fits(int(number), dtype)) or (
+            abs(number) < math.inf and integer_fits(int(number), dtype)) or (
             dtype.kind == "f" and isinstance(number, int) and abs(number) > 1e308):
         number = brief(number.item() if isinstance(number, np.generic) else number)
         raise ValueError(f"{name}: {number} does not fit {dtype}")
@@ -106,7 +106,7 @@ def higher(a: np.dtype, b: np.dtype) -> bool:
     return _RANK[a.kind] > _RANK[b.kind]
 
 
-def together(a: np.dtype, b: np.dtype) -> np.dtype:
+def common_dtype(a: np.dtype, b: np.dtype) -> np.dtype:
     """The dtype of an array made of a's and b's: the one of the higher category, or the wider of
     a category."""
     return a if higher(a, b) else b if higher(b, a) else np.promote_types(a, b)
@@ -121,8 +121,8 @@ def paired(a, b):
 
 
 def result_type(*arrays) -> np.dtype:
-    """PyTorch's dtype of an operation on arrays: :func:`together` of those that have axes, unless
-    a number (no axes) is of a higher category."""
+    """PyTorch's dtype of an operation on arrays: :func:`common_dtype` of those that have axes,
+    unless a number (no axes) is of a higher category."""
     groups = [[a.dtype for a in arrays if (a.ndim > 0) is axes] for axes in (True, False)]
-    kinds = [functools.reduce(together, group) for group in groups if group]
+    kinds = [functools.reduce(common_dtype, group) for group in groups if group]
     return kinds[-1] if len(kinds) == 1 or higher(kinds[1], kinds[0]) else kinds[0]

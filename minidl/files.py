@@ -21,12 +21,12 @@ def open_regular(path: str | Path) -> BinaryIO:
     """The file at `path`, opened to read bytes. Raises OSError (FileNotFoundError) where it cannot
     be opened, ValueError for a folder, a named pipe, a device or a socket."""
     try:
-        _check(path, os.stat(path))        # first: to open a device may do something
+        _require_regular(path, os.stat(path))  # first: to open a device may do something
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     file = open(path, "rb", opener=without_waiting)
     try:
-        _check(path, os.fstat(file.fileno()))          # another one may have been put there since
+        _require_regular(path, os.fstat(file.fileno()))  # another one may have been put there since
     except ValueError:
         file.close()
         raise
@@ -38,7 +38,7 @@ def without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
-def _check(path: str | Path, found: os.stat_result) -> None:
+def _require_regular(path: str | Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
         raise ValueError(f"{path}: {kind}, where a regular file should be")

@@ -17,6 +17,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+__all__ = ["d0_conv", "d1_conv", "d3_conv", "conv2d", "conv_transpose2d", "max_pool2d",
+           "avg_pool2d", "upsample_nearest", "matmul", "linear", "relu", "leaky_relu", "tanh",
+           "sigmoid", "softmax", "dropout", "residual", "batch_norm", "cross_entropy",
+           "cross_entropy_one_hot", "cross_entropy_classes", "mae", "mse", "bce", "bce_with_logits",
+           "gan_value", "gan_generator_loss", "cgan_value", "wgan_critic_loss",
+           "wgan_generator_loss", "wgan_clip", "gradient_penalty", "lsgan_discriminator_loss",
+           "lsgan_generator_loss", "log_bernoulli", "log_gaussian", "elbo", "kl_unit_gaussian",
+           "kl_gaussians", "kl_discrete", "reparameterise", "score_dot", "score_scaled_dot",
+           "score_general", "score_additive", "attention", "multi_head_attention", "he_normal_std",
+           "glorot_uniform_limit", "kaiming_uniform_limit", "sgd", "rmsprop", "adam", "accuracy",
+           "precision", "recall", "f1", "roc", "auc"]
+
 Array = np.ndarray
 Pair = tuple[int, int]
 

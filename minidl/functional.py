@@ -77,6 +77,26 @@ from .ops.shape import (
 from .ops.shape import stack as _stack
 from .tensor import Tensor
 
+__all__ = [
+    "conv1d", "conv2d", "conv_transpose2d", "fold", "unfold", "same_padding", "linear", "embedding",
+    "max_pool2d", "avg_pool2d", "interpolate", "pixel_shuffle",
+    "elu", "gelu", "leaky_relu", "relu", "sigmoid", "softplus", "tanh", "softmax", "log_softmax",
+    "bias_activation", "dropout", "batch_norm", "group_norm", "layer_norm", "normalize", "residual",
+    "attention", "multi_head_attention", "scaled_dot_product_attention", "score_additive",
+    "score_dot", "score_general", "score_scaled_dot",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div",
+    "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "one_hot",
+    "bernoulli_log_likelihood", "elbo", "gaussian_kl", "gaussian_kl_between",
+    "gaussian_log_likelihood", "reparameterize", "gan_value", "gan_discriminator_loss",
+    "gan_generator_loss", "gradient_penalty", "lsgan_discriminator_loss", "lsgan_generator_loss",
+    "wgan_critic_loss", "wgan_generator_loss",
+    "cat", "expand", "flatten", "pad", "permute", "reshape", "split", "squeeze", "unsqueeze",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # --------------------------------------------------------------------------- arguments
 def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
@@ -101,15 +121,6 @@ def _out_size(op: str, size, kernel, stride, padding, dilation) -> tuple[int, in
     return out
 
 
-def _add_bias(op: str, y: Tensor, bias: Tensor | None) -> Tensor:
-    if bias is None:
-        return y
-    if bias.shape != (y.shape[1],):
-        raise ValueError(f"{op}: bias must have shape ({y.shape[1]},), got {bias.shape}")
-    same_floats(op, y, ("bias", bias))
-    return y + reshape(bias, -1, *(1,) * (y.ndim - 2))
-
-
 @arguments
 def bias_activation(input: Tensor, bias: Tensor, negative_slope: float = 0.0) -> Tensor:
     """leaky_relu(input + bias), one number of `bias` (C,) a channel of `input` (N,C,...), in one
@@ -124,10 +135,11 @@ def bias_activation(input: Tensor, bias: Tensor, negative_slope: float = 0.0) ->
     return _bias_activation(input, shaped, float(negative_slope))
 
 
-def _grouped(x: Tensor, w: Tensor, groups: int, convolve) -> Tensor:
-    """Each group of channels with its own weights; the results side by side."""
+def _grouped(x: Tensor, w: Tensor, b: Tensor | None, groups: int, convolve, *geometry) -> Tensor:
+    """Each group of channels with its own weights and biases; the results side by side."""
     xs, ws = split(x, x.shape[1] // groups, 1), split(w, w.shape[0] // groups, 0)
-    return cat([convolve(a, b) for a, b in zip(xs, ws)], 1)
+    bs = [None] * groups if b is None else split(b, b.shape[0] // groups, 0)
+    return cat([convolve(*each, *geometry) for each in zip(xs, ws, bs)], 1)
 
 
 @arguments
@@ -160,7 +172,8 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
     stride = _pair("conv2d", "stride", stride, 1)
     dilation = _pair("conv2d", "dilation", dilation, 1)
-    _check_channels("conv2d", input, weight, weight.shape[1] * groups, groups, weight.shape[0])
+    _check_channels("conv2d", input, weight, bias, groups, weight.shape[1] * groups,
+                    weight.shape[0])
     kernel = weight.shape[2:]
     if padding == "same":
         padding = tuple(same_padding(*each) for each in zip(input.shape[2:], kernel, stride,
@@ -168,12 +181,9 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     else:
         padding = (0, 0) if padding == "valid" else _pair("conv2d", "padding", padding, 0)
     _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
-    if groups == 1:
-        y = _conv.conv2d(input, weight, stride, padding, dilation)
-    else:
-        y = _grouped(input, weight, groups,
-                     lambda x, w: _conv.conv2d(x, w, stride, padding, dilation))
-    y = _add_bias("conv2d", y, bias)
+    geometry = stride, padding, dilation
+    y = (_conv.conv2d(input, weight, bias, *geometry) if groups == 1 else
+         _grouped(input, weight, bias, groups, _conv.conv2d, *geometry))
     return squeeze(y, 0) if single else y
 
 
@@ -183,17 +193,20 @@ def _some_pixels(op: str, input: Tensor) -> None:
         raise ValueError(f"{op}: input {input.shape} has no channels or no pixels")
 
 
-def _check_channels(op, input, weight, expected, groups, divided) -> None:
-    same_floats(op, input, ("weight", weight))
+def _check_channels(op, input, weight, bias, groups, channels, outputs) -> None:
+    """Refuse weights and biases that do not fit `groups`, or images of that many `channels`."""
+    same_floats(op, input, ("weight", weight), ("bias", bias))
     if not weight.numel():
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
     if 0 in input.shape[2:] and input.shape[0]:
         raise ValueError(f"{op}: input {input.shape} has no pixels")
-    if groups < 1 or divided % groups:
-        raise ValueError(f"{op}: {divided} channels do not divide into groups={groups}")
-    if input.shape[1] != expected:
-        raise ValueError(f"{op}: weight expects {expected} input channels, input {input.shape} has "
+    if groups < 1 or weight.shape[0] % groups:
+        raise ValueError(f"{op}: {weight.shape[0]} channels do not divide into groups={groups}")
+    if input.shape[1] != channels:
+        raise ValueError(f"{op}: weight expects {channels} input channels, input {input.shape} has "
                          f"{input.shape[1]}")
+    if bias is not None and bias.shape != (outputs,):
+        raise ValueError(f"{op}: bias must have shape ({outputs},), got {bias.shape}")
 
 
 @arguments
@@ -227,7 +240,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
     stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
     extra = _pair(name, "output_padding", output_padding, 0)
-    _check_channels(name, input, weight, weight.shape[0], groups, weight.shape[0])
+    _check_channels(name, input, weight, bias, groups, weight.shape[0], weight.shape[1] * groups)
     kernel = weight.shape[2:]
     if padding == "same":
         # What "same" convolution adds around an image, its adjoint leaves out.
@@ -243,12 +256,9 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
                          f"dilation {dilation}")
     if min(full) < 1:
         raise ValueError(f"{name}: padding {padding} leaves nothing of the output, size {full}")
-    if groups == 1:
-        y = _conv.conv2d_input_grad(input, weight, full, stride, padding, dilation)
-    else:
-        y = _grouped(input, weight, groups, lambda x, w: _conv.conv2d_input_grad(
-            x, w, full, stride, padding, dilation))
-    y = _add_bias(name, y, bias)
+    geometry = full, stride, padding, dilation
+    y = (_conv.conv2d_input_grad(input, weight, bias, *geometry) if groups == 1 else
+         _grouped(input, weight, bias, groups, _conv.conv2d_input_grad, *geometry))
     return squeeze(y, 0) if single else y
 
 
@@ -394,7 +404,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     factors = scale_factor if checks.several(scale_factor) else (scale_factor,) * 2
     if size is None:
         factors = [_number("interpolate: scale_factor", f) for f in factors]
-        if len(factors) != 2 or not all(0 < f < checks.LARGEST for f in factors):
+        if len(factors) != 2 or not all(0 < f < checks.LARGEST_SIZE for f in factors):
             raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))

@@ -23,6 +23,9 @@ import numpy as np
 
 from .dtypes import unmasked
 
+__all__ = ["accuracy", "auc", "average_precision", "confusion_matrix", "f1", "precision",
+           "precision_recall_curve", "recall", "roc_auc", "roc_curve"]
+
 
 def accuracy(true: Any, predicted: Any) -> float:
     """#(true = predicted) / N, in [0, 1]. Source: D2-METRICS."""
@@ -97,7 +100,7 @@ def roc_curve(
     straight line between their neighbours, which changes no area.
     Raises ValueError when one of the two classes does not occur. Source: D2-METRICS.
     """
-    fp, tp, thresholds = _sweep("roc_curve", true, scores)
+    fp, tp, thresholds = _counts_by_threshold("roc_curve", true, scores)
     if drop_intermediate and len(fp) > 2:
         bend = (np.diff(fp, 2) != 0) | (np.diff(tp, 2) != 0)
         keep = np.concatenate(([True], bend, [True]))
@@ -139,7 +142,7 @@ def precision_recall_curve(true: Any, scores: Any) -> tuple[np.ndarray, np.ndarr
     has no threshold. Raises ValueError when one of the two classes does not occur.
     Source: D2-METRICS.
     """
-    fp, tp, thresholds = _sweep("precision_recall_curve", true, scores)
+    fp, tp, thresholds = _counts_by_threshold("precision_recall_curve", true, scores)
     return (
         np.append((tp / (tp + fp))[::-1], 1.0),
         np.append((tp / tp[-1])[::-1], 0.0),
@@ -161,13 +164,13 @@ def average_precision(true: Any, scores: Any) -> float:
 # --- what they share -------------------------------------------------------------------------
 
 
-def _array(values: Any) -> np.ndarray:
+def _host_array(values: Any) -> np.ndarray:
     """A host array; tensors on a GPU come over by their `numpy()`."""
     return np.asarray(unmasked("metrics", values.numpy() if hasattr(values, "numpy") else values))
 
 
 def _classes(name: str, true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
-    true, predicted = _array(true), _array(predicted)
+    true, predicted = _host_array(true), _host_array(predicted)
     if true.ndim != 1 or true.shape != predicted.shape or len(true) == 0:
         hint = "; of scores (N, K) pass their argmax(1)" if predicted.ndim == 2 else ""
         raise ValueError(
@@ -231,9 +234,11 @@ def _joined(
     return float(np.average(share, weights=weights))
 
 
-def _sweep(name: str, true: Any, scores: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _counts_by_threshold(
+    name: str, true: Any, scores: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """FP and TP when everything with a score >= threshold is called 1, for every threshold."""
-    true, scores = _array(true), _array(scores).astype(np.float64)
+    true, scores = _host_array(true), _host_array(scores).astype(np.float64)
     if true.ndim != 1 or true.shape != scores.shape:
         raise ValueError(
             f"{name}: true and scores must be (N,), got {true.shape} and {scores.shape}"

@@ -23,6 +23,10 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["BLUE", "GREY", "ORANGE", "RED", "STYLE", "TEN", "Film", "bare_axes", "blue_orange",
+           "confusion", "curves", "film", "gan_curves", "grid", "kernels", "matplotlib_problem",
+           "picture", "plane", "reconstructions", "rows", "scatter", "tile", "vae_curves", "worst"]
+
 BLUE, ORANGE, GREY, RED = "#1f6fb4", "#f0821e", "#6b7280", "#c2410c"
 TEN = ["#1f6fb4", "#f0821e", "#2f9e68", "#c8423b", "#7b5ea7",
        "#8c6d4f", "#d678b2", "#6b7280", "#b8a51c", "#27a6b8"]
@@ -38,7 +42,7 @@ STYLE = {
 }
 
 
-def problem() -> str | None:
+def matplotlib_problem() -> str | None:
     """Why no picture can be made here, and what to install; None if they can."""
     if importlib.util.find_spec("matplotlib"):
         return None
@@ -51,7 +55,7 @@ def picture(width: float, height: float, layout: str = "constrained") -> Callabl
     def decorate(draw: Callable) -> Callable:
         @functools.wraps(draw)
         def drawn(*args: Any, figure: Figure | None = None, **options: Any) -> Figure:
-            if missing := problem():
+            if missing := matplotlib_problem():
                 raise ImportError(missing)
             import matplotlib
             from matplotlib.figure import Figure
@@ -96,7 +100,7 @@ def tile(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.nda
     return sheet
 
 
-def _bare(axes: Any, title: str = "") -> None:
+def bare_axes(axes: Any, title: str = "") -> None:
     """An axes for a picture: no ticks, no frame."""
     axes.set_axis_off()
     axes.set_title(title)
@@ -108,8 +112,8 @@ def _epochs(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _line(axes: Any, history: Sequence[dict], name: str, label: str, color: str,
-          scale: float = 1) -> None:
+def _plot_epochs(axes: Any, history: Sequence[dict], name: str, label: str, color: str,
+                 scale: float = 1) -> None:
     """One value of every record that has it, over the epochs."""
     points = [(record["epoch"], scale * record[name]) for record in history if name in record]
     if points:
@@ -142,26 +146,26 @@ def curves(figure, history: Sequence[dict], steps: Sequence[dict] = ()) -> None:
     left, right = figure.subplots(1, 2)
     for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
         _noisy(axes, steps, name, BLUE, scale=scale)
-        _line(axes, history, name, "training (pale: one batch)" if steps else "training", BLUE,
-              scale)
-        _line(axes, history, f"test_{name}", "test", ORANGE, scale)
+        label = "training (pale: one batch)" if steps else "training"
+        _plot_epochs(axes, history, name, label, BLUE, scale)
+        _plot_epochs(axes, history, f"test_{name}", "test", ORANGE, scale)
         _epochs(axes)
         axes.legend()
-    left.set(title="Cross entropy", ylabel="nats an image", ylim=(0, _top(steps, history)))
+    left.set(title="Cross entropy", ylabel="nats an image", ylim=(0, _loss_limit(steps, history)))
     last = history[-1].get("test_accuracy") if history else None
     right.set(title="Accuracy" + (f": {100 * last:.2f} % on the test set" if last else ""),
               ylabel="% right")
     if last:
-        right.set_ylim(_bottom(history), 100.2)
+        right.set_ylim(_accuracy_limit(history), 100.2)
 
 
-def _top(steps: Sequence[dict], history: Sequence[dict]) -> float | None:
+def _loss_limit(steps: Sequence[dict], history: Sequence[dict]) -> float | None:
     """The loss's upper limit: the first batches of all would hide what comes after them."""
     shown = [record["loss"] for record in steps] or [r["loss"] for r in history]
     return 1.2 * float(np.quantile(shown, 0.97)) if shown else None
 
 
-def _bottom(history: Sequence[dict]) -> float:
+def _accuracy_limit(history: Sequence[dict]) -> float:
     """The accuracy's lower limit: what the epochs leave free is cut off."""
     low = min(100 * r[k] for r in history for k in ("accuracy", "test_accuracy") if k in r)
     return max(0.0, low - max(0.6 * (100 - low), 0.2))
@@ -202,8 +206,8 @@ def vae_curves(figure, history: Sequence[dict]) -> None:
     last = history[-1].get("test_loss", history[-1]["loss"])
     titles["loss"] += f" {last:.1f}"
     for axes, (name, title) in zip(figure.subplots(1, 3), titles.items()):
-        _line(axes, history, name, "training", BLUE)
-        _line(axes, history, f"test_{name}", "test", ORANGE)
+        _plot_epochs(axes, history, name, "training", BLUE)
+        _plot_epochs(axes, history, f"test_{name}", "test", ORANGE)
         axes.set(title=title, ylabel="nats an image")
         axes.legend()
         _epochs(axes)
@@ -243,32 +247,32 @@ def worst(figure, images: np.ndarray, probabilities: np.ndarray, labels: np.ndar
     axes = figure.subplots()
     for place, i in enumerate(np.argsort(of_truth, kind="stable")[:count]):
         true, called = labels[i], int(probabilities[i].argmax())
-        _place(axes, place, 8, tile(images[i:i + 1], 1, 0),
-               f"{classes[true]}, called {classes[called]}\np({classes[true]}) = "
-               f"{of_truth[i]:.2g}", GREY if called == true else RED)
-    _bare(axes, "Where the true class got the least probability")
+        _draw_in_sheet(axes, place, 8, tile(images[i:i + 1], 1, 0),
+                       f"{classes[true]}, called {classes[called]}\np({classes[true]}) = "
+                       f"{of_truth[i]:.2g}", GREY if called == true else RED)
+    bare_axes(axes, "Where the true class got the least probability")
 
 
 def kernels(weight: np.ndarray, figure: Figure | None = None) -> Figure:
     """Kernels (O, C, KH, KW), averaged over C: blue is negative, white 0, orange positive."""
     lines = math.ceil(len(weight) / 8)                   # a row more makes a new picture taller
-    return picture(7.4, 0.6 + 0.9 * max(lines, 2))(_kernels)(weight, figure=figure)
+    return picture(7.4, 0.6 + 0.9 * max(lines, 2))(_draw_kernels)(weight, figure=figure)
 
 
-def _kernels(figure, weight: np.ndarray) -> None:
+def _draw_kernels(figure, weight: np.ndarray) -> None:
     weight = np.asarray(weight).mean(1)
     bound = abs(weight).max() or 1.0
     colors = {"cmap": blue_orange(), "vmin": -bound, "vmax": bound}
     axes = figure.subplots()
     for i, kernel in enumerate(weight):
-        image = _place(axes, i, 8, kernel, f"{i}", GREY, **colors)
+        image = _draw_in_sheet(axes, i, 8, kernel, f"{i}", GREY, **colors)
     size = "×".join(map(str, weight.shape[1:]))
-    _bare(axes, f"First layer: {len(weight)} kernels of {size}")
+    bare_axes(axes, f"First layer: {len(weight)} kernels of {size}")
     figure.colorbar(image, label="weight", shrink=0.7)
 
 
-def _place(axes: Any, i: int, columns: int, picture: np.ndarray, text: str, color: str,
-           **colors: Any) -> Any:
+def _draw_in_sheet(axes: Any, i: int, columns: int, picture: np.ndarray, text: str, color: str,
+                   **colors: Any) -> Any:
     """Draw picture number i of a sheet, a unit square with `text` above it. (One axes for all of
     them: twenty axes take seconds to lay out.)"""
     lines = 1 + text.count("\n")
@@ -286,20 +290,20 @@ def grid(figure, images: np.ndarray, title: str = "", columns: int | None = None
     """Images (N, C, H, W) beside and below each other."""
     axes = figure.subplots()
     axes.imshow(tile(images, columns))
-    _bare(axes, title)
+    bare_axes(axes, title)
 
 
 def rows(images: dict[str, np.ndarray], figure: Figure | None = None) -> Figure:
     """A row of images (N, C, H, W) for each entry, under its name."""
     if not images:
         raise ValueError("rows: no images")
-    return picture(8, 0.95 * len(images))(_rows)(images, figure=figure)
+    return picture(8, 0.95 * len(images))(_draw_rows)(images, figure=figure)
 
 
-def _rows(figure, images: dict[str, np.ndarray]) -> None:
+def _draw_rows(figure, images: dict[str, np.ndarray]) -> None:
     for axes, (name, row) in zip(figure.subplots(len(images), squeeze=False)[:, 0], images.items()):
         axes.imshow(tile(row, columns=len(row)))
-        _bare(axes)
+        bare_axes(axes)
         axes.set_title(name, fontsize=9, fontweight="normal")
 
 
@@ -359,7 +363,7 @@ def reconstructions(figure, images: np.ndarray, again: np.ndarray) -> None:
         rows += [images[start:start + columns], again[start:start + columns]]
     axes = figure.subplots()
     axes.imshow(tile(np.concatenate(rows), min(columns, n)))
-    _bare(axes, "Test images, and below each what the decoder makes of its code")
+    bare_axes(axes, "Test images, and below each what the decoder makes of its code")
 
 
 @picture(6.6, 6.6)
@@ -393,6 +397,7 @@ def scatter(figure, codes: np.ndarray, labels: np.ndarray,
 # --------------------------------------------------------------------------- pictures of traces
 _TRACED = {"sweep": "films", "stamps": "films", "overlaps": "films", "routing": "pooling",
            "wrong_cells": "pictures", "graph": "graphs", "to_dot": "graphs"}
+__all__ += _TRACED
 
 
 def __getattr__(name: str) -> Any:

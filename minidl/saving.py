@@ -25,7 +25,7 @@ TEMPORARY = ".tmp"
 """How the name of a file ends while it is written; a kill may leave one behind."""
 
 
-def problem() -> str | None:
+def safetensors_problem() -> str | None:
     """Why no files can be written here, and what to install; None if they can."""
     if importlib.util.find_spec("safetensors"):
         return None
@@ -68,7 +68,7 @@ def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], header: dict[s
     safetensors writes the memory as it lies, so a transposed or channels-last view is first copied
     into C order; and it writes entries of its metadata in random order, so there is one.
     """
-    if missing := problem():
+    if missing := safetensors_problem():
         raise ImportError(f"save: {missing}")
     from safetensors.numpy import save as to_bytes
 
@@ -95,7 +95,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file {path}")
     with open_regular(path) as file:
-        if missing := problem():
+        if missing := safetensors_problem():
             raise ImportError(f"load: {missing}")
         from safetensors import SafetensorError, safe_open
         from safetensors.numpy import load as from_bytes

@@ -155,7 +155,7 @@ class OneCycleLR(LRScheduler):
         if not 0 < self.peak < self.total_steps - 1:
             raise ValueError(f"OneCycleLR: the peak at pct_start={pct_start} of {self.total_steps} "
                              "steps must lie after the first and before the last step")
-        self.anneal = _cosine if anneal_strategy == "cos" else _line
+        self.anneal = _cosine if anneal_strategy == "cos" else _straight
         for option, value in ("div_factor", div_factor), ("final_div_factor", final_div_factor):
             if checks.number(f"OneCycleLR: {option}", value) == 0:
                 raise ValueError(f"OneCycleLR: {option} must be above 0, got {value}")
@@ -193,6 +193,6 @@ def _cosine(start: float, end: float, part: float) -> float:
     return end + (start - end) * _height(part) / 2
 
 
-def _line(start: float, end: float, part: float) -> float:
+def _straight(start: float, end: float, part: float) -> float:
     return start + (end - start) * part
 

@@ -68,7 +68,7 @@ def between(low: float, high: float = float("inf")) -> Callable[[str], float]:
 
 def picture_file(text: str) -> Path:
     """For ``type=``: a path at which a picture can be written."""
-    if missing := plots.problem():
+    if missing := plots.matplotlib_problem():
         raise argparse.ArgumentTypeError(missing)
     from matplotlib.figure import Figure
     known = sorted(Figure().canvas.get_supported_filetypes())

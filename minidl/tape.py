@@ -68,8 +68,10 @@ class Op:
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
         self.arity = len(kinds)
-        self.places = [i for i, k in enumerate(kinds) if k.strip("'<>").endswith("Tensor")]
-        self.all_tensors = bool(kinds) and len(self.places) == self.arity
+        # Tensors, and those that may be None (a bias): these come after the others.
+        self.places = [i for i, k in enumerate(kinds)
+                       if k.strip("'<>").removesuffix(" | None").endswith("Tensor")]
+        self.all_tensors = bool(kinds) and all([k.strip("'<>").endswith("Tensor") for k in kinds])
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
 
     def __repr__(self):
@@ -90,7 +92,7 @@ class Op:
         if self.sequence:
             return args[0]
         if self.places:
-            return [args[i] for i in self.places]
+            return [args[i] for i in self.places if args[i] is not None]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
     def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
@@ -114,9 +116,9 @@ class Op:
             return tuple(inputs)
         if self.sequence:
             return (inputs, *args[1:])
-        places = self.places or [i for i, a in enumerate(args)
-                                 if isinstance(a, (Tensor, np.ndarray))]
-        put = dict(zip(places, inputs))
+        places = self.places or range(len(args))
+        put = dict(zip([i for i in places if args[i] is not None and (
+            self.places or isinstance(args[i], (Tensor, np.ndarray)))], inputs))
         return tuple([put.get(i, a) for i, a in enumerate(args)])
 
     def refusal(self, inputs, error: Exception) -> Exception:
@@ -165,7 +167,8 @@ def op(source: str | Callable | None = None, *, terms=None):
     * ``y``: an array; or a tuple of arrays, of which only the first carries a gradient.
     * ``backward(gy)``, ``backward(gy, need)`` or ``backward(gy, need, out)`` returns one gradient
       per tensor argument, in order, ``None`` where there is none. ``need[k]`` says whether argument
-      k's gradient is wanted; ``out`` is the op's own output. ``backward`` may be ``None``.
+      k's gradient is wanted (never that of a ``Tensor | None`` which is None); ``out`` is the op's
+      own output. ``backward`` may be ``None``.
 
     Un-broadcasting, dtype, accumulation and the graph are the engine's. `source` is a ledger id and
     `terms` an index map (``minidl.ops.terms``), both optional.
@@ -253,7 +256,8 @@ class Node:
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
         self.born = next(_CLOCK)
         self.op, self.backward = entry, backward
-        self.parents = tuple([(x.node or x) if x._requires_grad else None for x in inputs])
+        wanting = [(x.node or x) if x._requires_grad else None for x in inputs]
+        self.parents = tuple(wanting + [None] * (len(entry.places) - len(wanting)))
         self.shapes = tuple([x.data.shape for x in inputs])
         self.dtype = out.data.dtype
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,

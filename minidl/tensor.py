@@ -536,9 +536,9 @@ def _number_dtype(value, kind):
         return float32
     if isinstance(value, bool):
         return bool_
-    if kind.kind != "b" and dtypes.fits(value, kind):
+    if kind.kind != "b" and dtypes.integer_fits(value, kind):
         return kind
-    if not dtypes.fits(value, int64):
+    if not dtypes.integer_fits(value, int64):
         raise TypeError(f"the integer {value} does not fit int64; use float({value})")
     return int64
 

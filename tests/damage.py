@@ -88,7 +88,7 @@ class Hunt:
                 if status[-1] == 0 and arguments[0] == "sample":
                     numbers["sampled"] = (run / "sample-seed0.png").read_bytes()
         if status[2] == 0:
-            state = checkpoint.load(run / "checkpoint.safetensors")
+            state = checkpoint.read_state(run / "checkpoint.safetensors")
             numbers["weights"] = {name: array.tobytes() for name, array in state["model"].items()}
             numbers["history"] = state["history"]
         return status, said.getvalue(), numbers
@@ -153,7 +153,7 @@ class Hunt:
 
     def state(self, path: Path) -> tuple[str, bool]:
         """The state edited and saved with a new checksum; some edits cannot be told from truth."""
-        state = checkpoint.load(path)
+        state = checkpoint.read_state(path)
         arrays = [(state["model"], name) for name in state["model"]]
         arrays += [(entry, name) for entry in state["optimizers"]["model"]["state"].values()
                    for name in entry if name != "step"]
@@ -168,7 +168,7 @@ class Hunt:
         else:
             state, what = self.edited(state)
         try:
-            checkpoint.save(path, state)
+            checkpoint.write_state(path, state)
         except (TypeError, ValueError):
             return self.state(path)
         return f"state: {what}", False
@@ -200,9 +200,9 @@ def cheap() -> Any:
     """Four samples, since 64 take a second, and their numbers in place of pictures; but the log
     is read, as for curves."""
     with pytest.MonkeyPatch.context() as patch:
-        samples = report.samples
-        patch.setattr(report, "samples", lambda job, n, *more: samples(job, 4, *more))
-        patch.setattr(report, "sheet", lambda *given: Sheet(report.samples(*given)))
+        samples = report.generated_images
+        patch.setattr(report, "generated_images", lambda job, n, *more: samples(job, 4, *more))
+        patch.setattr(report, "sheet", lambda *given: Sheet(report.generated_images(*given)))
         patch.setattr(report, "_draw_sheet", lambda *given: None)
         patch.setattr(report, "pictures", lambda run, job: run.records("step")[:0])
         yield

@@ -81,10 +81,10 @@ def child(aim: str, number: int, every_step: bool, pictures: bool, arguments: li
     if every_step:
         start = Trainer.__init__
         Trainer.__init__ = lambda *args, **options: start(*args, save_every=0.0, **options)
-    samples = report.samples
-    report.samples = lambda job, n, *more: samples(job, 4, *more)         # 64 take a second
+    samples = report.generated_images
+    report.generated_images = lambda job, n, *more: samples(job, 4, *more)  # 64 take a second
     if not pictures:
-        plots.problem = lambda: "no pictures here"
+        plots.matplotlib_problem = lambda: "no pictures here"
     return cli.main(arguments)
 
 

@@ -147,9 +147,9 @@ def test_what_cannot_be_sampled_is_refused_before_it_is(cgan_run, tmp_path, caps
         with pytest.raises(SystemExit) as stop:
             cli.main(["sample", str(cgan_run), option, str(value)])
         assert stop.value.code == 2 and message in capsys.readouterr().err
-    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures, they need matplotlib")
+    monkeypatch.setattr(cli.plots, "matplotlib_problem", lambda: "no pictures here")
     assert cli.main(["sample", str(cgan_run)]) == 2
-    assert capsys.readouterr().err == "minidl: no pictures, they need matplotlib\n"
+    assert capsys.readouterr().err == "minidl: no pictures here\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -171,7 +171,7 @@ def test_a_vae_of_two_latent_variables_shows_its_plane(few_digits, tmp_path, cap
 def test_resume_by_the_command_line(few_digits, tmp_path, capsys, monkeypatch):
     """One epoch and one more give the log of two epochs in one go (but with a schedule, which
     depends on how many there are in all)."""
-    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures here")
+    monkeypatch.setattr(cli.plots, "matplotlib_problem", lambda: "no pictures here")
     run, other = tmp_path / "cnn", tmp_path / "whole"
     start = ["train", "cnn-padded", "--data", str(few_digits), "--batch-size", "16", "--out"]
     assert cli.main([*start, str(other), "--epochs", "2"]) == 0
@@ -343,9 +343,9 @@ def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, 
 def without_cupy(monkeypatch):
     """As on a machine where CuPy is not installed."""
     monkeypatch.setitem(sys.modules, "cupy", None)
-    minidl.device._problem.cache_clear()
+    minidl.device._cuda_problem_once.cache_clear()
     yield
-    minidl.device._problem.cache_clear()
+    minidl.device._cuda_problem_once.cache_clear()
 
 
 def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digits, tmp_path,

@@ -82,13 +82,17 @@ def test_convolution(window, C, O, channels_last, dtype):
     size, kernel, stride, padding, dilation = window
     x = RNG.normal(size=(3, C, *size)).astype(dtype)
     w = RNG.normal(size=(O, C, *kernel)).astype(dtype)
-    g = conv._conv2d.readable(x, w, stride, padding, dilation)
+    g = conv._conv2d.readable(x, w, None, stride, padding, dilation)
     g = RNG.normal(size=g.shape).astype(dtype)
+    to_y, to_x = (on_gpu(RNG.normal(size=n).astype(dtype)) for n in (O, C))
     x, g = on_gpu(x, channels_last), on_gpu(g, channels_last)
     for weights in (on_gpu(w), on_gpu(np.ascontiguousarray(w.transpose(2, 3, 1, 0))).transpose(
             3, 2, 0, 1)):                                # as PyTorch has them, and taps first
-        assert_same(conv._conv2d.readable, x, weights, stride, padding, dilation)
-        assert_same(conv._conv2d_input_grad.readable, g, weights, size, stride, padding, dilation)
+        for b in (None, to_y):
+            assert_same(conv._conv2d.readable, x, weights, b, stride, padding, dilation)
+        for b in (None, to_x):
+            assert_same(conv._conv2d_input_grad.readable, g, weights, b, size, stride, padding,
+                        dilation)
     assert_same(conv._conv2d_weight_grad.readable, x, g, kernel, stride, padding, dilation)
 
 

@@ -162,11 +162,11 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch, good):
         large.truncate(1 << 33)                            # sparse: 8 GB, nothing on the disk
     tracemalloc.start()
     assert "more than 67,108,864 bytes are not read" in followed(path)
-    assert tracemalloc.get_traced_memory()[1] < 2.2 * reading.LARGEST
+    assert tracemalloc.get_traced_memory()[1] < 2.2 * reading.LARGEST_TRACE
     tracemalloc.stop()
     path.write_bytes(good)
     trace = Trace.load(path)
-    monkeypatch.setattr("minidl.explain.trace.LARGEST", 1000)
+    monkeypatch.setattr("minidl.explain.trace.LARGEST_TRACE", 1000)
     with pytest.raises(ValueError, match="is not read: give a smaller budget"):
         trace.save(path)
     assert path.read_bytes() == good

@@ -84,10 +84,10 @@ def detection(monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", module)
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: [
             types.SimpleNamespace(metadata={"Name": name}) for name in ("numpy", *several)])
-        minidl.device._problem.cache_clear()
-    minidl.device._problem.cache_clear()
+        minidl.device._cuda_problem_once.cache_clear()
+    minidl.device._cuda_problem_once.cache_clear()
     yield with_cupy
-    minidl.device._problem.cache_clear()
+    minidl.device._cuda_problem_once.cache_clear()
 
 
 @pytest.mark.parametrize("case", REASONS)

@@ -105,7 +105,8 @@ def test_every_layer_of_a_network_explains_itself(step):
 def test_a_layers_bias_is_one_more_term(step):
     net, _, outputs, _ = step
     found = outputs[0].explain(0, 1, 0, 0)
-    assert found.title.startswith("conv2d (D3-CONV) + bias")
+    assert found.title.startswith("conv2d (D3-CONV)")
+    assert found.formula[0].endswith("* w[o,c,u,v]  + b[o]") and found.formula[1].endswith("+ b[1]")
     assert found.outside == 2 * (3 + 2)                    # a corner: 5 of 9 taps, two channels
     assert len(found.terms) == 2 * 4 + 1
     bias = [t for t in found.terms if len(t.factors) == 1]
@@ -175,6 +176,8 @@ def test_a_dropout_mask_is_among_the_factors():
 def test_without_keep_what_is_alive_is_enough():
     x, w = minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2, requires_grad=True)
     assert F.conv2d(x, w).explain(0, 0, 1, 1).total == 4.0
+    b = minidl.full((1,), 0.5, requires_grad=True)
+    assert F.conv2d(x, w, b).explain(0, 0, 1, 1).total == 4.5
 
 
 def test_groups_dilation_and_transposed_convolution():

@@ -92,7 +92,7 @@ def test_judged_counts_what_was_asked_for():
     judge = Job(config_for("cnn", quick=True))
     images = data.mnist().test.images[:40] / np.float32(255)
     loader = data.DataLoader((images, np.zeros(40, np.int64)), 40)
-    called = training.classifier.probabilities(judge.model, loader)[0].argmax(1)
+    called = training.classifier.class_probabilities(judge.model, loader)[0].argmax(1)
     asked = np.where(np.arange(40) < 30, called, (called + 1) % 10)
     assert judged(images, judge, asked)["as_asked"] == 0.75
     assert "as_asked" not in judged(images, judge)

@@ -504,11 +504,11 @@ def test_cublas_is_called_with_the_right_matrices():
     cupy = SimpleNamespace(cuda=SimpleNamespace(
         device=SimpleNamespace(get_cublas_handle=lambda: 1), get_current_stream=lambda: stream))
     library = Cublas()
-    graphs.multiply(cupy, library, a, b, y)
+    graphs.cublas_product(cupy, library, a, b, y)
     np.testing.assert_allclose(y.get(), host[0] @ host[1], rtol=1e-4, atol=1e-5)
     library.status = 14
     with pytest.raises(RuntimeError, match="cublasSgemm_v2 returned the status 14"):
-        graphs.multiply(cupy, library, a, b, y)
+        graphs.cublas_product(cupy, library, a, b, y)
 
 
 @needs_kernels
@@ -519,7 +519,7 @@ def test_the_accuracy_part_trains_and_judges(gpu, monkeypatch):
     monkeypatch.setattr(learning, "config_for", lambda name, **o: few(name, quick=True, **o))
     monkeypatch.setattr(learning, "LEARNT", (0.5,))
     part = report.Part("accuracy")
-    learning.accuracy(part, replace(gpu_check.QUICK, epochs=1))
+    learning.check_accuracy(part, replace(gpu_check.QUICK, epochs=1))
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == [True]
     assert found({"entries": part.entries})["epoch 1", "s"] > 0
 
@@ -541,7 +541,7 @@ def test_accuracy_after_each_epoch_has_its_limit(monkeypatch, reached, ok):
     monkeypatch.setattr(learning, "Job", lambda config, device: SimpleNamespace(
         procedure=None, train_loader=list, test_loader=list, recipe=minidl.models.MODELS["cnn"]))
     part = report.Part("accuracy")
-    learning.accuracy(part, gpu_check.FULL)
+    learning.check_accuracy(part, gpu_check.FULL)
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == ok
 
 
@@ -555,7 +555,7 @@ def test_the_networks_in_pytorch_are_minidls(name):
         k: p.shape for k, p in ours.named_parameters()}
     rng = np.random.default_rng(0)
     batch = rng.random((2, *minidl.models.MODELS[name].image), np.float32), rng.integers(0, 10, 2)
-    step, _ = peer.step(name, [batch], "cpu")
+    step, _ = peer.step_and_wait(name, [batch], "cpu")
     losses = step()
     assert all(np.isfinite(float(loss)) for loss in losses if not isinstance(loss, list))
 

@@ -95,7 +95,7 @@ def test_a_convolution_pixel_by_hand():
     """D3-CONV: y[0,0,0,0] of a 3x3 image and a 2x2 kernel, padding 1: one pixel under the kernel's
     last tap, the other three in the border."""
     x, w = np.arange(9.0).reshape(1, 1, 3, 3) + 1, np.arange(4.0).reshape(1, 1, 2, 2) + 1
-    args = (x, w, (1, 1), (1, 1), (1, 1))
+    args = (x, w, None, (1, 1), (1, 1), (1, 1))
     explanation = terms.Call.of(OPS["conv2d"], args, call("conv2d", args, [leaf(x), leaf(w)]).data)
     (one,) = terms.linear_terms(explanation, (None, (0, 0, 0, 0)))
     assert one.operands[0].tolist() == [0] and one.operands[1].tolist() == [3]

@@ -250,7 +250,7 @@ def test_damaged_answers_are_wrong_or_missing(data):
     def damaged(task, timeout, most):
         with tempfile.TemporaryFile() as file:
             child.answer(task, file)
-            whole = list(process.arrays(file))
+            whole = list(process.npy_records(file))
             file.seek(0)
             made = bytearray(file.read())
             for _ in range(data.draw(st.integers(1, 3))):
@@ -259,13 +259,13 @@ def test_damaged_answers_are_wrong_or_missing(data):
             file.seek(0)
             file.truncate()
             file.write(made)
-            found = list(process.arrays(file))
+            found = list(process.npy_records(file))
         same.append(len(found) >= len(whole) and all(
             a.shape == b.shape and np.allclose(a, b, 1e-6) for a, b in zip(whole, found)))
         return found[:most], None
     same: list[bool] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "run", damaged)
+        patch.setattr(process, "run_solution", damaged)
         verdict = judge(exercise, path, seed=0)
     assert not verdict.passed or same[0]
     assert verdict.text() and verdict.json()
@@ -284,7 +284,7 @@ def test_the_process_has_inputs_alone(name, monkeypatch):
     def late(self, case):
         assert tasks, "what is right is computed when the process is dead"
         return answer(self, case)
-    monkeypatch.setattr(process, "run", watched)
+    monkeypatch.setattr(process, "run_solution", watched)
     monkeypatch.setattr(Exercise, "answer", late)
     assert judge(exercise, Path(__file__)).problem == "ended"
     sent, right, outputs = [], [], []
@@ -392,7 +392,7 @@ def test_memory_is_limited(tmp_path, capsys):
 
 def test_prints_are_bounded_and_set_off(tmp_path, capsys):
     status, out, err = command(tmp_path, capsys, f"print('{FORGED}\\n' * 99_999)\n{WRONG}")
-    assert status == 1 and len(err) < 2 * process.SHOWN
+    assert status == 1 and len(err) < 2 * process.MOST_PRINTED
     assert err.startswith(f"  | {FORGED}\n") and "bytes in all)\n" in err[-40:]
 
 

@@ -154,9 +154,11 @@ def test_convolution(drawn_):
     g, padding, rng, dtype, order = drawn_
     x = in_order(drawn(rng, *g.x_shape, dtype=dtype), order)
     w = in_order(drawn(rng, *g.w_shape, dtype=dtype), order)
-    (y,) = agree("_conv2d", x, w, g.stride, padding, g.dilation, dtype=dtype)
+    b, c = (in_order(drawn(rng, n, dtype=dtype), order) if rng.integers(2) else None
+            for n in w.shape[:2])
+    (y,) = agree("_conv2d", x, w, b, g.stride, padding, g.dilation, dtype=dtype)
     gy = in_order(drawn(rng, *y.shape, dtype=dtype), order)
-    agree("_conv2d_input_grad", gy, w, g.size, g.stride, padding, g.dilation, dtype=dtype)
+    agree("_conv2d_input_grad", gy, w, c, g.size, g.stride, padding, g.dilation, dtype=dtype)
     agree("_conv2d_weight_grad", x, gy, g.kernel, g.stride, padding, g.dilation, dtype=dtype)
 
 
@@ -166,8 +168,8 @@ def test_convolution_with_many_channels(C, O):
     rng = np.random.default_rng(0)
     x, w = drawn(rng, 7, C, 6, 5), drawn(rng, O, C, 3, 2)
     geometry = (1, 2), (1, (0, 1)), (1, 1)
-    (y,) = agree("_conv2d", x, w, *geometry)
-    agree("_conv2d_input_grad", y, w, (6, 5), *geometry)
+    (y,) = agree("_conv2d", x, w, None, *geometry)
+    agree("_conv2d_input_grad", y, w, drawn(rng, C), (6, 5), *geometry)
     agree("_conv2d_weight_grad", x, y, (3, 2), *geometry)
 
 
@@ -186,7 +188,8 @@ def test_matrix_product(rng, dtype, sizes, a_turned, b_turned):
 @pytest.mark.parametrize("M, K, N", [(64, 700, 50), (3, 40000, 9), (130, 20, 3000)])
 def test_large_matrix_product(M, K, N):
     rng = np.random.default_rng(0)
-    agree("_linear_arrays", drawn(rng, M, K), drawn(rng, N, K))
+    for b in (None, drawn(rng, N)):
+        agree("_linear_arrays", drawn(rng, M, K), drawn(rng, N, K), b)
     agree("_matmul_arrays", drawn(rng, M, K), drawn(rng, K, N))
     agree("_matmul_arrays", drawn(rng, K, M).T, drawn(rng, K, 2 * N)[:, ::2])
     agree("_matmul_arrays", drawn(rng, 2, 9, 5), drawn(rng, 5, 4))
@@ -198,8 +201,8 @@ def test_a_1x1_convolution_with_as_many_pixels_out_as_in(geometry):
     """Which need not be the same pixels."""
     rng = np.random.default_rng(0)
     x, w = drawn(rng, 7, 9, 4, 4), drawn(rng, 11, 9, 1, 1)
-    (y,) = agree("_conv2d", x, w, *geometry)
-    agree("_conv2d_input_grad", y, w, (4, 4), *geometry)
+    (y,) = agree("_conv2d", x, w, None, *geometry)
+    agree("_conv2d_input_grad", y, w, None, (4, 4), *geometry)
     agree("_conv2d_weight_grad", x, y, (1, 1), *geometry)
 
 
@@ -220,7 +223,7 @@ def test_one_bad_number_stays_where_it_is(bad):
     geometry, window = ((1, 1), (1, 1), (1, 1)), ((2, 2), (2, 2), ((0, 0), (0, 0)))
     for C, O in ((1, 9), (9, 1), (9, 9)):
         same_places("_conv2d", spoilt(3, C, 5, 5), drawn(np.random.default_rng(1), O, C, 3, 3),
-                    *geometry)
+                    spoilt(O), *geometry)
     x, g = spoilt(3, 5, 6, 6), spoilt(3, 5, 3, 3)
     tap = np.zeros(g.shape, np.int32)
     same_places("_max_pool2d", x, *window, (1, 1), (3, 3))
@@ -462,11 +465,11 @@ def test_several_python_threads_train_at_once(threads):
     x = np.random.default_rng(0).normal(size=(20, 16, 9, 9)).astype(np.float32)
     w = np.random.default_rng(1).normal(size=(24, 16, 3, 3)).astype(np.float32)
     geometry = (1, 1), (1, 1), (1, 1)
-    expected = kernel("_conv2d")(x, w, *geometry)
+    expected = kernel("_conv2d")(x, w, None, *geometry)
 
     def work():
         for _ in range(20):
-            found.append(np.array_equal(kernel("_conv2d")(x, w, *geometry), expected))
+            found.append(np.array_equal(kernel("_conv2d")(x, w, None, *geometry), expected))
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
         worker.start()
@@ -721,8 +724,8 @@ def test_convolutions_of_very_many_taps_are_the_readable_ones(size, taps, monkey
     rng = np.random.default_rng(0)
     geometry = (1, 1), (0, 0), (1, 1)
     x, w = drawn(rng, 2, 3, *size), drawn(rng, 4, 3, *taps)
-    (y,) = agree("_conv2d", x, w, *geometry)
-    agree("_conv2d_input_grad", y, w, size, *geometry)
+    (y,) = agree("_conv2d", x, w, None, *geometry)
+    agree("_conv2d_input_grad", y, w, None, size, *geometry)
     agree("_conv2d_weight_grad", x, y, taps, *geometry)
     assert len(called) == (0 if taps == (3, 3) else 3)
 

@@ -130,7 +130,7 @@ def test_plain_arrays_and_tensors():
         {"shuffle": True, "scale": "tanh"},
         {"pad": 2, "shrink": 2, "drop_last": True},
         {"shuffle": True, "pad": 2, "scale": "tanh", "shrink": 4},
-        {"shuffle": True, "augment": augment.Compose([augment.shift(2), augment.flip()])},
+        {"shuffle": True, "augment": augment.Compose([augment.shift(2), augment.mirror()])},
         {"augment": augment.crop(20), "pad": 2, "shrink": 3},
     ],
 )
@@ -217,9 +217,9 @@ def test_more_loader_errors():
 AUGMENTATIONS = {
     "shift": augment.shift(3),
     "rotate": augment.rotate(30),
-    "flip": augment.flip(),
+    "mirror": augment.mirror(),
     "crop": augment.crop(12, padding=2),
-    "composed": augment.Compose([augment.shift(1), augment.flip(), augment.rotate(5)]),
+    "composed": augment.Compose([augment.shift(1), augment.mirror(), augment.rotate(5)]),
 }
 
 
@@ -258,12 +258,12 @@ def test_shift_and_crop_are_windows_of_the_padded_picture():
     assert augment.crop(4)(images, np.random.default_rng(0)).shape == (50, 2, 4, 4)
 
 
-def test_flip_mirrors_about_half():
+def test_mirror_turns_about_half():
     images = np.random.default_rng(0).random((400, 1, 3, 4))
-    made = augment.flip()(images, np.random.default_rng(0))
+    made = augment.mirror()(images, np.random.default_rng(0))
     mirrored = (made == images[..., ::-1]).all(axis=(1, 2, 3))
     assert (mirrored | (made == images).all(axis=(1, 2, 3))).all() and 160 < mirrored.sum() < 240
-    np.testing.assert_array_equal(augment.flip(1.0)(images, np.random.default_rng(0)),
+    np.testing.assert_array_equal(augment.mirror(1.0)(images, np.random.default_rng(0)),
                                   images[..., ::-1])
 
 
@@ -334,12 +334,12 @@ def test_augmentation_draws_from_seed_epoch_and_step():
 
 
 def test_augmentation_changes_the_first_array_only():
-    twice = augment.Compose([augment.flip(1), augment.flip(1)])
+    twice = augment.Compose([augment.mirror(1), augment.mirror(1)])
     loader = data.DataLoader(small(), 10, augment=twice)
     (images, labels), = batches(loader)
     np.testing.assert_array_equal(images, small().images / np.float32(255))
     assert labels.tolist() == list(range(10))
-    (images, _), = batches(data.DataLoader(small(), 10, augment=augment.flip(1)))
+    (images, _), = batches(data.DataLoader(small(), 10, augment=augment.mirror(1)))
     np.testing.assert_array_equal(images, small().images[..., ::-1] / np.float32(255))
 
 
@@ -348,15 +348,15 @@ def test_augmentation_changes_the_first_array_only():
     [
         (lambda: augment.shift(-1), "max_pixels is -1"),
         (lambda: augment.rotate(-5), "max_degrees is -5"),
-        (lambda: augment.flip(1.5), "probability is 1.5"),
+        (lambda: augment.mirror(1.5), "probability is 1.5"),
         (lambda: augment.crop(0), "size is 0"),
         (
             lambda: augment.crop(9)(np.zeros((1, 1, 8, 8)), np.random.default_rng(0)),
             "9x9 does not fit into images of 8x8 with padding 0",
         ),
         (
-            lambda: augment.flip()(np.zeros((8, 8)), np.random.default_rng(0)),
-            r"flip: images must be \(N, C, H, W\), got shape \(8, 8\)",
+            lambda: augment.mirror()(np.zeros((8, 8)), np.random.default_rng(0)),
+            r"mirror: images must be \(N, C, H, W\), got shape \(8, 8\)",
         ),
     ],
 )

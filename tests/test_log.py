@@ -51,7 +51,7 @@ def damaged_logs(log: bytes) -> dict[str, tuple[bytes, int | None]]:
 def test_a_log_that_was_damaged(stopped_run, tmp_path, capsys):
     """A reader is told the file and the line; the checkpoint is gone on with all the same."""
     folder, whole = stopped_run
-    log, saved = (folder / "log.jsonl").read_bytes(), checkpoint.load(
+    log, saved = (folder / "log.jsonl").read_bytes(), checkpoint.read_state(
         folder / "checkpoint.safetensors")
     for number, (name, (content, line)) in enumerate(damaged_logs(log).items()):
         run = tmp_path / str(number)

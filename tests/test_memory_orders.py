@@ -58,13 +58,15 @@ class Case:
         if name != asked:
             images, channel, axes = self.rows, (1, K), (0,)
         return {
-            "_conv2d": lambda: ((array(self.images), array(weight), *GEOMETRY), 2),
+            "_conv2d": lambda: (
+                (array(self.images), array(weight), array((4,)), *GEOMETRY), 2),
             "_conv2d_input_grad": lambda: (
-                (array((N, 4, *out)), array(weight), size, *GEOMETRY), 2),
+                (array((N, 4, *out)), array(weight), array((C,)), size, *GEOMETRY), 2),
             "_conv2d_weight_grad": lambda: (
                 (array(self.images), array((N, 4, *out)), (3, 2), *GEOMETRY), 2),
             "_matmul_arrays": lambda: ((array((R, K)), array((K, 60))), 2),
-            "_linear_arrays": lambda: ((array((R, K)), array((60, K))), 2),
+            "_linear_arrays": lambda: ((array((R, K)), array((60, K)), array((60,))), 2),
+            "_total": lambda: ((array(images), axes, False), 1),
             "_bias_activation": lambda: ((array(images), array(channel), 0.3), 2),
             "_bias_activation_grad": lambda: ((array(images), array(images), channel, 0.3), 2),
             "_max_pool2d": lambda: ((array(self.images), *WINDOW, pooled), 1),

@@ -79,11 +79,11 @@ def _matmul(a, b):
     return y
 
 
-def _transposed(g, w, size, stride, padding, dilation):
+def _transposed(g, w, b, size, stride, padding, dilation):
     least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(
         g.shape[2:], stride, padding, dilation, w.shape[2:])]
     extra = tuple(n - m for n, m in zip(size, least))
-    return formulas.conv_transpose2d(g, w, None, stride, padding, extra, dilation)
+    return formulas.conv_transpose2d(g, w, b, stride, padding, extra, dilation)
 
 
 def _weight_grad(x, g, kernel, stride, padding, dilation):
@@ -117,7 +117,7 @@ FORMULAS = {
     "log_softmax": lambda x, dim: np.log(_along_last(formulas.softmax, x, dim)),
     "_linear": formulas.linear,                                                     # D1-DENSE
     "_matmul": _matmul,
-    "conv2d": lambda x, w, *args: formulas.conv2d(x, w, None, *args),               # D3-CONV
+    "conv2d": formulas.conv2d,                                                      # D3-CONV
     "conv2d_input_grad": _transposed,                                               # D1-TCONV
     "conv2d_weight_grad": _weight_grad,
     "max_pool2d": _max_pool,                                                        # D0-MAXPOOL

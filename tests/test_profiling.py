@@ -407,7 +407,7 @@ def test_train_prints_it_after_training(tmp_path, monkeypatch, capsys):
         for which in ("train", "t10k"):
             (tmp_path / f"{which}-{name}-ubyte.gz").write_bytes(
                 gzip.compress(header + array.astype(np.uint8).tobytes()))
-    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures")
+    monkeypatch.setattr(cli.plots, "matplotlib_problem", lambda: "no pictures")
     command = ["train", "cnn", "--data", str(tmp_path), "--epochs", "1", "--batch-size", "16"]
     assert cli.main([*command, "--profile", "--out", str(tmp_path / "a")]) == 0
     out = capsys.readouterr().out

@@ -197,7 +197,7 @@ def test_a_run_of_the_command_line_takes_the_recipe_s_schedule(tmp_path):
     """After the last of K steps the learning rate is lr times the schedule at (K - 1) / K."""
     folder = tmp_path / "run"
     assert cli.main(["train", "lsgan", "--quick", "--epochs", "1", "--out", str(folder)]) == 0
-    state = training.checkpoint.load(folder / "checkpoint.safetensors")
+    state = training.checkpoint.read_state(folder / "checkpoint.safetensors")
     K = len(Job(config_for("lsgan", quick=True)).train_loader())
     rates = [group["lr"] for o in state["optimizers"].values() for group in o["param_groups"]]
     assert rates == pytest.approx([1.5e-3 * (1 - (K - 1) / K)] * 2)

@@ -25,13 +25,13 @@ def test_samples_are_the_kind_s_own(name):
     """Of a GAN, of a VAE; of a conditional GAN the digits in turn, or one that is asked for."""
     made = job(name)
     kind = training.vae if name == "vae" else training.gan
-    assert np.array_equal(report.samples(made, 12, 3), kind.samples(made.model, 12, 3))
+    assert np.array_equal(report.generated_images(made, 12, 3), kind.samples(made.model, 12, 3))
     if name == "cgan":
-        assert report.asked(made, 12).tolist() == [*range(10), 0, 1]
+        assert report.asked_classes(made, 12).tolist() == [*range(10), 0, 1]
         sevens = training.gan.samples(made.model, 12, 3, np.full(12, 7))
-        assert np.array_equal(report.samples(made, 12, 3, "7"), sevens)
+        assert np.array_equal(report.generated_images(made, 12, 3, "7"), sevens)
     else:
-        assert report.asked(made, 12) is None
+        assert report.asked_classes(made, 12) is None
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -45,7 +45,7 @@ def test_the_film_s_frames_are_the_same_noise_after_each_epoch(name, tmp_path):
             for p in made.model.parameters():
                 p.mul_(1.1)
         report.after_epoch(run, made, epoch)
-        expected[epoch:] = [np.round(255 * report.samples(made, n, 0))]
+        expected[epoch:] = [np.round(255 * report.generated_images(made, n, 0))]
         assert np.array_equal(np.load(run.folder / "samples.npy"), np.array(expected))
     assert abs(expected[0] - expected[1]).max() > 0
 

@@ -118,9 +118,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_a_state_that_is_wrong_is_refused_and_nothing_is_changed(change, message, run):
-    content = checkpoint.load(run / "checkpoint.safetensors")
+    content = checkpoint.read_state(run / "checkpoint.safetensors")
     change(content)
-    checkpoint.save(run / "checkpoint.safetensors", content)
+    checkpoint.write_state(run / "checkpoint.safetensors", content)
     log = (run / "log.jsonl").read_bytes()
     trainer = tiny_trainer()
     trainer.run = Run.open(run)
@@ -142,9 +142,9 @@ def test_a_second_optimiser_that_is_wrong_leaves_the_first_as_it_was(tmp_path):
     loader = data.DataLoader((np.zeros((8, 1, 8, 8), np.float32), np.zeros(8, int)), 4)
     run = Run.create({"model": "gan"}, tmp_path)
     Trainer(tiny_gan(), loader, run=run, show=Quiet()).fit(1)
-    content = checkpoint.load(run.checkpoint)
+    content = checkpoint.read_state(run.checkpoint)
     content["optimizers"]["discriminator"]["state"][0]["step"] = "x"
-    checkpoint.save(run.checkpoint, content)
+    checkpoint.write_state(run.checkpoint, content)
     fresh = Trainer(tiny_gan(), loader, run=run, show=Quiet())
     before = state(fresh)
     with pytest.raises(ValueError, match="step of parameter 0 must be a whole number"):
@@ -184,7 +184,8 @@ def test_a_loader_of_ones_own_goes_on(tmp_path):
     whole = trainer(folder=tmp_path / "whole")
     whole.fit(2)
     trainer().fit(1)
-    assert checkpoint.load(tmp_path / "run" / "checkpoint.safetensors")["made_with"]["data"] is None
+    saved = checkpoint.read_state(tmp_path / "run" / "checkpoint.safetensors")
+    assert saved["made_with"]["data"] is None
     resumed = trainer(resume=True)
     resumed.resume()
     resumed.fit(2)
@@ -203,16 +204,16 @@ def test_every_byte_of_a_checkpoint_is_watched(run):
         content[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(content)
         with pytest.raises(ValueError):
-            checkpoint.load(path)
+            checkpoint.read_state(path)
     for length in (*range(0, 9), *rng.integers(9, len(whole), 40)):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="truncated, damaged"):
-            checkpoint.load(path)
+            checkpoint.read_state(path)
     path.write_bytes(whole + b"x")
     with pytest.raises(ValueError):
-        checkpoint.load(path)
+        checkpoint.read_state(path)
     path.write_bytes(whole)
-    checkpoint.load(path)
+    checkpoint.read_state(path)
 
 
 def test_a_type_changed_in_the_header_is_an_error(run):
@@ -221,7 +222,7 @@ def test_a_type_changed_in_the_header_is_an_error(run):
     assert whole.count(b'"dtype":"F32"') > 4
     path.write_bytes(whole.replace(b'"dtype":"F32"', b'"dtype":"I32"', 1))
     with pytest.raises(ValueError, match="do not have the checksum that was written with them"):
-        checkpoint.load(path)
+        checkpoint.read_state(path)
 
 
 def test_equal_states_are_equal_files_and_say_who_wrote_them(tmp_path):
@@ -257,7 +258,7 @@ def test_a_checkpoint_of_an_older_minidl_says_what_to_do(tmp_path):
     path = tmp_path / "c.safetensors"
     save_file({"a": np.ones(3)}, path, {"format": "minidl-checkpoint-1", "state": "{}"})
     with pytest.raises(ValueError, match="of the format minidl-checkpoint-1, .* or train again"):
-        checkpoint.load(path)
+        checkpoint.read_state(path)
 
 
 # --------------------------------------------------------------------------- configs
@@ -298,7 +299,7 @@ def test_a_config_that_was_edited_is_refused(key, value, message, vae_run, tmp_p
 
 
 def test_how_far_a_run_goes_is_known_by_its_checkpoint(vae_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures here")
+    monkeypatch.setattr(cli.plots, "matplotlib_problem", lambda: "no pictures here")
     run = tmp_path / "run"
     shutil.copytree(vae_run, run)
     config = json.loads((run / "config.json").read_text())

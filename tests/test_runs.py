@@ -25,7 +25,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and permissions o
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(cli.plots, "problem", lambda: "no pictures here")
+    monkeypatch.setattr(cli.plots, "matplotlib_problem", lambda: "no pictures here")
 
 
 def train(folder: Path, digits: Path, *more: object, model: str = "cnn") -> list[str]:
@@ -46,7 +46,7 @@ def started(arguments: list[str], *, code: str = "") -> subprocess.Popen:
 # Says "step N" on standard error and waits for a line, in the middle of that step.
 WAIT_AT = """
 from minidl import plots, training
-plots.problem = lambda: "no pictures here"
+plots.matplotlib_problem = lambda: "no pictures here"
 step, count = training.ClassifierSteps.step, iter(range(1, 10**6))
 def stepping(self, images, labels):
     losses = step(self, images, labels)
@@ -136,8 +136,8 @@ def test_a_run_killed_before_its_first_checkpoint(again, at, model, few_digits, 
             raise_stop()
         write(path, content)
 
-    samples = report.samples
-    monkeypatch.setattr(report, "samples", lambda job, n: samples(job, 4))
+    samples = report.generated_images
+    monkeypatch.setattr(report, "generated_images", lambda job, n: samples(job, 4))
     assert cli.main(train(whole, few_digits, model=model)) == 0
     with monkeypatch.context() as kill, pytest.raises(Stop):
         for module in (saving, report):
@@ -153,7 +153,7 @@ def test_a_run_killed_before_its_first_checkpoint(again, at, model, few_digits, 
 
 def test_without_safetensors_a_whole_run_is_kept_and_a_part_begun_again(
         few_digits, tmp_path, monkeypatch, capsys, no_pictures):  # noqa: F811
-    monkeypatch.setattr(saving, "problem", lambda: "they need safetensors")
+    monkeypatch.setattr(saving, "safetensors_problem", lambda: "they need safetensors")
     run = tmp_path / "run"
     assert cli.main(train(run, few_digits)) == 0
     assert cli.main(train(run, few_digits)) == 2
@@ -299,8 +299,8 @@ def test_pictures_that_a_kill_left_out_are_drawn_at_resume(model, drawn, few_dig
 
 def test_a_film_that_is_damaged_keeps_nothing_from_going_on(few_digits, tmp_path,  # noqa: F811
                                                             monkeypatch, no_pictures):
-    run, samples = tmp_path / "run", report.samples
-    monkeypatch.setattr(report, "samples", lambda job, n: samples(job, 4))
+    run, samples = tmp_path / "run", report.generated_images
+    monkeypatch.setattr(report, "generated_images", lambda job, n: samples(job, 4))
     start = ["train", "vae", "--data", str(few_digits), "--batch-size", "16", "--out", str(run)]
     assert cli.main([*start, "--epochs", "1"]) == 0
     path = run / "samples.npy"
@@ -377,7 +377,7 @@ def test_only_ordinary_files_are_replaced(tmp_path):
 def test_a_full_disk_is_one_clear_line_and_the_run_goes_on(room, few_digits, tmp_path):  # noqa: F811
     pytest.importorskip("resource")
     whole, run = tmp_path / "whole", tmp_path / "run"
-    code = 'from minidl import plots; plots.problem = lambda: "no pictures here"'
+    code = 'from minidl import plots; plots.matplotlib_problem = lambda: "no pictures here"'
     full = f"{code}; import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))"
     for folder, before in ((whole, code), (run, full)):
         out, err = (process := started(train(folder, few_digits), code=before)).communicate()

@@ -77,7 +77,7 @@ def test_of_a_file_whose_header_does_not_fit_no_more_is_read(start, tmp_path):
         file.truncate(1 << 40)
     tracemalloc.start()
     try:
-        for load in (minidl.load, checkpoint.load):
+        for load in (minidl.load, checkpoint.read_state):
             with pytest.raises(ValueError, match="is truncated, damaged or no safetensors file"):
                 load(path)
         assert tracemalloc.get_traced_memory()[1] < 1 << 22
@@ -91,7 +91,7 @@ def test_of_a_file_whose_header_does_not_fit_no_more_is_read(start, tmp_path):
 def test_metadata_of_minidl_that_is_none_is_refused(metadata, tmp_path, capsys):
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(header_of(ENTRY.format(1, 0, 4), metadata) + bytes(4))
-    for load in (minidl.load, checkpoint.load):
+    for load in (minidl.load, checkpoint.read_state):
         with pytest.raises(ValueError, match=f"load: {path} is (truncated, )?damaged"):
             load(path)
     (tmp_path / "config.json").write_text('{"model": "cnn"}')

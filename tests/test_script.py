@@ -90,7 +90,8 @@ def test_a_folder_without_permission(capsys, tmp_path):
 
 
 def test_no_matplotlib_is_said_at_once(capsys, monkeypatch):
-    monkeypatch.setattr(plots, "problem", lambda: "no pictures, they need matplotlib: pip ...")
+    monkeypatch.setattr(plots, "matplotlib_problem",
+                        lambda: "no pictures, they need matplotlib: pip ...")
     assert "no pictures, they need matplotlib" in refused(capsys)
 
 

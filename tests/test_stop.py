@@ -26,7 +26,7 @@ SIGNALS = [(name, 128 + getattr(signal, name)) for name in ("SIGINT", "SIGTERM",
 @pytest.fixture(autouse=True)
 def heard():
     """As in a terminal: whoever started the tests may ignore SIGHUP, as nohup does."""
-    before = {number: signal.getsignal(number) for number in stop.NUMBERS[1:]}
+    before = {number: signal.getsignal(number) for number in stop.SIGNALS[1:]}
     for number in before:
         signal.signal(number, signal.SIG_DFL)
     yield
@@ -64,7 +64,7 @@ def test_signals_by_the_command_line(name, status, few_digits, tmp_path):  # noq
     assert out.endswith(f"\nstopped; go on with: {cli.PROG} train --resume {run}\n") or re.search(
         rf"\nstopped; go on with: \S.* train --resume {run}\n$", out)
     assert err == ""
-    saved = checkpoint.load(run / "checkpoint.safetensors")
+    saved = checkpoint.read_state(run / "checkpoint.safetensors")
     assert (saved["epoch"], saved["step"]) == (1, 1)
     assert not {name for name in files(run) if name == "lock" or name.endswith(".tmp")}
 

@@ -91,7 +91,7 @@ def test_classifier_lowers_the_loss():
     history = trainer.fit(8)
     assert history[-1]["loss"] < history[0]["loss"]
     assert {"epoch", "loss", "accuracy", "test_loss", "test_accuracy"} == set(history[-1])
-    p, labels = training.classifier.probabilities(trainer.procedure.model, trainer.loader)
+    p, labels = training.classifier.class_probabilities(trainer.procedure.model, trainer.loader)
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
     assert len(labels) == 48
 
@@ -292,7 +292,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     stop_at(trainer, 13, poison)
     with pytest.raises(training.NotFinite, match=r"loss became nan at epoch 2, step 2; .*safetens"):
         trainer.fit(3)
-    saved = checkpoint.load(trainer.run.checkpoint)
+    saved = checkpoint.read_state(trainer.run.checkpoint)
     assert all(np.isfinite(array).all() for array in saved["model"].values())
     assert (saved["epoch"], saved["step"]) == (1, 0)
 
@@ -316,7 +316,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     stop_at(trainer, 10, lambda: last.data.fill(np.inf))       # after the loss of step 10
     with pytest.raises(training.NotFinite, match=r"4\.bias is not finite after epoch 1, step 10"):
         trainer.fit(1)
-    assert checkpoint.load(trainer.run.checkpoint)["step"] == 9
+    assert checkpoint.read_state(trainer.run.checkpoint)["step"] == 9
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -346,8 +346,8 @@ def test_checkpoint_keeps_values_whatever_their_memory_order(tmp_path):
             "transposed": w[0, 0].T, "strided": w[..., ::2], "scalar": np.array(2.5),
             "mask": np.array([True, False]), "empty": np.zeros((0, 3)),
             "rest": {"step": 7, "lr": 0.1, "name": "é", "none": None, "state": {0: [1, 2], 12: {}}}}
-    checkpoint.save(tmp_path / "c.safetensors", tree)
-    got = checkpoint.load(tmp_path / "c.safetensors")
+    checkpoint.write_state(tmp_path / "c.safetensors", tree)
+    got = checkpoint.read_state(tmp_path / "c.safetensors")
     for name in ("channels_last", "transposed", "strided", "scalar", "mask", "empty"):
         expected = np.asarray(tree[name])
         assert got[name].dtype == expected.dtype and got[name].shape == expected.shape
@@ -357,16 +357,16 @@ def test_checkpoint_keeps_values_whatever_their_memory_order(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
-    checkpoint.save(path, {"a": np.ones(3)})
+    checkpoint.write_state(path, {"a": np.ones(3)})
 
     def full(*arguments):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(path, {"a": np.zeros(3)})
+        checkpoint.write_state(path, {"a": np.zeros(3)})
     monkeypatch.undo()
-    np.testing.assert_array_equal(checkpoint.load(path)["a"], np.ones(3))
+    np.testing.assert_array_equal(checkpoint.read_state(path)["a"], np.ones(3))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -374,18 +374,18 @@ def test_unreadable_and_foreign_checkpoints(tmp_path):
     from safetensors.numpy import save_file
     path = tmp_path / "c.safetensors"
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        checkpoint.load(path)
-    checkpoint.save(path, {"a": np.ones(300)})
+        checkpoint.read_state(path)
+    checkpoint.write_state(path, {"a": np.ones(300)})
     whole = path.read_bytes()
     for content in (b"", whole[:5], whole[:60], whole[:-100], b"PK\x03\x04 something else" * 9):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="truncated, damaged or no safetensors file"):
-            checkpoint.load(path)
+            checkpoint.read_state(path)
     save_file({"a": np.ones(3)}, path)
     with pytest.raises(ValueError, match="no checkpoint of minidl"):
-        checkpoint.load(path)
+        checkpoint.read_state(path)
     with pytest.raises(TypeError, match=r"checkpoint: a\.1 is a set"):
-        checkpoint.save(path, {"a": [1, {2}]})
+        checkpoint.write_state(path, {"a": [1, {2}]})
 
 
 def test_a_checkpoint_of_another_model(tmp_path):

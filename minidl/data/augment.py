@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+__all__ = ["Augmentation", "Compose", "crop", "mirror", "rotate", "shift"]
+
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -36,7 +38,7 @@ def crop(size: int | tuple[int, int], padding: int = 0) -> Augmentation:
         raise ValueError(f"crop: size is {size}, padding {padding}; size >= 1, padding >= 0")
 
     def apply(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return _random_window(_check("crop", images), height, width, padding, rng)
+        return _random_window(_batch_of_images("crop", images), height, width, padding, rng)
 
     return apply
 
@@ -47,19 +49,19 @@ def shift(max_pixels: int) -> Augmentation:
         raise ValueError(f"shift: max_pixels is {max_pixels}, it must not be negative")
 
     def apply(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        height, width = _check("shift", images).shape[2:]
+        height, width = _batch_of_images("shift", images).shape[2:]
         return _random_window(images, height, width, max_pixels, rng)
 
     return apply
 
 
-def flip(probability: float = 0.5) -> Augmentation:
+def mirror(probability: float = 0.5) -> Augmentation:
     """Exchange left and right, with the given probability. Not for digits: a 2 has no mirror."""
     if not 0 <= probability <= 1:
-        raise ValueError(f"flip: probability is {probability}, it must be in [0, 1]")
+        raise ValueError(f"mirror: probability is {probability}, it must be in [0, 1]")
 
     def apply(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        chosen = rng.random(len(_check("flip", images))) < probability
+        chosen = rng.random(len(_batch_of_images("mirror", images))) < probability
         return np.where(chosen[:, None, None, None], images[..., ::-1], images)
 
     return apply
@@ -74,7 +76,7 @@ def rotate(max_degrees: float) -> Augmentation:
         raise ValueError(f"rotate: max_degrees is {max_degrees}, it must not be negative")
 
     def apply(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        n, _, height, width = _check("rotate", images).shape
+        n, _, height, width = _batch_of_images("rotate", images).shape
         angle = np.deg2rad(rng.uniform(-max_degrees, max_degrees, (n, 1, 1)))
         sin, cos = np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
         centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
@@ -125,7 +127,7 @@ def _random_window(
     return windows[np.arange(n), :, top, left]
 
 
-def _check(name: str, images: np.ndarray) -> np.ndarray:
+def _batch_of_images(name: str, images: np.ndarray) -> np.ndarray:
     if images.ndim != 4:
         raise ValueError(f"{name}: images must be (N, C, H, W), got shape {images.shape}")
     return images

@@ -84,10 +84,11 @@ def synthetic_rgb(n: int = 5000, seed: int = 0) -> Splits:
         "NOT CIFAR-10: no folder was given, so this trains on a synthetic set "
         f"({n} drawn shapes, 32x32x3, 10 classes). Its accuracy says nothing about photographs."
     )
-    return Splits(_draw(n, rng), _draw(max(n // 5, 10), rng), "synthetic shapes", notice)
+    train, test = _drawn_shapes(n, rng), _drawn_shapes(max(n // 5, 10), rng)
+    return Splits(train, test, "synthetic shapes", notice)
 
 
-def _draw(n: int, rng: np.random.Generator) -> ArrayDataset:
+def _drawn_shapes(n: int, rng: np.random.Generator) -> ArrayDataset:
     labels = rng.permutation(np.arange(n) % len(SHAPES))
     inside = np.empty((n, 32, 32), dtype=bool)
     for label in range(len(SHAPES)):

@@ -20,7 +20,7 @@ import numpy as np
 
 from minidl.files import open_regular, read_at_most
 
-MOST = {1: 2**24, 3: 2**30}  # bytes: EMNIST, the largest such set, has 814,255 and 638 million
+MOST_BYTES = {1: 2**24, 3: 2**30}  # EMNIST, the largest such set, has 814,255 and 638 million
 
 
 def read_idx(path: str | Path, rank: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def parse_idx(stream: BinaryIO, rank: int, name: str) -> np.ndarray:
             f"{name}: truncated inside its header, at byte {len(head)} of {4 + 4 * rank}"
         )
     shape = struct.unpack(f">{rank}I", head[4:])
-    size, most = math.prod(shape), MOST.get(rank, MOST[3])
+    size, most = math.prod(shape), MOST_BYTES.get(rank, MOST_BYTES[3])
     if math.prod(max(side, 1) for side in shape) > most:
         raise ValueError(
             f"{name}: its header says shape {shape}; {_kind(rank)} of more than {most:,} bytes "

@@ -69,7 +69,7 @@ def mnist(folder: str | Path | None = None) -> Splits:
     if folder is not None:
         return _read_folder(Path(folder))
     train, test = (
-        _pair(
+        _labelled(
             _unpacked(f"{part}-images-idx3-ubyte")[16:].reshape(-1, 28, 28),
             _unpacked(f"{part}-labels-idx1-ubyte")[8:],
             DIGITS,
@@ -79,7 +79,7 @@ def mnist(folder: str | Path | None = None) -> Splits:
     return Splits(train, test, "MNIST")
 
 
-def _pair(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> ArrayDataset:
+def _labelled(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> ArrayDataset:
     return ArrayDataset(images[:, None], labels, classes)
 
 
@@ -186,7 +186,7 @@ def _read_pair(
     check_labels(labels, len(classes), str(label_file))
     if transposed:
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
-    return _pair(images, labels, classes)
+    return _labelled(images, labels, classes)
 
 
 def _find(place: Path, start: str, rank: int) -> Path:

@@ -10,7 +10,7 @@ from .. import functional as F
 from .. import metrics
 from ..tape import grad
 from .exercise import Exercise
-from .shared import array, drawn, sigmoid, softmax, weighted
+from .shared import array, drawn, logistic, stable_softmax, weighted
 
 
 def _class_cases(rng):
@@ -26,7 +26,7 @@ TWICE = Exercise(
     _class_cases, lambda a: F.cross_entropy(a.x, a.t), (), (
         ("loss", "a right and sure answer costs 0.55 for 3 classes (1.46 for 10), where it should "
          "cost 0: what does the loss expect as its argument, and what is it given?",
-         lambda a, e: -np.log(weighted(softmax(softmax(a.x)), a.t)).mean()),
+         lambda a, e: -np.log(weighted(stable_softmax(stable_softmax(a.x)), a.t)).mean()),
         ("loss", "softmax is gone from both places: x are logits, and one softmax is needed",
          lambda a, e: -np.log(weighted(a.x, a.t)).mean()),
     ))
@@ -64,7 +64,7 @@ def _logit_cases(rng):
 
 
 def _v(a) -> np.floating:
-    return np.log(sigmoid(a.real)).mean() + np.log(1 - sigmoid(a.fake)).mean()
+    return np.log(logistic(a.real)).mean() + np.log(1 - logistic(a.fake)).mean()
 
 
 GAN_LOSSES = Exercise(
@@ -89,7 +89,7 @@ GAN_LOSSES = Exercise(
         ("g_loss", "the sign is turned: G descends -E log D(G(z))", lambda a, e: -e[1]),
         ("g_loss", "the logarithm of a probability that is 0 in float64: -log sigmoid(a) = "
          "log(1 + e^-a), which is np.logaddexp(0, -a)",
-         lambda a, e: -np.log(sigmoid(a.fake)).mean()),
+         lambda a, e: -np.log(logistic(a.fake)).mean()),
     ))
 
 
@@ -99,11 +99,11 @@ def gan_slip(output: int, real: int = 1, fake: int | None = 0, goal: int = 1,
     left in the discriminator's, or the generator `first`."""
     def wrong(a, e):
         G = a.z @ a.v
-        gw = a.x.T @ (sigmoid(a.x @ a.w) - real) / len(a.x)
+        gw = a.x.T @ (logistic(a.x @ a.w) - real) / len(a.x)
         for label in [fake] * (fake is not None) + [1] * leftover:
-            gw = gw + G.T @ (sigmoid(G @ a.w) - label) / len(G)
+            gw = gw + G.T @ (logistic(G @ a.w) - label) / len(G)
         w = a.w if first else a.w - a.lr * gw
-        gv = a.z.T @ np.outer(sigmoid(G @ w) - goal, w) / len(G)
+        gv = a.z.T @ np.outer(logistic(G @ w) - goal, w) / len(G)
         return (a.w - a.lr * gw, a.v - a.lr * gv)[output]
     return wrong
 

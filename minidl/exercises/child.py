@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 MEMORY, SPACE = 1 << 30, 1 << 24                       # bytes: of the process, of a file
-NUMBERS = 1 << 17                                      # of an output
+MOST_NUMBERS = 1 << 17                                 # of an output
 MINIDL = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 STARTS = ("subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.exec", "os.spawn",
           "os.posix_spawn", "os.startfile", "os.kill", "os.killpg")
@@ -34,7 +34,7 @@ class Unfit(Exception):
     """What is wrong with the file or a call: the kind, and what to say of it."""
 
 
-def main() -> None:
+def serve_task() -> None:
     """Answer the task of standard input; prints go to standard error, nothing can be read."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -96,20 +96,20 @@ def answer(task: dict[str, Any], out: BinaryIO) -> None:
         out.flush()
 
     try:
-        function = load(task)
+        function = load_solution(task)
     except Unfit as unfit:
         return send("\n".join(unfit.args))
     send("")
     outputs = [np.zeros(0)] * len(task["outputs"])     # of the last call that had some
     for call in task["calls"]:
         try:
-            outputs = _call(task, function, [_received(value, outputs) for value in call])
+            outputs = _call_solution(task, function, [_received(value, outputs) for value in call])
             send("", *outputs)
         except Unfit as unfit:
             send("\n".join(unfit.args))
 
 
-def load(task: dict[str, Any]) -> Callable:
+def load_solution(task: dict[str, Any]) -> Callable:
     """The function of the file; raises Unfit where there is none that can be called as wanted."""
     name, wanted = task["function"], task["parameters"]
     module = sys.modules["solution"] = ModuleType("solution")
@@ -118,7 +118,7 @@ def load(task: dict[str, Any]) -> Callable:
         code = compile(task["source"].encode("latin-1"), task["path"], "exec", dont_inherit=True)
         exec(code, module.__dict__)
     except BaseException as error:
-        raise Unfit("file", _where(error, task)) from error
+        raise Unfit("file", _error_and_line(error, task)) from error
     f = module.__dict__.get(name)
     if not callable(f):
         others = [n for n, v in module.__dict__.items() if inspect.isfunction(v)]
@@ -143,7 +143,7 @@ def _received(value: Any, outputs: list[np.ndarray]) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _call(task: dict[str, Any], function: Callable, arguments: list) -> list[np.ndarray]:
+def _call_solution(task: dict[str, Any], function: Callable, arguments: list) -> list[np.ndarray]:
     names, before = task["outputs"], copy.deepcopy(arguments)
     try:
         result = function(*arguments)
@@ -162,7 +162,7 @@ def _call(task: dict[str, Any], function: Callable, arguments: list) -> list[np.
         raise
     except BaseException as error:
         raise Unfit("stub" if isinstance(error, NotImplementedError) else "exception",
-                    _where(error, task)) from error
+                    _error_and_line(error, task)) from error
 
 
 def _output(name: str, value: Any) -> np.ndarray:
@@ -173,12 +173,12 @@ def _output(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise Unfit("outputs", f"{name} shall be an array of numbers, got {type(value).__name__} "
                     f"({array.dtype})")
-    if array.size > NUMBERS:
+    if array.size > MOST_NUMBERS:
         raise Unfit("outputs", f"{name} has shape {array.shape}, more numbers than are read")
     return np.array(array, np.float64 if array.itemsize > 8 else None)
 
 
-def _where(error: BaseException, task: dict[str, Any]) -> str:
+def _error_and_line(error: BaseException, task: dict[str, Any]) -> str:
     """The last line of the student's file that the error went through, and the error."""
     said, line, trace = error, None, error.__traceback__
     while trace:
@@ -192,4 +192,4 @@ def _where(error: BaseException, task: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    serve_task()

@@ -24,8 +24,8 @@ from ..tensor import Tensor
 from ..testing import GradientError, KinkError, check_vjp
 from . import process
 from .exercise import Case, Exercise, is_float
-from .report import Verdict, number
-from .shared import close, drawn
+from .report import Verdict, number_text
+from .shared import drawn, isclose
 
 FLOAT32 = ("right up to float32's rounding: an array of yours is float32; give it its argument's "
            "type, as in np.zeros(shape, x.dtype)")
@@ -75,7 +75,7 @@ def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
     rng = np.random.default_rng(seed)
     cases = list(exercise.cases(rng))
     checks = [(i, changes, check) for i, (_, case) in enumerate(cases)
-              for changes, check in _checks(exercise, case, rng)]
+              for changes, check in _property_checks(exercise, case, rng)]
     calls = [case for _, case in cases] + [{**cases[i][1], **new} for i, new, _ in checks]
     task = {"path": str(path), "source": source.decode("latin-1"),
             "function": exercise.function, "parameters": exercise.parameters,
@@ -86,7 +86,7 @@ def judge(exercise: Exercise, path: str | Path, timeout: float = 10,
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         most = 1 + len(calls) * (1 + len(exercise.outputs))
-        answers = _Answers(exercise, *process.run(task, timeout, most))
+        answers = _Answers(exercise, *process.run_solution(task, timeout, most))
         return _judge(exercise, answers, cases, checks, verdict)
 
 
@@ -144,13 +144,13 @@ def _judge(exercise: Exercise, answers: _Answers, cases: list, checks: list,
         except _Problem as problem:
             first = first or (title, case, problem)
             continue
-        wrong = [k for k, (e, g) in enumerate(zip(right[-1], got)) if not close(e, g).all()]
+        wrong = [k for k, (e, g) in enumerate(zip(right[-1], got)) if not isclose(e, g).all()]
         if wrong:
             first = first or (title, case, wrong)
             differing.append((case, right[-1], got))
         else:
             verdict.cases_right += 1
-    first = first or _properties(answers, cases, checks, right)
+    first = first or _failed_property(answers, cases, checks, right)
     if first is None:
         verdict.passed = True
         return verdict
@@ -163,13 +163,13 @@ def _judge(exercise: Exercise, answers: _Answers, cases: list, checks: list,
     k, verdict.hint = _known_mistake(exercise, found, differing) or (found[0], None)
     _, expected, got = differing[0]
     e, g, name = expected[k], got[k], exercise.outputs[k]
-    wrong = np.argwhere(~close(e, g))
+    wrong = np.argwhere(~isclose(e, g))
     at = tuple(int(i) for i in wrong[0])
     verdict.problem, verdict.expected, verdict.got = "value", float(e[at]), float(g[at])
     verdict.expected_output, verdict.got_output = e, g
     verdict.cell = name + (f"[{', '.join(map(str, at))}]" if at else "")
     verdict.wrong_cells, verdict.cells = len(wrong), e.size
-    verdict.message = (f"{verdict.cell} is {number(g[at])}, should be {number(e[at])}" + (
+    verdict.message = (f"{verdict.cell} is {number_text(g[at])}, should be {number_text(e[at])}" + (
         f"; {len(wrong)} of the {e.size} numbers of {name} are wrong" if e.size > 1 else ""))
     verdict.hint = verdict.hint or _general_mistake(exercise, k, expected, got)
     return verdict
@@ -186,7 +186,7 @@ def _shape_hint(expected: tuple[int, ...], got: tuple[int, ...]) -> str | None:
     return None
 
 
-def _checks(exercise: Exercise, case: Case, rng: np.random.Generator) -> Iterator:
+def _property_checks(exercise: Exercise, case: Case, rng: np.random.Generator) -> Iterator:
     """The library's property tests of a case: (arguments to call once more with, a function of the
     outputs that raises GradientError)."""
     if exercise.wrt:
@@ -195,7 +195,7 @@ def _checks(exercise: Exercise, case: Case, rng: np.random.Generator) -> Iterato
         yield from exercise.also(SimpleNamespace(**case))
 
 
-def _properties(answers: _Answers, cases: list, checks: list, right: list) -> tuple | None:
+def _failed_property(answers: _Answers, cases: list, checks: list, right: list) -> tuple | None:
     """What fails of the checks, as `first` of _judge."""
     for i, _, check in checks:
         title, case = cases[i]
@@ -235,7 +235,7 @@ def _known_mistake(exercise: Exercise, outputs: list[int],
     need not be where the mistake is: Adam's p is wrong if its m is.)"""
     for first_only in (False, True):
         for k in outputs:
-            wrong = [found for found in differing if not close(found[1][k], found[2][k]).all()]
+            wrong = [found for found in differing if not isclose(found[1][k], found[2][k]).all()]
             for output, text, slip in exercise.slips:
                 if output == exercise.outputs[k] and all(
                         _makes(slip, *found, k) for found in wrong[:1 if first_only else None]):
@@ -247,23 +247,23 @@ def _general_mistake(exercise: Exercise, k: int, expected: list, got: list) -> s
     """What output k looks like beside the answers: another output, another sign, and so on."""
     e, g, name = expected[k], got[k], exercise.outputs[k]
     for j, other in enumerate(expected):
-        if j != k and other.shape == g.shape and close(other, g).all():
+        if j != k and other.shape == g.shape and isclose(other, g).all():
             return f"this is {exercise.outputs[j]}: the order is {', '.join(exercise.outputs)}"
-    if g.dtype == np.float32 and close(e, g, 1e-5).all():
+    if g.dtype == np.float32 and isclose(e, g, 1e-5).all():
         return FLOAT32
-    if not np.isfinite(g[~close(e, g)]).all():
+    if not np.isfinite(g[~isclose(e, g)]).all():
         return ("nan and inf come from an exponential that is too large, a logarithm of 0 or a "
                 "division by 0")
-    if close(-e, g).all():
+    if isclose(-e, g).all():
         return "every number has the wrong sign"
-    if g.ndim == 2 and e.shape == g.T.shape and close(e, g.T).all():
+    if g.ndim == 2 and e.shape == g.T.shape and isclose(e, g.T).all():
         return "this is the transpose"
     if not g.any():
         return f"{name} is 0 everywhere: is anything ever added to it?"
     ratio = g.flat[np.abs(e).argmax()] / np.abs(e).max() * np.sign(e.flat[np.abs(e).argmax()])
-    if np.count_nonzero(e) > 1 and close(e * ratio, g).all():
-        share = f" (1 / {number(1 / ratio)})" if abs(ratio) < 1 else ""
-        return (f"every number is {number(ratio)}{share} times what it should be: a factor is "
+    if np.count_nonzero(e) > 1 and isclose(e * ratio, g).all():
+        share = f" (1 / {number_text(1 / ratio)})" if abs(ratio) < 1 else ""
+        return (f"every number is {number_text(ratio)}{share} times what it should be: a factor is "
                 "missing, or there is one too many")
     return None
 
@@ -273,4 +273,4 @@ def _makes(wrong: Callable, case: Case, expected: list, got: list, k: int) -> bo
         made = np.asarray(wrong(SimpleNamespace(**case), expected), np.float64)
     except (ValueError, IndexError, ZeroDivisionError, TypeError):
         return False                                   # this mistake is impossible here
-    return made.shape == got[k].shape and bool(close(made, got[k]).all())
+    return made.shape == got[k].shape and bool(isclose(made, got[k]).all())

@@ -25,19 +25,19 @@ import numpy as np
 from ..files import shown
 from .child import SPACE
 
-SHOWN = 10_000                                         # bytes of what a file prints
+MOST_PRINTED = 10_000                                  # bytes of what a file prints
 POSIX = os.name == "posix"
-THREADS = ("OPENBLAS", "MKL", "OMP")                   # a thread of BLAS reserves address space
+BLAS_LIBRARIES = ("OPENBLAS", "MKL", "OMP")            # a thread of BLAS reserves address space
 
 
-def run(task: dict[str, Any], timeout: float,
-        most: int) -> tuple[list[np.ndarray], tuple[str, str] | None]:
+def run_solution(task: dict[str, Any], timeout: float,
+                 most: int) -> tuple[list[np.ndarray], tuple[str, str] | None]:
     """The arrays, `most` at most, that the file of `task` answers with within `timeout` seconds;
     and a problem, kind and sentence, where the process did not end by itself and with status 0.
 
-    Its prints go to standard error when the process is dead, at most SHOWN bytes of them.
+    Its prints go to standard error when the process is dead, at most MOST_PRINTED bytes of them.
     """
-    environment = {**os.environ, **{f"{name}_NUM_THREADS": "1" for name in THREADS},
+    environment = {**os.environ, **{f"{name}_NUM_THREADS": "1" for name in BLAS_LIBRARIES},
                    "PYTHONIOENCODING": "utf-8:backslashreplace"}
     group = {"start_new_session": True} if POSIX else {
         "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
@@ -63,7 +63,7 @@ def run(task: dict[str, Any], timeout: float,
         if not problem and child.returncode:
             problem = ("ended", "The program ends before the function has answered "
                        f"(exit status {child.returncode})")
-        return list(itertools.islice(arrays(answered), most)), problem
+        return list(itertools.islice(npy_records(answered), most)), problem
 
 
 def _size(file: BinaryIO) -> int:
@@ -81,14 +81,14 @@ def _kill(child: subprocess.Popen) -> None:
 
 def _show(printed: BinaryIO) -> None:
     printed.seek(0)
-    size, text = _size(printed), printed.read(SHOWN).decode(errors="backslashreplace")
+    size, text = _size(printed), printed.read(MOST_PRINTED).decode(errors="backslashreplace")
     for line in text.removesuffix("\n").split("\n") if text else ():
         print(f"  | {shown(line.expandtabs().rstrip())}", file=sys.stderr)
-    if size > SHOWN:
+    if size > MOST_PRINTED:
         print(f"  | ... ({size:,} bytes in all)", file=sys.stderr)
 
 
-def arrays(file: BinaryIO) -> Iterator[np.ndarray]:
+def npy_records(file: BinaryIO) -> Iterator[np.ndarray]:
     """The .npy records of a file, up to the first that is none."""
     size = min(_size(file), SPACE)
     file.seek(0)

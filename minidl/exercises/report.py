@@ -42,7 +42,7 @@ class Verdict:
 
     def json(self) -> str:
         """One JSON object: arrays as nested lists, nan and inf as strings."""
-        return json.dumps(_plain(asdict(self)))
+        return json.dumps(_json_value(asdict(self)))
 
     def text(self) -> str:
         """Some lines to read: the case, the cell, and why it may be wrong."""
@@ -53,11 +53,12 @@ class Verdict:
             if self.case else "")]
         if self.case:
             lines += ["", f'The first case that fails is "{self.case}":']
-            lines += [_shown(name, value) for name, value in (self.inputs or {}).items()]
+            lines += [_assignment(name, value) for name, value in (self.inputs or {}).items()]
             lines.append("")
         lines.append(f"{self.message}.")
         if self.got_output is not None and 1 < self.got_output.size <= 64:
-            lines += [_shown("yours", self.got_output), _shown("should be", self.expected_output)]
+            lines += [_assignment("yours", self.got_output),
+                      _assignment("should be", self.expected_output)]
         if self.hint:
             lines.append(f"Why, probably: {self.hint}{'' if self.hint.endswith('?') else '.'}")
         lines.append(f"The formula: {self.formula}.")
@@ -83,23 +84,23 @@ def described(exercise: Any, as_json: bool = False) -> str:
             f"The formula: {e.formula} ({e.source})\nA stub to start from: {e.stub}")
 
 
-def number(value: float) -> str:
+def number_text(value: float) -> str:
     """A number as judgements print it."""
     return f"{value:.10g}"
 
 
-def _shown(name: str, value: Any) -> str:
+def _assignment(name: str, value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return f"  {name} = {value}"
     text = np.array2string(value, separator=", ", prefix=" " * 6, threshold=200, precision=10)
     return f"  {name}, shape {value.shape}:\n      {text}"
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: _json_value(v) for key, v in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [_json_value(v) for v in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

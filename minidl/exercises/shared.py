@@ -7,7 +7,7 @@ import numpy as np
 from ..testing.compare import equal, scale_of
 
 
-def close(expected: np.ndarray, got: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
+def isclose(expected: np.ndarray, got: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
     """Where an answer is right: up to `tolerance` of the largest number, or of 1."""
     return equal(got, expected, tolerance, 1 + scale_of(expected))
 
@@ -22,7 +22,7 @@ def drawn(rng, *shape: int) -> np.ndarray:
     return np.round(rng.normal(size=shape), 2)
 
 
-def sigmoid(x):
+def logistic(x):
     """1 / (1 + e^-x)"""
     return 1 / (1 + np.exp(-x))
 
@@ -32,7 +32,7 @@ def naive_softmax(x):
     return np.exp(x) / np.exp(x).sum(1, keepdims=True)
 
 
-def softmax(x):
+def stable_softmax(x):
     """The same, after the row's maximum is taken off."""
     return naive_softmax(x - x.max(1, keepdims=True))
 

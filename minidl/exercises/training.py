@@ -9,7 +9,7 @@ from .. import optim
 from ..tensor import Tensor
 from ..testing import GradientError
 from .exercise import Exercise
-from .shared import array, close, drawn, naive_softmax, softmax, weighted
+from .shared import array, drawn, isclose, naive_softmax, stable_softmax, weighted
 
 
 def _softmax_cases(rng):
@@ -33,18 +33,18 @@ SOFTMAX = Exercise(
          lambda a, e: e[0] / a.x.shape[1]),
         ("loss", "the probability of a class can be 0 in float64, and its logarithm -inf: take "
          "log p as x - max - log(sum(e^(x - max))), not the logarithm of p",
-         lambda a, e: -np.log(weighted(softmax(a.x), a.t)).mean()),
+         lambda a, e: -np.log(weighted(stable_softmax(a.x), a.t)).mean()),
         ("loss", _LARGE, lambda a, e: -np.log(weighted(naive_softmax(a.x), a.t)).mean()),
         ("loss", _LARGE, lambda a, e: -weighted(
             a.x - np.log(np.exp(a.x).sum(1, keepdims=True)), a.t).mean()),
         ("gx", "not divided by N: the loss is a mean over the rows", lambda a, e: e[1] * len(a.x)),
         ("gx", "this is p / N: the 1 at the true class is not subtracted (p - t)",
-         lambda a, e: softmax(a.x) / len(a.x)),
+         lambda a, e: stable_softmax(a.x) / len(a.x)),
         ("gx", "divided by N C: the loss is a mean over the N rows alone",
          lambda a, e: e[1] / a.x.shape[1]),
         ("gx", _LARGE, lambda a, e: (naive_softmax(a.x) - np.eye(a.x.shape[1])[a.t]) / len(a.x)),
         ("gx", "softmax runs down the columns (axis 0): a row is one example, so axis 1",
-         lambda a, e: (softmax(a.x.T).T - np.eye(a.x.shape[1])[a.t]) / len(a.x)),
+         lambda a, e: (stable_softmax(a.x.T).T - np.eye(a.x.shape[1])[a.t]) / len(a.x)),
     ))
 
 
@@ -70,17 +70,22 @@ def _adam_cases(rng):
             v=drawn(rng, *shape) ** 2, t=t, lr=0.01, beta1=0.9, beta2=0.99, eps=0.1)
 
 
-def _stepped(rule, *names):
-    """`rule` of minidl.optim, which works in place, on copies of p, g and the state."""
+def _stepped_once(optimizer, state, **options):
+    """p and its `state` (the optimiser's name of each array: ours) after a step of an optimiser."""
     def forward(a):
-        arrays = {name: getattr(a, name).numpy().copy() for name in names}
-        rule(a, *arrays.values())
-        return [array for name, array in arrays.items() if name != "g"]
+        p = Tensor(a.p, requires_grad=True)
+        stepping = optimizer([p], **{name: f(a) for name, f in options.items()})
+        p.grad = a.g
+        stepping.state[p] = {"step": getattr(a, "t", 1) - 1, **{
+            theirs: getattr(a, ours).numpy().copy() for theirs, ours in state.items()}}
+        stepping.step()
+        return [p.detach(), *(stepping.state[p][theirs] for theirs in state)]
     return forward
 
 
-def _same_as(optimizer, *state, **options):
+def _five_steps(optimizer, state, **options):
     """Five steps in a row, the state handed on, beside the library's optimiser."""
+    state = state.values()
     def also(a):
         tensor = Tensor(a.p, requires_grad=True)
         theirs = optimizer([tensor], **{name: f(a) for name, f in options.items()})
@@ -92,19 +97,20 @@ def _same_as(optimizer, *state, **options):
                 tensor.grad = Tensor(g)
                 theirs.step()
                 p = outputs[0]
-                if not close(tensor.detach().numpy(), p).all():
+                if not isclose(tensor.detach().numpy(), p).all():
                     raise GradientError(f"step {t} of a run: p is {p}, the optimiser's is {tensor}")
             yield {**handed, "g": g, "t": t}, check
             handed = {name: {"output": k} for k, name in enumerate(("p", *state))}
     return also
 
 
-SGD = Exercise(
+MOMENTUM = dict(optimizer=optim.SGD, state={"momentum_buffer": "b"}, lr=lambda a: a.lr,
+                momentum=lambda a: a.momentum)
+SGD_MOMENTUM = Exercise(
     "sgd_momentum", "one step of gradient descent with momentum",
     "sgd_momentum(p, g, b, lr, momentum)", ("p", "b"), "D0-SGD",
     "b <- momentum b + g;  p <- p - lr b", _sgd_cases,
-    _stepped(lambda a, p, g, b: optim._sgd_momentum.readable(p, g, b, a.lr, a.momentum, 1, False),
-             "p", "g", "b"), (), (
+    _stepped_once(**MOMENTUM), (), (
         ("p", "p moves along the old b: b is renewed first", lambda a, e: a.p - a.lr * a.b),
         ("p", "p moves along g alone: it moves along b", lambda a, e: a.p - a.lr * a.g),
         ("p", "p climbs: the step is subtracted", lambda a, e: a.p + a.lr * e[1]),
@@ -116,7 +122,7 @@ SGD = Exercise(
          lambda a, e: a.p - a.lr * (a.momentum * a.b + (1 - a.momentum) * a.g)),
         ("p", "the learning rate stands inside b (as in Keras): b <- momentum b + g, without lr",
          lambda a, e: a.p - (a.momentum * a.b + a.lr * a.g)),
-    ), _same_as(optim.SGD, "b", lr=lambda a: a.lr, momentum=lambda a: a.momentum))
+    ), _five_steps(**MOMENTUM))
 
 
 def _adam_slip(m_part=True, v_part=True, later=0, inside=False, sign=1, root=True):
@@ -130,12 +136,13 @@ def _adam_slip(m_part=True, v_part=True, later=0, inside=False, sign=1, root=Tru
     return wrong
 
 
+MOMENTS = dict(optimizer=optim.Adam, state={"exp_avg": "m", "exp_avg_sq": "v"}, lr=lambda a: a.lr,
+               eps=lambda a: a.eps, betas=lambda a: (a.beta1, a.beta2))
 ADAM = Exercise(
     "adam", "one step of Adam", "adam(p, g, m, v, t, lr, beta1, beta2, eps)", ("p", "m", "v"),
     "D0-ADAM", "m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m^ / (sqrt(v^) + "
     "eps), m^ = m / (1 - b1^t), v^ = v / (1 - b2^t); t is 1 at the first step", _adam_cases,
-    _stepped(lambda a, *arrays: optim._adam.readable(*arrays, a.t, a.lr, a.beta1, a.beta2, a.eps),
-             "p", "g", "m", "v"), (), (
+    _stepped_once(**MOMENTS), (), (
         ("p", "no bias correction: m and v begin at 0 and are too small at first; divide them by "
          "1 - beta^t", _adam_slip(m_part=False, v_part=False)),
         ("p", "v is not corrected by 1 / (1 - beta2^t)", _adam_slip(v_part=False)),
@@ -161,5 +168,4 @@ ADAM = Exercise(
          lambda a, e: a.beta1 * a.v + (1 - a.beta1) * a.g**2),
         ("v", "the bias-corrected v^ is returned: what is kept for the next step is v",
          lambda a, e: e[2] / (1 - a.beta2**a.t)),
-    ), _same_as(optim.Adam, "m", "v", lr=lambda a: a.lr, eps=lambda a: a.eps,
-                betas=lambda a: (a.beta1, a.beta2)))
+    ), _five_steps(**MOMENTS))

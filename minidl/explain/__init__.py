@@ -7,8 +7,10 @@ declaration, ``cells`` and ``fields`` make explanations of it; ``record`` fills 
 
 from importlib import import_module
 
+__all__ = ["trace"]
+
 
 def __getattr__(name: str):
-    if name in ("cells", "fields", "keeping"):
+    if name in ("cells", "fields", "keeping", "trace"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

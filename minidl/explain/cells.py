@@ -17,7 +17,7 @@ from itertools import repeat
 import numpy as np
 
 from ..ops.terms import Composite, Contract, Elementwise, Gather
-from ..tape import _contents
+from ..tape import Node, _contents
 from ..tensor import Tensor
 from ..testing.compare import difference
 from . import terms as maps
@@ -146,9 +146,7 @@ def call_of(kept: Kept, who: str, out) -> maps.Call:
     """
     op, args = kept.op, kept.args
     if args is None:
-        backward = kept.node.backward
-        alive = dict(zip(backward.__code__.co_freevars, map(
-            _contents, backward.__closure__ or ()))) if backward else {}
+        backward, alive = kept.node.backward, _alive(kept.node)
         missing = [name for name in op.signature.parameters if name not in alive]
         if missing:
             why = "backward() freed what it used" if backward is None else (
@@ -166,6 +164,18 @@ def call_of(kept: Kept, who: str, out) -> maps.Call:
                 "place since (by optimizer.step(), perhaps): an explanation would be of other "
                 "numbers. Ask before the change, or record the step: a trace holds copies")
     return maps.Call.of(op, args, out)
+
+
+def _alive(node: Node) -> dict:
+    """The op's arguments that are still there: what its backward closure names, leaves that wait
+    for a gradient, and tensors that were not given."""
+    if node.backward is None:
+        return {}
+    names = list(node.op.signature.parameters)
+    found = {names[i]: None for i in node.op.places[len(node.shapes):]}
+    found |= {names[i]: x for i, x in zip(node.op.places, node.parents) if isinstance(x, Tensor)}
+    return found | dict(zip(node.backward.__code__.co_freevars, map(
+        _contents, node.backward.__closure__ or ())))
 
 
 def checked(t: Tensor, index: tuple, who: str) -> tuple[int, ...]:
@@ -191,7 +201,8 @@ def names_of(call: maps.Call) -> list[str]:
         return [f"x{k}" for k in range(len(call.operands))]
     kind = call.op.terms
     if isinstance(kind, Contract):
-        return re.findall(r"(\w+)\[", kind.text)[1:]
+        bias = re.findall(r"(\w+)\[", kind.bias)[1:]
+        return [*re.findall(r"(\w+)\[", kind.text)[1:], *bias][:len(call.operands)]
     names = list(call.op.signature.parameters)
     return [maps._SHORT.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
 
@@ -205,23 +216,7 @@ def result_of(call: maps.Call) -> str:
 def explain(t: Tensor, index: tuple) -> Explanation:
     """Of one element of t: see :meth:`minidl.Tensor.explain`."""
     kept, index = made_by(t, "explain"), checked(t, index, "explain")
-    call = call_of(kept, "explain", t)
-    found = explain_call(call, index, kept.site)
-    if kept.op.name == "add" and isinstance(call.args[0], Tensor) and (
-            before := made(call.args[0])) and isinstance(
-            before.op.terms, Contract) and call.operands[1].size < call.out.size:
-        return _with_bias(found, explain(call.args[0], index))
-    return found
-
-
-def _with_bias(sum_: Explanation, product: Explanation) -> Explanation:
-    """Of a layer that ends in adding a bias: the product's terms, and the bias as one more."""
-    _, index, value = sum_.terms[0].factors[1]
-    found = sorted([*product.terms, Term((("b", tuple(i for i in index if i) or (0,), value),),
-                                         value)], key=lambda term: -abs(term.value))
-    return Explanation(product.title.replace("   ", " + bias   ", 1), tuple(
-        f"{line} + b" if " = " in line else line for line in product.formula), found, _total(found),
-        sum_.stored, product.outside, sum_.site)
+    return explain_call(call_of(kept, "explain", t), index, kept.site)
 
 
 @np.errstate(all="ignore")                       # inf and nan are values
@@ -319,20 +314,31 @@ def _formula(call, index) -> tuple[str, ...]:
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
-    return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
+    if len(call.operands) == maps.factors(kind):
+        return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
+    *_, bias = re.findall(r"\w+\[.*?\]", kind.bias)
+    return (f"{kind.text}  + {bias}", f"y{_indexed(index)} = {_solved(call, None, index)} + "
+            f"{names_of(call)[-1]}{_indexed(_bias_index(kind, index))}")
+
+
+def _bias_index(kind: Contract, index) -> tuple[int, ...]:
+    """Where the bias of one output element stands."""
+    y, b = (text.split(",") for text in re.findall(r"\w+\[(.*?)\]", kind.bias))
+    return tuple(index[y.index(axis)] for axis in b)
 
 
 def _solved(call, k: int | None, index) -> str:
     """A Contract's sum for one element of the output, or for the gradient of one of operand k: the
     element's indices put in, and conditions where they stand in an expression."""
-    arrays = dict(zip(["y", *names_of(call)], re.findall(r"\w+\[[^\]]*\]", call.op.terms.text)))
-    own = "y" if k is None else names_of(call)[k]
-    axes = [axis.strip() for axis in re.search(r"\[(.*)\]", arrays.pop(own)).group(1).split(",")]
-    known = dict(zip(axes[::-1], index[::-1]))
-    factors = list(arrays.values())
+    kind = call.op.terms
+    text = kind.text if k is None or k < maps.factors(kind) else kind.bias
+    own, *others = re.findall(r"(\w+)(\[[^\]]*\])", text)
     if k is not None:
-        factors[0] = "gy" + factors[0][1:]
-    right, conditions = " * ".join(factors) or "1", []
+        given, names = ("gy", own[1]), names_of(call)
+        own = next(array for array in others if array[0] == names[k])
+        others = [given, *(array for array in others if array is not own)]
+    known = dict(zip([axis.strip() for axis in own[1][1:-1].split(",")][::-1], index[::-1]))
+    right, conditions = " * ".join(map("".join, others)) or "1", []
     for axis, i in known.items():
         if axis.isidentifier():
             right = re.sub(rf"\b{axis}\b(?!\[)", str(i), right)

@@ -66,8 +66,9 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
                 return mask.any(dims).reshape(call.out.shape)
         return mask.ravel()[maps._spread(x, call.out.shape)]
     if isinstance(kind, Contract):
-        ones = [Tensor(mask.astype(np.float64) if i == k else np.ones(a.shape))
-                for i, a in enumerate(call.operands)]
+        products = maps.factors(kind)                # the factors without the bias, or it alone
+        ones = [Tensor(mask.astype(np.float64) if i == k else np.full(
+            a.shape, float((i < products) == (k < products)))) for i, a in enumerate(call.operands)]
         return maps.again(call, ones).numpy() > 0.5
     reached = np.zeros(call.out.size, bool)
     for group in groups(call):

@@ -26,19 +26,19 @@ from .pictures import (
     TEXT,
     Panels,
     bound_of,
+    cell_mask,
     draw_cells,
     fill,
-    mask_of,
     outline,
     short,
     some,
 )
-from .terms import linear_terms
+from .terms import factors, linear_terms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SLICES, LISTED = 3, 9         # slices drawn of an operand; products in words
+SLICES, PRODUCTS_LISTED = 3, 9  # slices drawn of an operand; products in words
 FOOT_LINE = "outlined: used now.  hatched: padding, no numbers.  grey: not computed yet"
 NO_PADS = ((0, 0), (0, 0))
 
@@ -75,7 +75,7 @@ class _Part:
              shown: Any = None, bound: float | None = None) -> None:
         """The slices below each other, the positions `used` outlined, EMPTY where not `shown`."""
         values = self.values if values is None else values.reshape(self.values.shape)
-        marked = mask_of(values.shape, used)
+        marked = cell_mask(values.shape, used)
         for place, k in enumerate(self.slices):
             at = corner[0] + place * (self.state.shape[0] + 0.4), corner[1]
             state = self.state if shown is None else np.where(
@@ -84,9 +84,10 @@ class _Part:
             outline(axes, marked[k], at)
 
 
-def _parts(trace: Any, item: dict, part: int) -> list[_Part]:
+def _result_and_factors(trace: Any, item: dict, part: int) -> tuple[list[_Part], np.ndarray]:
     """The result of a Contract op (or of a backward event of one: the contribution), and what is
-    multiplied for it: the terms of slice number `part` of the result."""
+    multiplied for it: the terms of slice number `part` of the result. Then the bias of each cell of
+    the result, flat: zeros where there is none."""
     backward = item.get("phase") == "backward"
     call = trace.call(trace.ops[item["op"]] if backward else item)
     kind = call.op.terms
@@ -98,22 +99,29 @@ def _parts(trace: Any, item: dict, part: int) -> list[_Part]:
         names[0], names[own] = "gy", "g" + names[own]
         arrays[0], arrays[own] = (np.asarray(trace.arrays[item[what]], float)
                                   for what in ("gy", "contribution"))
+    used = [0, *range(1, factors(kind) + 1)]       # of a bias's gradient: gy and the bias alone
+    used = used if own in used else [0, own]
     # The array that has padding gets it around it, and the op's geometry none.
-    given = dict(zip(call.op.signature.parameters, call.args))
-    pads = [NO_PADS] * len(arrays)
+    given, pads = dict(zip(call.op.signature.parameters, call.args)), [NO_PADS] * len(arrays)
     for option in {"padding", "pads"} & set(given):
         padded = next(i for i, index in enumerate(re.findall(r"\w+\[([^\]]*)\]", kind.text))
                       if "PH" in index)
-        pads[padded] = tuple(map(sides, given[option]))
-        outer = [(0, 0)] * (arrays[padded].ndim - 2)
-        arrays[padded] = np.pad(arrays[padded], [*outer, *pads[padded]])
+        if padded in used and own <= factors(kind):
+            pads[padded] = tuple(map(sides, given[option]))
+            outer = [(0, 0)] * (arrays[padded].ndim - 2)
+            arrays[padded] = np.pad(arrays[padded], [*outer, *pads[padded]])
         given[option] = NO_PADS
-    (terms,) = linear_terms(call._replace(args=tuple(given.values()), out=arrays[0],
-                                          operands=arrays[1:]))
-    places = [terms.out, *(terms.operands[i] for i in range(len(arrays) - 1))]
+    groups = linear_terms(call._replace(args=tuple(given.values()), out=arrays[0],
+                                        operands=arrays[1:]))
+    terms = next(group for group in groups if own == 0 or own - 1 in group.operands)
+    bias = np.zeros(arrays[0].size)
+    if own == 0 and len(groups) > 1:
+        (k, places), = groups[1].operands.items()
+        bias[groups[1].out] = arrays[k + 1][places]
+    places = {0: terms.out, **{k + 1: places for k, places in terms.operands.items()}}
     mine = places[own] // max(1, np.prod(arrays[own].shape[-2:], dtype=int)) == part
-    parts = [_Part(*one[:3], one[3][mine]) for one in zip(names, arrays, pads, places)]
-    return [parts.pop(own), *parts]
+    parts = {i: _Part(names[i], arrays[i], pads[i], places[i][mine]) for i in used}
+    return [parts.pop(own), *parts.values()], bias
 
 
 def head_of(trace: Any, item: dict, step: int = 0, count: int = 0) -> str:
@@ -127,14 +135,14 @@ def head_of(trace: Any, item: dict, step: int = 0, count: int = 0) -> str:
     return ", ".join([name, *numbers]) + (f": step {step + 1} of {count}" if count else "")
 
 
-def _listed(terms: Iterable[int], parts: list[_Part], line: Callable) -> list[str]:
+def _product_lines(terms: Iterable[int], parts: list[_Part], line: Callable) -> list[str]:
     """A line for each of the first terms, and how many more there are, inside and in the padding.
     """
     terms = list(terms)
     inside = [t for t in terms if all(p.inside[t] for p in parts)]
-    lines = [f"  {line(t)}" for t in inside[:LISTED]]
-    if len(inside) > LISTED:
-        lines.append(f"  and {len(inside) - LISTED} more")
+    lines = [f"  {line(t)}" for t in inside[:PRODUCTS_LISTED]]
+    if len(inside) > PRODUCTS_LISTED:
+        lines.append(f"  and {len(inside) - PRODUCTS_LISTED} more")
     if len(inside) < len(terms):
         lines.append(f"  {len(terms) - len(inside)} in the padding: not added")
     return lines
@@ -146,23 +154,26 @@ def sweep(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     for it, the products and their sum, beside what has been computed so far. Of a backward event
     for a weight this is the correlation of x with gy. More than `most` cells: evenly chosen ones.
     """
-    result, *factors = _parts(trace, item, part)
-    products = np.prod([f.numbers for f in factors], axis=0)
+    (result, *others), bias = _result_and_factors(trace, item, part)
+    products = np.prod([f.numbers for f in others], axis=0)
     steps = part * result.state.size + np.flatnonzero(result.state.ravel() == 0)
-    panels, chosen = Panels([[p.panel for p in (*factors, result)]], TEXT), some(len(steps), most)
+    panels, chosen = Panels([[p.panel for p in (*others, result)]], TEXT), some(len(steps), most)
 
     def draw(figure: Any, i: int) -> None:
         cell, done = steps[chosen[i]], steps[:chosen[i] + 1]
         now = np.flatnonzero(result.at == cell)
-        lines = _listed(sorted(now, key=lambda t: -abs(products[t])), factors, lambda t: (
-            f"{' × '.join(f.label(t) for f in factors)} = {short(products[t])}"))
+        lines = _product_lines(sorted(now, key=lambda t: -abs(products[t])), others, lambda t: (
+            f"{' × '.join(f.label(t) for f in others)} = {short(products[t])}"))
+        if bias.any():
+            lines.append(f"  + the bias {short(bias[cell])}")
         axes = panels.axes(figure, head_of(trace, item, chosen[i], len(steps)), FOOT_LINE, [
-            f"{result.index(cell)} = the sum of", *lines, f"sum    {short(products[now].sum())}",
+            f"{result.index(cell)} = the sum of", *lines,
+            f"sum    {short(products[now].sum() + (bias[cell] if bias.any() else 0))}",
             f"stored {short(result.values.ravel()[cell])}"])
-        for corner, f in zip(panels.corners, factors):
+        for corner, f in zip(panels.corners, others):
             f.draw(axes, corner, panels.points, f.at[now])
         result.draw(axes, panels.corners[-1], panels.points, [cell],
-                    shown=mask_of(result.values.shape, done))
+                    shown=cell_mask(result.values.shape, done))
     return Film(draw, len(chosen), panels.size)
 
 
@@ -170,7 +181,7 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     """One picture for each cell of the first factor (gy, or a transposed convolution's input): what
     it adds to slice number `part` of the result, and the result so far, which began as zeros. What
     falls into the hatched padding is dropped."""
-    result, source, *others = _parts(trace, item, part)
+    result, source, *others = _result_and_factors(trace, item, part)
     products = np.prod([f.numbers for f in (source, *others)], axis=0)
     summed = lambda terms: np.bincount(result.at[terms], products[terms], result.values.size)
     bound = bound_of(summed(slice(None)), products)              # one colour scale for the film
@@ -183,7 +194,7 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     def draw(figure: Any, i: int) -> None:
         step = steps[chosen[i]]
         now, before = np.flatnonzero(source.at == step), summed(source.at < step)
-        lines = _listed(now, [result, *others], lambda t: (
+        lines = _product_lines(now, [result, *others], lambda t: (
             f"{result.index(result.at[t])} {short(before[result.at[t]])} += "
             f"{' × '.join([short(source.numbers[t]), *(f.label(t) for f in others)])}"))
         axes = panels.axes(figure, head_of(trace, item, chosen[i], len(steps)),
@@ -192,7 +203,7 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
         *corners, adds, so_far = panels.corners
         for corner, f in zip(corners, (source, *others)):
             f.draw(axes, corner, panels.points, f.at[now])
-        stamp = mask_of(result.values.shape, result.at[now])
+        stamp = cell_mask(result.values.shape, result.at[now])
         result.draw(axes, adds, panels.points, result.at[now], summed(now), stamp, bound)
         result.draw(axes, so_far, panels.points, result.at[now], before + summed(now), None, bound)
     return Film(draw, len(chosen), panels.size)
@@ -201,7 +212,7 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
 def overlaps(trace: Any, item: dict, part: int = 0, figure: Figure | None = None) -> Figure:
     """Where four neighbouring cells of the first factor are added to the result, and how many
     products each cell of slice number `part` is the sum of: uneven counts are a checkerboard."""
-    result, source, *_ = _parts(trace, item, part)
+    (result, source, *_), _ = _result_and_factors(trace, item, part)
     places, shape = result.at % result.state.size, result.state.shape
     counts = np.bincount(places, minlength=result.state.size).reshape(shape)
     panels = Panels([[(f"four stamps of {source.name}", shape),
@@ -218,7 +229,7 @@ def overlaps(trace: Any, item: dict, part: int = 0, figure: Figure | None = None
         draw_cells(axes, counts, 1, left, np.where(result.state, PADDING, EMPTY), panels.points)
         rows, columns = (min(n, 2) for n in source.values.shape[1:])
         for color, (i, j) in zip(TEN, np.ndindex(rows, columns)):
-            mask = mask_of(shape, places[source.at == i * source.values.shape[2] + j])
+            mask = cell_mask(shape, places[source.at == i * source.values.shape[2] + j])
             fill(axes, mask, left, facecolor=color, alpha=0.3, zorder=3)
             outline(axes, mask, (left[0] + 0.07 * i, left[1] + 0.07 * j), color)
             top = np.argwhere(mask)[0] + left + 0.5

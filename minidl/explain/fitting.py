@@ -14,13 +14,14 @@ import numpy as np
 
 from ..ops.terms import Contract, Elementwise
 from ..tape import OPS, Op
+from .terms import factors
 
-ROOM = 1 << 22                # numbers of an array with its border, whatever the nodes' sizes
+MOST_BORDERED = 1 << 22       # numbers of an array with its border, whatever the nodes' sizes
 WINDOWS = 1 << 27             # numbers in all windows of a convolution
 _SIZES = "shape", "size", "kernel", "out_size", "length"
 
 
-def fit(op: dict, shapes: list[list[int]], place: str) -> None:
+def check_arguments(op: dict, shapes: list[list[int]], place: str) -> None:
     """Raise ValueError, naming the place, unless the op's arguments fit its nodes' `shapes`."""
     entry = OPS.get(op["op"]) if op["library"] else None
     if entry is None:
@@ -29,7 +30,7 @@ def fit(op: dict, shapes: list[list[int]], place: str) -> None:
     if len(arguments) != count:
         raise ValueError(f"{place}.arguments: must be {count} for {op['op']}, got {len(arguments)}")
     given = dict(zip(entry.signature.parameters, arguments))
-    if _tensors(entry, arguments) != op["inputs"]:
+    if _tensor_nodes(entry, arguments) != op["inputs"]:
         raise ValueError(f"{place}.inputs: must be the nodes among the arguments of {op['op']}")
     out, *inputs = (shapes[n] for n in (op["outputs"][0], *op["inputs"]))
     try:
@@ -38,34 +39,37 @@ def fit(op: dict, shapes: list[list[int]], place: str) -> None:
             if list(np.broadcast_shapes(*map(tuple, inputs + others))) != out:
                 raise ValueError(f"shapes {inputs} do not give {out}")
         elif isinstance(entry.terms, Contract):
-            _contract(entry.terms.text, out, inputs)
-        _geometry({k: _whole(v) for k, v in given.items()
-                   if k in (*_SIZES, "widths", "padding", "pads", "stride", "dilation", "window")},
-                  out, inputs)
+            count = factors(entry.terms)
+            _check_contraction(entry.terms.text, out, inputs[:count])
+            for bias in inputs[count:]:
+                _check_contraction(entry.terms.bias, out, [bias])
+        _check_geometry({k: _whole_numbers(v) for k, v in given.items() if k in (
+            *_SIZES, "widths", "padding", "pads", "stride", "dilation", "window")}, out, inputs)
     except ValueError as error:
         raise ValueError(f"{place}: {op['op'].strip('_')}: {error}") from None
 
 
-def _tensors(entry: Op, arguments: list) -> list | None:
+def _tensor_nodes(entry: Op, arguments: list) -> list | None:
     """The nodes among an op's arguments; None where something else stands in a tensor's place."""
     first = arguments[0] if arguments else None
-    found = [arguments[i] for i in entry.places] if not entry.sequence else (
-        first.get("tuple") if isinstance(first, dict) else None)
+    bias = entry.places[-1] if getattr(entry.terms, "bias", "") else None
+    found = [arguments[i] for i in entry.places if i != bias or arguments[i] is not None] if (
+        not entry.sequence) else first.get("tuple") if isinstance(first, dict) else None
     if found is None or not all(isinstance(a, dict) and "node" in a for a in found):
         return None
     return [a["node"] for a in found]
 
 
-def _whole(value: Any) -> Any:
+def _whole_numbers(value: Any) -> Any:
     """A whole number, or tuples of them."""
     if isinstance(value, dict) and "tuple" in value:
-        return tuple(_whole(v) for v in value["tuple"])
+        return tuple(_whole_numbers(v) for v in value["tuple"])
     if type(value) is not int or abs(value) >= 1 << 40:
         raise ValueError("its sizes must be whole numbers, and tuples of them")
     return value
 
 
-def _contract(text: str, out: list[int], inputs: list[list[int]]) -> None:
+def _check_contraction(text: str, out: list[int], inputs: list[list[int]]) -> None:
     """An index stands for axes of one length; before ``...`` axes broadcast."""
     axes, lengths, lead = [a.split(",") for a in re.findall(r"\w+\[([^\]]*)\]", text)], {}, []
     for names, shape in zip(axes, (out, *inputs)):
@@ -84,7 +88,7 @@ def _contract(text: str, out: list[int], inputs: list[list[int]]) -> None:
         raise ValueError(f"shapes {inputs} do not give {out}")
 
 
-def _geometry(given: dict[str, Any], out: list[int], inputs: list[list[int]]) -> None:
+def _check_geometry(given: dict[str, Any], out: list[int], inputs: list[list[int]]) -> None:
     """Sizes are those of nodes; borders are small; every window lies in the image with its border.
     """
     count = lambda shape: math.prod(max(abs(n), 1) for n in shape)
@@ -110,7 +114,7 @@ def _geometry(given: dict[str, Any], out: list[int], inputs: list[list[int]]) ->
     if len(pairs) > len(image) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"border {border} for shape {image}")
     sides = [n + a + b for n, (a, b) in zip(image[len(image) - len(pairs):], pairs)]
-    if count([*image[:len(image) - len(pairs)], *sides]) > max(16 * most, ROOM):
+    if count([*image[:len(image) - len(pairs)], *sides]) > max(16 * most, MOST_BORDERED):
         raise ValueError(f"border {border} makes far more of shape {image} than there is")
 
 

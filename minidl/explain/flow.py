@@ -27,21 +27,23 @@ def faults(trace) -> Iterator[tuple[int | None, int | None, int, str]]:
             if event["number"] == 1:                          # or of an earlier backward()
                 had = arrays[event["earlier"]] if "earlier" in event else 0
             parts = arrays[event["contribution"]], had
-            if all(a is not None for a in parts) and not _close(arrays[event["sum"]], sum(parts)):
+            if not any(a is None for a in parts) and not _all_close(
+                    arrays[event["sum"]], sum(parts)):
                 yield (op["id"], event["input"], number,
                        "the sum is not what had arrived plus this contribution")
-            if out in sums and not op.get("hooks") and not _close(arrays[event["gy"]], sums[out]):
+            if out in sums and not op.get("hooks") and not _all_close(
+                    arrays[event["gy"]], sums[out]):
                 yield (op["id"], event["input"], number,
                        "what it was given is not what had arrived at its output")
             sums[node] = arrays[event["sum"]]
         elif event["phase"] == "update":
             after = updated(trace, event)
-            if not _close(arrays[event["after"]], after):
+            if not _all_close(arrays[event["after"]], after):
                 name = trace.nodes[event["node"]]["name"] or "a parameter"
                 yield None, None, number, f"{name}: by its rule it is another number afterwards"
 
 
-def _close(found, expected) -> bool:
+def _all_close(found, expected) -> bool:
     """Are they equal up to rounding? Yes, if numbers were left out of a file."""
     if found is None or expected is None:
         return True

@@ -34,7 +34,7 @@ def _boxes(trace: Any) -> tuple[dict[int, list[int]], list[tuple[int, int]]]:
     return leaves, list(dict.fromkeys(edges))
 
 
-def _places(leaves: dict[int, list[int]]) -> dict[int, tuple[float, float]]:
+def _box_corners(leaves: dict[int, list[int]]) -> dict[int, tuple[float, float]]:
     """Each box's upper left corner in inches: results below each other in the order in which they
     ran, and to the right of each, below each other, the leaves that it uses first."""
     places, row = {}, 0
@@ -82,7 +82,7 @@ def graph(trace: Any) -> Film:
     arrives: filled orange where a gradient is, dashed where there is none. Raises ValueError for
     more than 120 boxes."""
     leaves, edges = _boxes(trace)
-    places = _places(leaves)
+    places = _box_corners(leaves)
     if len(places) > BOXES:
         raise ValueError(f"graph: {len(places)} boxes are more than a picture shows ({BOXES}); "
                          "trace.to_dot() has all of them")
@@ -102,18 +102,18 @@ def graph(trace: Any) -> Film:
             told = (f"Step {i} of {len(events)}: {op['op'].strip('_')} to "
                     f"{_name(trace, now[0])}{part}")
         for edge in edges:
-            _arrow(axes, *(places[n] for n in edge), edge in following, edge == now)
+            _draw_arrow(axes, *(places[n] for n in edge), edge in following, edge == now)
         arrived = _arrived(trace, events[:i])
         for n, place in places.items():
             lines = _about(trace, n, *arrived.get(n, (None,)))
-            _box(axes, place, lines, trace.nodes[n]["op"] is None, n in arrived, n in now[:1])
+            _draw_box(axes, place, lines, trace.nodes[n]["op"] is None, n in arrived, n in now[:1])
         axes.text(0.2, 0.3, told, fontsize=10, weight="bold", color=DARK)
         axes.text(0.2, high - 0.15, "blue: given.  orange: its gradient is here.  dashed: none "
                   "(None, which is not 0)", fontsize=8, color=GREY)
     return Film(draw, 1 + len(events), (wide, high))
 
 
-def _arrow(axes: Any, source: tuple, target: tuple, straight: bool, active: bool) -> None:
+def _draw_arrow(axes: Any, source: tuple, target: tuple, straight: bool, active: bool) -> None:
     """From a box to one that uses it; thick, orange and the other way while a gradient goes back.
     `straight` to the next; past others in a bow on the left; from a leaf on the right."""
     from matplotlib.patches import FancyArrowPatch
@@ -133,7 +133,8 @@ def _arrow(axes: Any, source: tuple, target: tuple, straight: bool, active: bool
         linewidth=3 if active else 1.1, fill=False, zorder=3 if active else 1))
 
 
-def _box(axes: Any, place: tuple, lines: list[str], leaf: bool, here: bool, active: bool) -> None:
+def _draw_box(axes: Any, place: tuple, lines: list[str], leaf: bool, here: bool,
+              active: bool) -> None:
     from matplotlib.patches import FancyBboxPatch
     x, y = place
     axes.add_patch(FancyBboxPatch(

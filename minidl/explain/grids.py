@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 WIDTH, LABEL = 74, 6          # characters of a line of numbers, and of its row's label
-SHOWN = 8                     # rows and columns of numbers, at most
+WINDOW_SIDE = 8               # rows and columns of numbers, at most
 OFF = "\x1b[0m"
 
 
@@ -35,7 +35,7 @@ def shape_text(shape: Sequence[int]) -> str:
     return f"shape {' x '.join(map(str, shape))}" if len(shape) else "one number"
 
 
-def summary(a: np.ndarray) -> str:
+def array_summary(a: np.ndarray) -> str:
     """Shape, range, mean, and how many are zero or not finite."""
     parts, finite, real = [shape_text(a.shape)], a[np.isfinite(a)], a.dtype.kind == "f"
     if a.size == 1:
@@ -66,10 +66,10 @@ class Plane:
         self.values, self.used, self.wrong = (np.atleast_2d(m[at]) for m in (a, *marks))
 
     def window(self, name: str, colour: bool) -> list[str]:
-        """The numbers around the cell: at most SHOWN rows, and as many columns as fit."""
+        """The numbers around the cell: at most WINDOW_SIDE rows, and as many columns as fit."""
         (h, w), two = self.values.shape, len(self.axes) == 2
-        rows = _around(self.cell[0], h, SHOWN)
-        for count in range(SHOWN, 0, -1):
+        rows = _around(self.cell[0], h, WINDOW_SIDE)
+        for count in range(WINDOW_SIDE, 0, -1):
             columns = _around(self.cell[1], w, count)
             words = [[self._word(i, j) for j in columns] for i in rows]
             wide = 1 + max(len(f"{columns[-1]}") + 2, *(len(x) for line in words for x in line))
@@ -97,7 +97,7 @@ class Plane:
         """A picture, two rows a line: blue (below 0) over black to yellow (above 0), wrong cells
         red. None of what the window shows whole, or what no terminal is wide enough for."""
         h, w = self.values.shape
-        if not (2 < min(h, w) and SHOWN < max(h, w) <= 64):
+        if not (2 < min(h, w) and WINDOW_SIDE < max(h, w) <= 64):
             return []
         values = np.nan_to_num(self.values.astype(np.float64), posinf=0.0, neginf=0.0)
         share = np.sqrt(np.abs(values) / (np.abs(values).max() or 1.0))   # small numbers show too

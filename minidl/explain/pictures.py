@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..plots import GREY, _bare, blue_orange, picture
+from ..plots import GREY, bare_axes, blue_orange, picture
 from ..testing.compare import scale_of
 
 DARK, WRONG = "#111827", "#d4002a"
 PADDING, EMPTY = 1, 2         # why a cell has no number: it is not of the array; not computed yet
-TILES, SMALLEST = 12, 4.2     # slices drawn of one array; points below which numbers are left out
+TILES, SMALLEST_TEXT = 12, 4.2  # slices drawn of one array; points below which numbers are left out
 TEXT = 2.9                    # inches for lines of text beside panels
-LARGEST, HEAD, ABOVE, FOOT, GAP = 0.38, 0.35, 0.35, 0.35, 0.3     # inches: a cell; around panels
+LARGEST_CELL, HEAD, ABOVE, FOOT, GAP = 0.38, 0.35, 0.35, 0.35, 0.3  # inches: a cell; around panels
 
 
 # --------------------------------------------------------------------------- arrays as cells
@@ -41,7 +41,7 @@ def draw_cells(axes: Any, values: np.ndarray, bound: float, at=(0, 0), state=Non
     """Draw a matrix with its upper left corner at (row, column) `at`, a cell a unit square, with
     numbers in points of `size` unless too small. `state`, where a cell has no number: PADDING
     (hatched) or EMPTY (grey)."""
-    (top, left), (rows, columns), numbers = at, values.shape, size >= SMALLEST
+    (top, left), (rows, columns), numbers = at, values.shape, size >= SMALLEST_TEXT
     state = np.zeros(values.shape, int) if state is None else state
     bound = 1.5 * bound if numbers else bound        # pale enough for dark numbers
     axes.pcolormesh(left + np.arange(columns + 1), top + np.arange(rows + 1),
@@ -77,7 +77,7 @@ def outline(axes: Any, mask: np.ndarray, at=(0, 0), color: str = DARK, width: fl
                                        zorder=5 + width, capstyle="round"))
 
 
-def mask_of(shape: tuple[int, ...], places: Any) -> np.ndarray:
+def cell_mask(shape: tuple[int, ...], places: Any) -> np.ndarray:
     """True at those flat positions."""
     return np.isin(np.arange(math.prod(shape)), places).reshape(shape)
 
@@ -97,7 +97,7 @@ class Panels:
         widths = [sum(columns for _, (_, columns) in row) for row in rows]
         heights = [max(high for _, (high, _) in row) for row in rows]
         gaps = [GAP * (len(row) + 1) for row in rows]
-        self.inch = min(LARGEST, *((8 - gap) / wide for wide, gap in zip(widths, gaps)))
+        self.inch = min(LARGEST_CELL, *((8 - gap) / wide for wide, gap in zip(widths, gaps)))
         across = max(wide * self.inch + gap for wide, gap in zip(widths, gaps))
         self.size = (max(across, 2.4) + text,
                      HEAD + FOOT + sum(high * self.inch + ABOVE for high in heights))
@@ -149,7 +149,7 @@ def wrong_cells(figure, recorded, expected, cells: Iterable[tuple[int, ...]],
     size = min(9, 72 * min(4.2 / (columns * wide), 3.8 / (rows * high)) / 3.4)
     for axes, values, name in zip(figure.subplots(1, 2), (recorded, expected),
                                   ("recorded", "expected")):
-        _bare(axes, name)
+        bare_axes(axes, name)
         axes.set(xlim=(-0.15, columns * wide), ylim=(rows * high, -0.1 * high * bool(lead) - 0.15),
                  aspect="equal" if rows * high < 8 * columns * wide < 64 * rows * high else "auto")
         for place, k in enumerate(order):
@@ -170,7 +170,7 @@ def _cross(axes: Any, wrong: np.ndarray, values: np.ndarray, at, size: float) ->
     if not wrong.any():
         return
     fill(axes, wrong, at, facecolor=WRONG, zorder=3)
-    places, numbers = np.argwhere(wrong) + at, size >= SMALLEST
+    places, numbers = np.argwhere(wrong) + at, size >= SMALLEST_TEXT
     axes.scatter(places[:, 1] + 0.5, places[:, 0] + 0.5, s=(3 * size) ** 2 if numbers else 22,
                  marker="x", color="#ffffff" if numbers else "#000000", linewidths=1.5, zorder=6)
     for (i, j), value in zip(places, values[wrong]) if numbers else ():

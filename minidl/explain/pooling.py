@@ -9,7 +9,7 @@ import numpy as np
 from ..plots import ORANGE, Film
 from .cells import WINDOW
 from .films import head_of
-from .pictures import EMPTY, TEXT, Panels, bound_of, draw_cells, mask_of, outline, short, some
+from .pictures import EMPTY, TEXT, Panels, bound_of, cell_mask, draw_cells, outline, short, some
 from .terms import _contract, linear_terms
 
 
@@ -42,8 +42,8 @@ def routing(trace: Any, op: dict, most: int = 64) -> Film:
                       (gy, bound, None, (), cell)]
         for corner, (values, bound, state, window, one) in zip(panels.corners, shown):
             draw_cells(axes, values, bound, corner, state, panels.points)
-            outline(axes, mask_of(values.shape, window), corner)
-            outline(axes, mask_of(values.shape, one), corner, ORANGE, 3)
+            outline(axes, cell_mask(values.shape, window), corner)
+            outline(axes, cell_mask(values.shape, one), corner, ORANGE, 3)
     return Film(draw, len(chosen), panels.size)
 
 

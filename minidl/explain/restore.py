@@ -2,7 +2,7 @@
 
 The step's own reach is searched: the object it is a method of, the variables it closes over, the
 globals it names, its arguments. Whatever tensors, modules, optimisers, schedulers and generators
-are found there are kept, however deep, up to DEPTH containers down.
+are found there are kept, however deep, up to MOST_CONTAINERS containers down.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..optim import Optimizer
 from ..tape import now
 from ..tensor import Tensor
 
-DEPTH = 5
+MOST_CONTAINERS = 5
 
 
 class Snapshot:
@@ -36,7 +36,7 @@ class Snapshot:
         self.undo += [lambda: standard.setstate(python),
                       lambda: np.random.set_state(numpy)]                     # noqa: NPY002
         for value in (random.default_generator(), step, *args, *kwargs.values()):
-            self._keep(value, DEPTH)
+            self._keep(value, MOST_CONTAINERS)
 
     def restore(self) -> None:
         """Put everything back."""
@@ -64,7 +64,7 @@ class Snapshot:
         elif type(value).__module__ != "builtins" and hasattr(value, "__dict__") and not (
                 inspect.ismodule(value) or inspect.isfunction(value)):
             self._container(vars(value))
-        for inner in _inside(value):
+        for inner in _reached_from(value):
             self._keep(inner, depth if isinstance(value, Module) else depth - 1)
 
     def tensor(self, t: Tensor) -> None:
@@ -111,7 +111,7 @@ class Snapshot:
         self.undo.append(undo)
 
 
-def _inside(value: Any) -> Iterator[Any]:
+def _reached_from(value: Any) -> Iterator[Any]:
     """What a function, a method, a container or an object leads to."""
     if isinstance(value, dict):
         yield from value.values()

@@ -151,14 +151,15 @@ def products(call: Call, terms: Terms, without: int | None = None) -> np.ndarray
 
 
 def linear_terms(call: Call, at: tuple[int | None, tuple[int, ...]] | None = None) -> list[Terms]:
-    """The terms of a Contract, Reduce, Gather or Scatter (a group for each operand of `cat`).
+    """The terms of a Contract, Reduce, Gather or Scatter (a group for each operand of `cat`, and a
+    second one for a Contract's bias).
 
     ``at=(None, index)`` keeps those of one output element, ``at=(k, index)`` those that use one
     element of operand k.
     """
     kind = call.op.terms
     if isinstance(kind, Contract):
-        return [_contract(call, kind, at)]
+        return _summed(call, kind, at)
     if isinstance(kind, Reduce):
         groups = [Terms(_reduced(call).ravel(), {0: np.arange(call.operands[0].size)})]
     elif isinstance(kind, Gather):
@@ -208,6 +209,22 @@ def _reduced(call: Call) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------- sums of products
+def factors(kind: Contract) -> int:
+    """How many operands are multiplied; one more may be the bias."""
+    return len(re.findall(r"\w+\[", kind.text)) - 1
+
+
+def _summed(call: Call, kind: Contract, at) -> list[Terms]:
+    """The products, and the bias if there is one."""
+    k, wanted = factors(kind), None if at is None else at[0]
+    groups = [] if wanted == k else [_contract(call, kind, at)]
+    if len(call.operands) > k and wanted in (None, k):
+        alone = call._replace(operands=call.operands[k:])
+        found = _contract(alone, Contract(kind.bias), at and (None if wanted is None else 0, at[1]))
+        groups.append(Terms(found.out, {k: found.operands[0]}))
+    return groups
+
+
 def _contract(call: Call, kind: Contract, at) -> Terms:
     left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
     arrays, names = [call.out, *call.operands], call.named()

@@ -22,10 +22,12 @@ from ..files import shown
 from ..saving import write_atomically
 from ..tape import OPS
 from ..tensor import Tensor
-from .reading import DTYPES, FILLS, FORMAT, LARGEST, VERSION, cleaned, read
+from .reading import DTYPES, FILLS, LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
+
+__all__ = ["Trace", "declared"]
 
 BUDGET = 2_700_000            # bytes of base64; what is larger is cut, and says so
-PARTS = "meta", "sources", "maps", "arrays", "nodes", "ops", "events", "checks", "frames"
+TRACE_PARTS = "meta", "sources", "maps", "arrays", "nodes", "ops", "events", "checks", "frames"
 
 
 class Trace:
@@ -218,17 +220,18 @@ class Trace:
                                      for a in self.arrays if a is not None)
         while most > 16 and bytes_of(most) > budget:
             most = int(most * 0.8)
-        document = {"format": FORMAT, "version": VERSION, **{p: getattr(self, p) for p in PARTS}}
+        document = {"format": TRACE_FORMAT, "version": VERSION,
+                    **{part: getattr(self, part) for part in TRACE_PARTS}}
         document["arrays"], room = [], FILLS
         for a in self.arrays:
             document["arrays"].append(item := _encoded(a, most, room))
             room -= 8 * a.size if "fill" in item else 0
         if not Path(path).absolute().parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {Path(path).absolute().parent}")
-        text = json.dumps(document, allow_nan=False, default=_plain).encode()
-        if len(text) > LARGEST:
+        text = json.dumps(document, allow_nan=False, default=_json_default).encode()
+        if len(text) > LARGEST_TRACE:
             raise ValueError(f"save: the trace has {len(text):,} bytes, and one of more than "
-                             f"{LARGEST:,} is not read: give a smaller budget")
+                             f"{LARGEST_TRACE:,} is not read: give a smaller budget")
         write_atomically(path, text)
 
     @classmethod
@@ -236,7 +239,7 @@ class Trace:
         """Read a file that :meth:`save` wrote. Raises FileNotFoundError, and ValueError for another
         version or a damaged file, naming the place in it: see ``explain.reading``."""
         document, trace = read(path), cls()
-        for part in PARTS:
+        for part in TRACE_PARTS:
             setattr(trace, part, document[part])
         return trace
 
@@ -275,7 +278,7 @@ def _encoded(a: np.ndarray | None, most: int, room: int) -> dict:
     return {"shape": list(a.shape), "dtype": name, "data": data, "full": full, "stats": stats}
 
 
-def _plain(value: Any) -> Any:
+def _json_default(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"save: {type(value).__name__} does not fit into a trace")

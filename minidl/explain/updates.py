@@ -48,7 +48,7 @@ def worked(rule: str, w: float, g: float, state: dict[str, float], step: int,
     for a rule that is not the library's. `state` is what it was before the step."""
     try:
         lines, names = _ready(rule, w, g, state, step, options, step == 1)
-        return [_line(text, names) for text in lines] or None
+        return [_worked_line(text, names) for text in lines] or None
     except (NameError, *_ODD):              # of that name, but with options or state of its own
         return None
 
@@ -72,7 +72,7 @@ def _value(formula: str, names: dict):
         return eval(formula.replace("^", "**"), {"__builtins__": {}}, names)
 
 
-def _line(text: str, names: dict) -> tuple[str, float]:
+def _worked_line(text: str, names: dict) -> tuple[str, float]:
     """A rule with its numbers, and its result, which goes into `names`."""
     name, formula = text.split(" = ")
     numbers = {k: np.float64(v) for k, v in names.items() if isinstance(v, (int, float))}

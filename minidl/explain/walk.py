@@ -15,7 +15,7 @@ import numpy as np
 
 from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
-from .grids import Plane, bold, indexed, red, shape_text, summary
+from .grids import Plane, array_summary, bold, indexed, red, shape_text
 from .terms import _SHORT, Call
 from .trace import Trace
 from .updates import worked
@@ -169,6 +169,8 @@ class Walk:
         """The user's line, the op's formula and its options."""
         kind = self.trace.maps[op["op"]]
         text = kind.get("text") or KINDS.get(kind["kind"], "none: an op of your own")
+        if len(op["inputs"]) > _factors(kind):
+            text += "  + " + kind["bias"].rpartition(" ")[2]
         if "value" in kind:
             text = f"{self._result(op)} = {kind['value']}"
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))
@@ -182,11 +184,13 @@ class Walk:
     def _operands(self, op: dict, found: Any, cell: Any = None, target: int | None = None
                   ) -> Iterator[str]:
         """The inputs, and arrays beside them: of a value around its `cell`. The gradient of a
-        product's factor does not depend on the factor itself, so `target` is left out there; that
-        of a rearrangement or a sum depends on no operand."""
-        kind = self.trace.maps[op["op"]]["kind"]
+        product's factor depends on the other factors alone; that of a bias, a rearrangement or a
+        sum depends on no operand."""
+        declared = self.trace.maps[op["op"]]
+        kind, count = declared["kind"], _factors(declared)
         shown = [(name, node) for k, (name, node) in enumerate(zip(self._names(op), op["inputs"]))
-                 if target is None or not (kind in KINDS or kind == "Contract" and k == target)]
+                 if target is None or kind not in (*KINDS, "Contract")
+                 or kind == "Contract" and k != target and max(k, target) < count]
         shown += [(name, a["array"]) for name, a in self._arguments(op)
                   if isinstance(a, dict) and "array" in a]
         for name, node in shown:
@@ -199,7 +203,7 @@ class Walk:
         if a is None:
             yield _row(name, f"{what}, {CUT}")
             return
-        yield _row(name, f"{what}, {summary(a)}")
+        yield _row(name, f"{what}, {array_summary(a)}")
         if a.size > 1:
             plane = Plane(a, used[0] if used else largest(a), used, check["cells"] if check else ())
             yield from (f"    {line}" for line in (*(plane.heat() if self.colour else ()),
@@ -298,6 +302,11 @@ def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ..
 def _first(event: dict) -> bool:
     """Did this contribution come to a gradient that there was not before?"""
     return event["number"] == 1 and event["sum"] == event["contribution"]
+
+
+def _factors(kind: dict) -> float:
+    """How many operands a declared sum of products multiplies: one more is the bias."""
+    return kind["text"].count("[") - 1 if "text" in kind else np.inf
 
 
 def _called(op: dict) -> str:

@@ -26,7 +26,10 @@ from typing import Any
 from .. import __version__
 from ..device import resolve
 from ..saving import write_atomically
-from .report import Part, as_text, read_entries, summary
+from .report import Part, as_text, part_summary, read_entries
+
+__all__ = ["Part", "Plan", "Sizes", "as_text", "check_gpu", "part_summary", "read_entries",
+           "run_part"]
 
 DEVICE = "cuda"
 LATENT = 20                  # of the VAE
@@ -72,18 +75,18 @@ PARTS = {
     "kernels": Plan("every CUDA kernel against what it replaces, and against itself",
                     "values.check_kernels", 90),
     "training": Plan("the same steps on both devices: largest relative difference",
-                     "learning.training", 170),
+                     "learning.check_training", 170),
     "calls": Plan("host microseconds a call", "clock.calls", 40),
     "steps": Plan("milliseconds a training step; PyTorch eager beside it; TF32 off", "clock.steps",
                   100),
     "steps-tf32": Plan("the same; TF32 on", "clock.steps", 100, tf32=True),
     "graphs": Plan("what a CUDA graph can hold", "graphs.questions", 40),
-    "accuracy": Plan("train cnn", "learning.accuracy", 100),
+    "accuracy": Plan("train cnn", "learning.check_accuracy", 100),
 }
 
 
-def check(only: list[str] | None = None, quick: bool = False, out: str | Path = "gpu-check.json",
-          apart: bool = True) -> bool:
+def check_gpu(only: list[str] | None = None, quick: bool = False,
+              out: str | Path = "gpu-check.json", apart: bool = True) -> bool:
     """Run the parts (those named in `only`), print progress and tables, write `out` as JSON after
     each part; did everything pass?
 
@@ -99,22 +102,22 @@ def check(only: list[str] | None = None, quick: bool = False, out: str | Path = 
     began = time.monotonic()
     result: dict[str, Any] = {"minidl": __version__, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                               "quick": quick, "passed": False, "seconds": 0.0, "parts": []}
-    _write(out, result)                      # at once: a folder that is not there shows now
+    _write_result(out, result)               # at once: a folder that is not there shows now
     for name in names:
         print(f"{name}: {PARTS[name].title} ...", flush=True)
         left = SECONDS - (time.monotonic() - began)
         part = _part(name, quick, left, apart)
-        print(f"{name}: {summary(part)}", flush=True)
+        print(f"{name}: {part_summary(part)}", flush=True)
         result["parts"].append(part)
         result["seconds"] = round(time.monotonic() - began, 1)
         result["passed"] = (len(result["parts"]) == len(names)
                             and all(p["status"] == "passed" for p in result["parts"]))
-        _write(out, result)
+        _write_result(out, result)
     print(f"\n{as_text(result)}\n\n{result['seconds']:.0f} s; all of it: {out}")
     return result["passed"]
 
 
-def _write(out: str | Path, result: dict[str, Any]) -> None:
+def _write_result(out: str | Path, result: dict[str, Any]) -> None:
     write_atomically(Path(out), (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
 
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ..ops.pool import _max_pool2d
+from ..ops.pool import max_pool2d
 from ..windows import output_size
 
 HERE = "here"                 # stands for the device on which a case is tried
@@ -39,13 +39,13 @@ class Draw:
 
     def images(self, *shape: int) -> np.ndarray:
         """Numbers for (N,C,H,W), the channels last in memory, as layers make them."""
-        return channels_last(self(*shape))
+        return in_channels_last(self(*shape))
 
     def classes(self, n: int, count: int) -> np.ndarray:
         return self.rng.integers(0, count, n)
 
 
-def channels_last(x: np.ndarray) -> np.ndarray:
+def in_channels_last(x: np.ndarray) -> np.ndarray:
     """The same numbers (N,C,H,W), in memory in the order n, h, w, c."""
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
@@ -54,7 +54,7 @@ def op_cases() -> Cases:
     """Every op with arguments of a few shapes, one of them large enough for a kernel."""
     draw = Draw()
     return {**_elementwise(draw), **_activations(draw), **_rearranging(draw), **_reductions(draw),
-            **_products(draw), **_convolutions(draw), **_pooling(draw), **_losses(draw)}
+            **_matrix_products(draw), **_convolutions(draw), **_pooling(draw), **_losses(draw)}
 
 
 # --------------------------------------------------------------------------- element by element
@@ -84,7 +84,7 @@ def _elementwise(draw: Draw) -> Cases:
 
 def _activations(draw: Draw) -> Cases:
     x, g = draw.off_zero(37, 96), draw(37, 96)
-    images, bias = channels_last(draw.off_zero(3, 32, 7, 5)), draw(32)
+    images, bias = in_channels_last(draw.off_zero(3, 32, 7, 5)), draw(32)
     def before(z, b):                        # x and b with x + b = z, which is not close to 0
         return z - b, b
     return {
@@ -136,11 +136,11 @@ def _reductions(draw: Draw) -> Cases:
     }
 
 
-def _products(draw: Draw) -> Cases:
+def _matrix_products(draw: Draw) -> Cases:
     return {
         "_matmul": [(draw(37, 96), draw(96, 10)), (draw(96, 37).T, draw(10, 96).T),
                     (draw(3, 5, 7), draw(3, 7, 4)), (draw(2, 1, 5, 7), draw(3, 7, 4))],
-        "_linear": [(draw(37, 96), draw(10, 96)), (draw(1, 96), draw(64, 96))],
+        "_linear": [(draw(37, 96), draw(10, 96), draw(10)), (draw(1, 96), draw(64, 96), None)],
     }
 
 
@@ -177,11 +177,11 @@ def _of_convolution(draw: Draw, N, C, O, size, kernel, stride, padding, dilation
     out = output_size(size, kernel, stride, padding, dilation)
     x, w, g = draw.images(N, C, *size), draw(O, C, *kernel), draw.images(N, O, *out)
     last = stride, padding, dilation
-    return (x, w, *last), (g, w, size, *last), (x, g, kernel, *last)
+    return (x, w, draw(O), *last), (g, w, draw(C), size, *last), (x, g, kernel, *last)
 
 
 # shape, window, stride, what is around it, dilation
-POOLS = [
+POOLINGS = [
     ((3, 32, 26, 26), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
     ((2, 3, 11, 9), (3, 2), (2, 1), ((1, 1), (0, 1)), (1, 2)),
     ((2, 1, 8, 8), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)),
@@ -191,10 +191,10 @@ POOLS = [
 def _pooling(draw: Draw) -> Cases:
     found: Cases = {name: [] for name in ("max_pool2d", "max_pool2d_grad", "_max_pool2d_pick",
                                           "sum_pool2d", "sum_pool2d_grad")}
-    for shape, window, stride, pads, dilation in POOLS:
+    for shape, window, stride, pads, dilation in POOLINGS:
         last = window, stride, pads, dilation
-        x, out = channels_last(draw.distinct(*shape)), output_size(shape[2:], *last)
-        tap, g = _max_pool2d.readable(x, *last, out)[1], draw.images(*shape[:2], *out)
+        x, out = in_channels_last(draw.distinct(*shape)), output_size(shape[2:], *last)
+        tap, g = max_pool2d(x, *last, out)[1].numpy(), draw.images(*shape[:2], *out)
         found["max_pool2d"].append((x, *last, out))
         found["max_pool2d_grad"].append((g, tap, *last, shape[2:]))
         found["_max_pool2d_pick"].append((x, tap, *last, shape[2:]))
@@ -234,9 +234,9 @@ def _kernel_layers(draw: Draw, batch: int) -> Cases:
         last = (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
         x, out = draw.images(*shape), output_size(shape[2:], *last)
         found["_max_pool2d"].append((x, *last, out))
-        g, tap = draw.images(*shape[:2], *out), _max_pool2d.readable(x, *last, out)[1]
+        g, tap = draw.images(*shape[:2], *out), max_pool2d(x, *last, out)[1].numpy()
         found["_scatter_taps"].append((g, tap, *last, shape[2:]))
-    images, rows = channels_last(draw.off_zero(batch, 32, 13, 13)), draw.off_zero(batch, 64)
+    images, rows = in_channels_last(draw.off_zero(batch, 32, 13, 13)), draw.off_zero(batch, 64)
     each = [(images, draw(32, 1, 1)), (rows, draw(64))]
     found["_bias_activation"] = [(z - b, b, slope) for z, b in each for slope in (0.0, 0.3, 1.0)]
     found["_bias_activation_grad"] = [(draw.images(*z.shape) if z.ndim == 4 else draw(*z.shape), z,

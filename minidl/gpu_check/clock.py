@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from .. import from_numpy, no_grad
-from ..device import _brief as sentence
-from ..device import move, to_host
+from ..device import error_line, move, to_host
 from ..kernels import launch
 from . import DEVICE, Sizes
 from .learning import mnist_batches, procedure
 from .report import Part
 
-Call = Callable[[], Any]
+Action = Callable[[], Any]
 
 
 # --------------------------------------------------------------------------- host time of a call
@@ -33,7 +32,7 @@ def calls(part: Part, sizes: Sizes) -> None:
             call = make()
             median, least = _microseconds(call, wait, sizes)
         except Exception as error:
-            part.unasked(name, "median", sentence(error))
+            part.unasked(name, "median", error_line(error))
         else:
             part.found(name, "median", median)
             part.found(name, "least", least)
@@ -43,7 +42,7 @@ def calls(part: Part, sizes: Sizes) -> None:
         part.found("backward, a node", "least", least)
 
 
-def _kinds(cupy, a, b) -> dict[str, Callable[[], Call]]:
+def _kinds(cupy, a, b) -> dict[str, Callable[[], Action]]:
     """What makes a call of each kind."""
     x, y = from_numpy(np.ones((64, 64), np.float32)).to(DEVICE), from_numpy(
         np.ones((64, 64), np.float32)).to(DEVICE)
@@ -66,7 +65,7 @@ def _kinds(cupy, a, b) -> dict[str, Callable[[], Call]]:
     }
 
 
-def _raw_kernel(cupy, arguments, bound: bool = False) -> Call:
+def _raw_kernel(cupy, arguments, bound: bool = False) -> Action:
     """The kernel without our checks; `bound`: without RawKernel's look for the device, too."""
     *arrays, C, slope, count = arguments
     given = (*arrays, np.int32(C), np.float32(slope), np.int32(count))
@@ -78,7 +77,7 @@ def _raw_kernel(cupy, arguments, bound: bool = False) -> Call:
     return lambda: kernel(grid, block, given)
 
 
-def _microseconds(call: Call, wait: Call, sizes: Sizes) -> tuple[float, float]:
+def _microseconds(call: Action, wait: Action, sizes: Sizes) -> tuple[float, float]:
     """Median and least over blocks, of the time a call."""
     for _ in range(3):                       # compiles
         call()
@@ -93,7 +92,7 @@ def _microseconds(call: Call, wait: Call, sizes: Sizes) -> tuple[float, float]:
     return statistics.median(times), min(times)
 
 
-def _backward_microseconds(a, b, wait: Call, sizes: Sizes) -> tuple[float, float]:
+def _backward_microseconds(a, b, wait: Action, sizes: Sizes) -> tuple[float, float]:
     """The same of a node of backward, in chains of products with a constant."""
     from ..tensor import Tensor
     constant, gradient, times = Tensor._wrap(b), Tensor._wrap(a), []
@@ -130,9 +129,9 @@ def _peer(part: Part, tf32: bool):
     try:
         from . import peer
         part.found("PyTorch", "TF32", peer.prepare(tf32))
-        part.found("PyTorch", "product's error", _product_error(peer.product))
+        part.found("PyTorch", "product's error", _product_error(peer.gpu_product))
     except Exception as error:
-        part.unasked("PyTorch", "TF32", sentence(error))
+        part.unasked("PyTorch", "TF32", error_line(error))
         return None
     return peer
 
@@ -152,11 +151,11 @@ def _time_network(part: Part, row: str, name: str, batch: int, peer, sizes: Size
                               cupy.cuda.get_current_stream().synchronize)}
     if peer:
         try:
-            step, wait = peer.step(name, batches, "cuda")
+            step, wait = peer.step_and_wait(name, batches, "cuda")
             step(), wait()                   # what does not work shows here, and minidl goes on
             contestants["PyTorch"] = step, wait
         except Exception as error:
-            part.unasked(row, "PyTorch ms", sentence(error))
+            part.unasked(row, "PyTorch ms", error_line(error))
     medians = {}
     for who, rounds in in_turns(contestants, sizes).items():
         medians[who] = statistics.median(whole for whole, _ in rounds)
@@ -166,7 +165,7 @@ def _time_network(part: Part, row: str, name: str, batch: int, peer, sizes: Size
         part.found(row, "ratio", medians["minidl"] / medians["PyTorch"])
 
 
-def _minidl_step(name: str, batches) -> Call:
+def _minidl_step(name: str, batches) -> Action:
     steps = procedure(name, DEVICE)
     feed = endless([tuple(from_numpy(array).to(DEVICE) for array in batch) for batch in batches])
     return lambda: steps.step(*next(feed))
@@ -178,7 +177,7 @@ def endless(batches):
         yield from batches
 
 
-def in_turns(contestants: dict[str, tuple[Call, Call]], sizes: Sizes):
+def in_turns(contestants: dict[str, tuple[Action, Action]], sizes: Sizes):
     """Each contestant (a step, and what waits for the GPU) works for `sizes.turn` seconds in each
     round: milliseconds a step, and of those the host's, a round."""
     counts, found = {}, {who: [] for who in contestants}
@@ -192,7 +191,7 @@ def in_turns(contestants: dict[str, tuple[Call, Call]], sizes: Sizes):
     return found
 
 
-def _block(step: Call, wait: Call, count: int) -> tuple[float, float]:
+def _block(step: Action, wait: Action, count: int) -> tuple[float, float]:
     """Milliseconds a step of `count` steps until the GPU is done, and until the host is."""
     wait()
     began = time.perf_counter()

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import random
-from ..device import _brief as sentence
+from ..device import error_line
 from . import DEVICE, Sizes
 from .report import Part
 
-SIDE = 64                                # of the matrices
+MATRIX_SIDE = 64                         # of the matrices
 RECORDING = ("cuda.Stream.begin_capture", "cuda.Stream.end_capture", "cuda.get_current_stream")
 
 
@@ -38,9 +38,9 @@ def questions(part: Part, sizes: Sizes) -> None:
             _must_have(cupy, *RECORDING, *needed)
             part.found(name, "answer", ask(cupy))
         except (NoGraphs, OSError) as error:                         # nothing to ask it with
-            part.unasked(name, "answer", sentence(error))
+            part.unasked(name, "answer", error_line(error))
         except Exception as error:
-            part.found(name, "answer", "no", sentence(error))
+            part.found(name, "answer", "no", error_line(error))
 
 
 class NoGraphs(RuntimeError):
@@ -68,7 +68,7 @@ def captured(cupy, work: Callable[[], None]) -> Callable[[], None]:
         try:
             stream.begin_capture()
         except Exception as error:
-            raise NoGraphs(sentence(error)) from error
+            raise NoGraphs(error_line(error)) from error
         try:
             work()
         except Exception:
@@ -91,7 +91,8 @@ def end_quietly(stream) -> None:
 
 
 def _matrices(cupy):
-    return [cupy.asarray(np.random.default_rng(i).standard_normal((SIDE, SIDE), np.float32))
+    shape = MATRIX_SIDE, MATRIX_SIDE
+    return [cupy.asarray(np.random.default_rng(i).standard_normal(shape, np.float32))
             for i in range(3)]
 
 
@@ -111,7 +112,7 @@ def _product_by_cupy(cupy) -> str:
 
 def _product_by_ctypes(cupy) -> str:
     a, b, y = _matrices(cupy)
-    return _same_product(cupy, a, b, y, lambda: multiply(cupy, cublas(cupy), a, b, y))
+    return _same_product(cupy, a, b, y, lambda: cublas_product(cupy, cublas(cupy), a, b, y))
 
 
 def _same_product(cupy, a, b, y, work) -> str:
@@ -137,7 +138,7 @@ def cublas(cupy) -> ctypes.CDLL:
     raise OSError("no libcublas.so is loaded in this process")
 
 
-def multiply(cupy, library: ctypes.CDLL, a, b, y) -> None:
+def cublas_product(cupy, library: ctypes.CDLL, a, b, y) -> None:
     """y = a b of square C-ordered matrices, in float32, on the current stream. cuBLAS counts down
     columns, and so takes y^T = b^T a^T."""
     handle = ctypes.c_void_p(cupy.cuda.device.get_cublas_handle())

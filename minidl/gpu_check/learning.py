@@ -54,7 +54,7 @@ def mnist_batches(name: str, size: int, count: int) -> list[tuple[np.ndarray, np
 
 
 # --------------------------------------------------------------------------- compared
-def training(part: Part, sizes: Sizes) -> None:
+def check_training(part: Part, sizes: Sizes) -> None:
     """Part "training": the losses of many steps of cnn; losses and gradients of one of the others.
     """
     kernels.problem()                        # loads the CPU's kernels, without a warning
@@ -131,7 +131,7 @@ class _Silent(Progress):
         """Nothing is shown: the accuracy is read from what the trainer returns."""
 
 
-def accuracy(part: Part, sizes: Sizes) -> None:
+def check_accuracy(part: Part, sizes: Sizes) -> None:
     """Part "accuracy": `train cnn` on the GPU, its accuracy on the test set after each epoch."""
     if not sizes.epochs:
         part.unasked("train cnn", "test errors", "left out by --quick")

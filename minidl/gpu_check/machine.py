@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..device import _brief as sentence
-from ..device import _dotted
+from ..device import error_line, version_text
 from . import Sizes
 from .report import Part
 
@@ -23,7 +22,7 @@ def versions(part: Part, sizes: Sizes) -> None:
         try:
             part.found(name, "value", ask())
         except Exception as error:
-            part.unasked(name, "value", sentence(error))
+            part.unasked(name, "value", error_line(error))
 
 
 def _questions() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -37,14 +36,14 @@ def _questions() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "CuPy", lambda: cupy.__version__
     for package in ("numba", "torch"):
         yield package, lambda package=package: _installed(package)
-    yield "CUDA runtime", lambda: _dotted(runtime.runtimeGetVersion())
-    yield "CUDA driver", lambda: _dotted(runtime.driverGetVersion())
+    yield "CUDA runtime", lambda: version_text(runtime.runtimeGetVersion())
+    yield "CUDA driver", lambda: version_text(runtime.driverGetVersion())
     yield "NVRTC", lambda: ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
     yield "cuBLAS", lambda: cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
-    yield "GPU", lambda: _properties(cupy)["name"].decode()
-    yield "compute capability", lambda: "{major}.{minor}".format(**_properties(cupy))
-    yield "multiprocessors", lambda: _properties(cupy)["multiProcessorCount"]
-    yield "memory, MiB", lambda: _properties(cupy)["totalGlobalMem"] // 2**20
+    yield "GPU", lambda: _device_properties(cupy)["name"].decode()
+    yield "compute capability", lambda: "{major}.{minor}".format(**_device_properties(cupy))
+    yield "multiprocessors", lambda: _device_properties(cupy)["multiProcessorCount"]
+    yield "memory, MiB", lambda: _device_properties(cupy)["totalGlobalMem"] // 2**20
     yield "memory free, MiB", lambda: runtime.memGetInfo()[0] // 2**20
     for variable in ("CUPY_TF32", "CUPY_ACCELERATORS", "MINIDL_KERNELS", "CUDA_VISIBLE_DEVICES"):
         yield variable, lambda variable=variable: os.environ.get(variable, "not set")
@@ -57,5 +56,5 @@ def _installed(package: str) -> str:
         return "not installed"
 
 
-def _properties(cupy) -> dict[str, Any]:
+def _device_properties(cupy) -> dict[str, Any]:
     return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())

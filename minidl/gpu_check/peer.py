@@ -32,14 +32,14 @@ def prepare(tf32: bool) -> str:
     return "products {}, convolutions {}".format(*found)
 
 
-def product(a, b):
+def gpu_product(a, b):
     """The matrix product of two NumPy arrays, on the GPU."""
     return (torch.from_numpy(a).cuda() @ torch.from_numpy(b).cuda()).cpu().numpy()
 
 
-def step(name: str, batches, device: str):
+def step_and_wait(name: str, batches, device: str):
     """A training step of the network `name`, and what waits for the device."""
-    train = training(name, NETWORKS[name]().to(device), fused=device == "cuda")
+    train = training_step(name, NETWORKS[name]().to(device), fused=device == "cuda")
     feed = itertools.cycle([tuple(torch.from_numpy(array).to(device) for array in batch)
                             for batch in batches])
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
@@ -47,12 +47,12 @@ def step(name: str, batches, device: str):
 
 
 # --------------------------------------------------------------------------- steps
-def training(name: str, model, **adam):
+def training_step(name: str, model, **adam):
     """``train(images, labels)``, a step of the network `name`; `adam`: Adam's arguments, where it
     is Adam's."""
     if name == "gan":
         return gan_step(model)
-    return descending(model, LOSSES.get(name, cross_entropy), **{"eps": 1e-7, **adam})
+    return descending(model, LOSSES.get(name, loss_and_accuracy), **{"eps": 1e-7, **adam})
 
 
 def descending(model, loss, **adam):
@@ -67,21 +67,21 @@ def descending(model, loss, **adam):
     return train
 
 
-def cross_entropy(model, images, labels):
+def loss_and_accuracy(model, images, labels):
     """The loss and the accuracy."""
     scores = model(images)
     return (F.cross_entropy(scores, labels),
             (scores.detach().argmax(1) == labels).float().mean())
 
 
-def one_hot_cross_entropy(model, images, labels):
+def one_hot_loss_and_accuracy(model, images, labels):
     """The same of labels as rows with a single 1."""
     scores = model(images)
     return (F.cross_entropy(scores, F.one_hot(labels, scores.shape[1]).float()),
             (scores.detach().argmax(1) == labels).float().mean())
 
 
-def negative_elbo(model, images, labels):
+def elbo_loss_and_parts(model, images, labels):
     """-ELBO of a Bernoulli decoder, in nats an image, and its two parts."""
     h = model.encoder(images)
     mu, logvar = model.mu(h), model.logvar(h)
@@ -116,11 +116,12 @@ def gan_step(model):
     return train
 
 
-LOSSES = {"vae": negative_elbo, "cnn-rgb": one_hot_cross_entropy}        # of others cross_entropy
+# Of other networks loss_and_accuracy.
+LOSSES = {"vae": elbo_loss_and_parts, "cnn-rgb": one_hot_loss_and_accuracy}
 
 
 # --------------------------------------------------------------------------- networks
-def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def _keras_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Keras's "same": zeros on both sides, and how many more behind."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total % 2
@@ -130,7 +131,7 @@ class Conv(nn.Conv2d):
     """A convolution of images of side `size` with Keras's "same" padding."""
 
     def __init__(self, size, i, o, kernel, stride=1):
-        before, self.more = _same(size, kernel, stride)
+        before, self.more = _keras_padding(size, kernel, stride)
         super().__init__(i, o, kernel, stride, padding=before)
 
     def forward(self, x):
@@ -141,7 +142,7 @@ class Transposed(nn.ConvTranspose2d):
     """The transposed one: the side becomes `size` times the stride."""
 
     def __init__(self, size, i, o, kernel, stride=1, bias=True):
-        before, self.more = _same(size * stride, kernel, stride)
+        before, self.more = _keras_padding(size * stride, kernel, stride)
         super().__init__(i, o, kernel, stride, padding=before, bias=bias)
 
     def forward(self, x):
@@ -181,7 +182,7 @@ def gan():
     return model
 
 
-class VAE(nn.Module):
+class TorchVAE(nn.Module):
     """D1-VAE: models/vae.py."""
 
     def __init__(self, latent: int = LATENT):
@@ -195,4 +196,4 @@ class VAE(nn.Module):
             Transposed(28, 32, 1, 3))
 
 
-NETWORKS = {"cnn": cnn, "cnn-rgb": cnn_rgb, "gan": gan, "vae": VAE}
+NETWORKS = {"cnn": cnn, "cnn-rgb": cnn_rgb, "gan": gan, "vae": TorchVAE}

@@ -19,7 +19,7 @@ from ..files import read_regular
 
 Entry = dict[str, Any]
 UNASKED = "cannot be asked here"
-LARGEST = 1 << 26             # bytes of a part's file
+LARGEST_PART = 1 << 26        # bytes of a part's file
 
 
 class Part:
@@ -75,7 +75,7 @@ def read_entries(file: Path) -> list[Entry]:
     """The entries that a process wrote; half a line, left by its end, is passed over."""
     entries = []
     with contextlib.suppress(FileNotFoundError):
-        for line in read_regular(file, LARGEST).decode("utf-8").splitlines():
+        for line in read_regular(file, LARGEST_PART).decode("utf-8").splitlines():
             with contextlib.suppress(ValueError):
                 entries.append(json.loads(line))
     return entries
@@ -105,7 +105,7 @@ def table(entries: list[Entry]) -> str:
                      for line in lines)
 
 
-def summary(part: dict[str, Any]) -> str:
+def part_summary(part: dict[str, Any]) -> str:
     """A part in one line: how it ended, what came of its checks and questions, how long it took."""
     checks = [e["ok"] for e in part["entries"] if e["ok"] is not None]
     unasked = sum(e["value"] == UNASKED for e in part["entries"])
@@ -140,7 +140,7 @@ def as_text(result: dict[str, Any]) -> str:
         blocks.append(f"{head}\n{'-' * len(head)}")
         if part["entries"]:
             blocks[-1] += "\n" + table(part["entries"])
-        blocks[-1] += f"\n{summary(part)}"
+        blocks[-1] += f"\n{part_summary(part)}"
         unanswered = [e for e in part["entries"] if e["ok"] is None and e["note"]
                       and e["value"] in (UNASKED, "no")]
         blocks[-1] += "".join(f"\n    {said}" for said in once(

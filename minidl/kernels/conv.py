@@ -25,6 +25,7 @@ import numpy as np
 
 from ..windows import output_size, sides
 from . import READABLE, layout
+from .elementwise import plus_bias
 from .jit import part
 from .product import multiply, packed, product
 from .threads import parallel
@@ -384,25 +385,25 @@ def _weight_sums(x, g, pairs, N, Q, C, O):
 
 
 # --------------------------------------------------------------------------- the replacements
-def _conv2d(x, w, stride, padding, dilation):
+def _conv2d(x, w, b, stride, padding, dilation):
     (N, C, H, W), (O, _, KH, KW) = x.shape, w.shape
     out = output_size((H, W), (KH, KW), stride, padding, dilation)
     pairs = _pairs((H, W), out, (KH, KW), stride, padding, dilation)
     if pairs is None:
-        return READABLE["_conv2d"](x, w, stride, padding, dilation)
+        return READABLE["_conv2d"](x, w, b, stride, padding, dilation)
     y = _gathered(layout.channels_last(x), layout.taps_first(w), pairs, N, H * W, C, O,
                   across=False)
-    return layout.images(y, N, O, *out)
+    return layout.images(plus_bias(y, b), N, O, *out)
 
 
-def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     (N, O, OH, OW), (_, C, KH, KW) = g.shape, w.shape
     pairs = _pairs(tuple(size), (OH, OW), (KH, KW), stride, padding, dilation, True)
     if pairs is None:
-        return READABLE["_conv2d_input_grad"](g, w, size, stride, padding, dilation)
+        return READABLE["_conv2d_input_grad"](g, w, b, size, stride, padding, dilation)
     gx = _gathered(layout.channels_last(g), layout.taps_first(w), pairs, N, OH * OW, O, C,
                    across=True)
-    return layout.images(gx, N, C, *size)
+    return layout.images(plus_bias(gx, b), N, C, *size)
 
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):

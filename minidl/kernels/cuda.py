@@ -18,7 +18,7 @@ import numpy as np
 
 from ..device import namespace
 from ..windows import output_size, sides
-from . import fits, layout
+from . import READABLE, fits, layout
 from .launch import CONSTANTS, THREADS, launch, pointer, structs
 
 COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
@@ -50,14 +50,15 @@ def _im2col(x, kernel, out_size, stride, padding, dilation):
     return rows
 
 
-def _conv2d(x, w, stride, padding, dilation):
+def _conv2d(x, w, b, stride, padding, dilation):
     O, kernel = len(w), w.shape[2:]
     out_size = output_size(x.shape[2:], kernel, stride, padding, dilation)
     rows = _im2col(x, kernel, out_size, stride, padding, dilation)
-    return layout.images(rows @ layout.taps_first(w).reshape(-1, O), len(x), O, *out_size)
+    y = rows @ layout.taps_first(w).reshape(-1, O)
+    return layout.images(y if b is None else y + b, len(x), O, *out_size)
 
 
-def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     N, O, *out_size = g.shape
     _, C, *kernel = w.shape
     rows = layout.channels_last(g).reshape(-1, O) @ layout.taps_first(w).reshape(-1, O).T
@@ -65,7 +66,8 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
                      _before(padding), dilation)
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
     launch("col2im", gx.size, g.dtype, rows, gx, window, gx.size)
-    return layout.images(gx, N, C, *size)
+    gx = layout.images(gx, N, C, *size)
+    return gx if b is None else gx + b.reshape(-1, 1, 1)
 
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
@@ -97,7 +99,7 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
 # --------------------------------------------------------------------------- bias and activation
 @fits(lambda x, b: layout.one_a_channel(b.shape, x))
 def _bias_activation(x, b, slope):
-    flat, b = layout.rows(x), layout.line(b)
+    flat, b = layout.by_rows(x), layout.line(b)
     y = namespace(x).empty_like(flat)
     launch("bias_activation", y.size, x.dtype, flat, b, y, b.size, slope, y.size)
     return layout.like_rows(y, x.shape)
@@ -105,18 +107,15 @@ def _bias_activation(x, b, slope):
 
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
-    if slope == 1:
-        return gy, None                                  # the engine adds it up
     if not layout.one_a_channel(shape, gy):
-        xp = namespace(gy)
-        return xp.where(y > 0, gy, gy * gy.dtype.type(slope) if slope else gy.dtype.type(0)), None
-    xp, g, C = namespace(gy), layout.rows(gy), gy.shape[1]
+        return READABLE["_bias_activation_grad"](gy, y, shape, slope)
+    xp, g, C = namespace(gy), layout.by_rows(gy), gy.shape[1]
     rows = g.size // C
     parts = min(PARTS, -(-rows // LANES))
     gx, sums, total = xp.empty_like(g), xp.empty(parts * C, np.float64), xp.empty(C, gy.dtype)
     blocks = parts * -(-C // COLUMNS)
-    launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, layout.rows(y), gx, sums, rows, C,
-           parts, slope)
+    launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, layout.by_rows(y), gx, sums, rows,
+           C, parts, slope)
     launch("part_sums", C, gy.dtype, sums, total, C, parts)
     return layout.like_rows(gx, gy.shape), total.reshape(shape)
 

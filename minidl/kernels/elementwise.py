@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from . import fits, layout
+from . import READABLE, fits, layout
 from .threads import parallel
 from .tile import get, put
 
@@ -169,9 +169,21 @@ def _row_sums(start, stop, x, sums, rows, C):
                 put(sums, s * C + c, get(sums, s * C + c) + np.float64(get(x, r * C + c)))
 
 
+def plus_bias(y, b):
+    """y + b (O,) along y's last axis, or along the O innermost numbers of a flat y: in place where
+    y has no gaps. Without a bias (None) it is y."""
+    if b is None:
+        return y
+    if not y.flags.c_contiguous:
+        return y + b
+    flat, C = y.reshape(-1), len(b)
+    _bias_loop(flat.size // C, max(1, PIECE // C), flat, layout.line(b), flat, 1.0)
+    return y
+
+
 @fits(lambda x, b, *more: layout.one_a_channel(b.shape, x))
 def _bias_activation(x, b, slope):
-    flat, C = layout.rows(x), x.shape[1]
+    flat, C = layout.by_rows(x), x.shape[1]
     y = np.empty_like(flat)
     _bias_loop(flat.size // C, max(1, PIECE // C), flat, layout.line(b), y, float(slope))
     return layout.like_rows(y, x.shape)
@@ -179,20 +191,23 @@ def _bias_activation(x, b, slope):
 
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
-    g, C = layout.rows(gy), gy.shape[1]
+    g, C = layout.by_rows(gy), gy.shape[1]
     if not layout.one_a_channel(shape, gy):
-        if slope == 1:
-            return gy, None
-        gone = gy.dtype.type(0) if slope == 0 else gy * gy.dtype.type(slope)
-        return np.where(y > 0, gy, gone), None
-    sums = np.empty(SUMS * C)                    # float64: a gradient's sum may nearly cancel
-    if slope == 1:
-        _row_sums(SUMS, 1, g, sums, g.size // C, C)
-        return gy, _added_up(sums, g.dtype, shape)
-    gx = np.empty_like(g)
-    _bias_grad_loop(SUMS, 1, g, layout.rows(y), gx, sums, g.size // C, C, float(slope))
-    return layout.like_rows(gx, gy.shape), _added_up(sums, g.dtype, shape)
+        return READABLE["_bias_activation_grad"](gy, y, shape, slope)
+    sums, gx = np.empty(SUMS * C), np.empty_like(g)
+    _bias_grad_loop(SUMS, 1, g, layout.by_rows(y), gx, sums, g.size // C, C, float(slope))
+    return layout.like_rows(gx, gy.shape), _added_up(sums, g.dtype).reshape(shape)
 
 
-def _added_up(sums, dtype, shape):
-    return sums.reshape(SUMS, -1).sum(0).astype(dtype).reshape(shape)
+def _total(x, axis, keepdims=True):
+    """The sum over all axes but the channels of (N,C) or (N,C,H,W): the gradient of a bias."""
+    if keepdims or axis != ((0,) if x.ndim == 2 else (0, 2, 3)) or x.ndim not in (2, 4):
+        return READABLE["_total"](x, axis, keepdims)
+    C, sums = x.shape[1], np.empty(SUMS * x.shape[1])
+    _row_sums(SUMS, 1, layout.by_rows(x), sums, x.size // C, C)
+    return _added_up(sums, x.dtype)
+
+
+def _added_up(sums, dtype):
+    """The SUMS partial sums of each channel, in float64, as a gradient's sum may nearly cancel."""
+    return sums.reshape(SUMS, -1).sum(0).astype(dtype)

@@ -81,7 +81,7 @@ def alike(*arrays) -> bool:
 
 
 # --------------------------------------------------------------------------- rows of channels
-def rows(x):
+def by_rows(x):
     """x (N,C) or (N,C,H,W), flat, the channels innermost."""
     return line(x) if x.ndim == 2 else channels_last(x)
 

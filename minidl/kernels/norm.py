@@ -92,7 +92,7 @@ def _channels(x, w, *more) -> bool:
 
 @fits(_channels)
 def _batch_norm(x, w, b, dim, eps):
-    flat, C, shape = layout.rows(x), x.shape[1], w.shape
+    flat, C, shape = layout.by_rows(x), x.shape[1], w.shape
     mean, variance = (s.astype(x.dtype) for s in _statistics(flat, flat.size // C, C))
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))
     y = np.empty_like(flat)
@@ -103,7 +103,7 @@ def _batch_norm(x, w, b, dim, eps):
 
 @fits(lambda gy, x, mean, scale, w: _channels(x, w))
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
-    g, flat, C, shape = layout.rows(gy), layout.rows(x), x.shape[1], w.shape
+    g, flat, C, shape = layout.by_rows(gy), layout.by_rows(x), x.shape[1], w.shape
     R, mean, scale = flat.size // C, layout.line(mean), layout.line(scale)
     sums = np.empty((SUMS, 2, C))
     _grad_sum_loop(_steps(C), 1, g, flat, mean, scale, sums.reshape(-1), R, C)

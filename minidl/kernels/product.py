@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .elementwise import plus_bias
 from .threads import parallel
 from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
 
@@ -121,5 +122,5 @@ def _matmul_arrays(a, b):
     return product(_dense(a), _dense(b))
 
 
-def _linear_arrays(x, w):
-    return _matmul_arrays(x, w.T)
+def _linear_arrays(x, w, b):
+    return plus_bias(_matmul_arrays(x, w.T), b)

@@ -29,6 +29,10 @@ from .gan import DCGAN, GAN, ConvGAN, DenseGAN, SmallGAN, UpsampleGAN
 from .residual import ResNet
 from .vae import VAE
 
+__all__ = ["CNN", "DCGAN", "GAN", "MODELS", "VAE", "ColourCNN", "ConvGAN", "DenseGAN", "PaddedCNN",
+           "PatchAttention", "Recipe", "ResNet", "SequenceModel", "SmallGAN", "TransformerBlock",
+           "UpsampleGAN", "falling", "keras_adam", "keras_rmsprop", "one_cycle"]
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -11,6 +11,8 @@ from ..random import Generator, default_generator
 from ..tape import no_grad
 from ..tensor import Tensor
 
+__all__ = ["PatchAttention", "SequenceModel", "TransformerBlock"]
+
 
 class TransformerBlock(nn.Module):
     """x <- x + attention(norm(x)), then x <- x + mlp(norm(x)): (N,T,dim) -> (N,T,dim).

@@ -23,6 +23,10 @@ from ..tape import no_grad
 from ..tensor import Tensor
 from .module import Module
 
+__all__ = ["calculate_gain", "constant_", "kaiming_normal_", "kaiming_uniform_", "keras_",
+           "normal_", "ones_", "pytorch_", "uniform_", "xavier_normal_", "xavier_uniform_",
+           "zeros_"]
+
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv_transpose2d": 1.0,
           "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 

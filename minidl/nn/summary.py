@@ -13,7 +13,7 @@ from .module import Module
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One call of one layer, for one example; the batch axis is left out of `output_shape`."""
 
     name: str
@@ -27,7 +27,7 @@ class Row:
 class Summary:
     """The rows in the order of the calls; printing it gives the table."""
 
-    rows: list[Row]
+    rows: list[LayerRow]
     parameters: int
     trainable: int
 
@@ -65,7 +65,7 @@ def summary(model: Module, input_shape) -> Summary:
         like = next(model.parameters(), Tensor(np.float32(0)))
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         example = Tensor(np.zeros((1, *shape), np.float32), dtype=like.dtype, device=like.device)
-    rows: list[Row] = []
+    rows: list[LayerRow] = []
     handles, counted = [], set()
 
     def record(name):
@@ -74,8 +74,8 @@ def summary(model: Module, input_shape) -> Summary:
             own = [p for p in module.parameters(recurse=False) if p not in counted]
             counted.update(own)
             work = module.multiply_adds(args[0], first) if args else 0
-            rows.append(Row(name, type(module).__name__, tuple(first.shape[1:]),
-                            sum(p.numel() for p in own), work))
+            rows.append(LayerRow(name, type(module).__name__, tuple(first.shape[1:]),
+                                 sum(p.numel() for p in own), work))
         return hook
 
     generator = random.default_generator()

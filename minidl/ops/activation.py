@@ -76,13 +76,13 @@ def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
 @replaceable("x", "b")
 def _bias_activation(x, b, slope):
     z = x + b
-    return z if slope == 1 else _leaky_relu.readable(z, slope) if slope else _relu.readable(z)
+    return _leaky_relu.readable(z, slope) if slope else _relu.readable(z)
 
 
 @replaceable("gy", "y")
 def _bias_activation_grad(gy, y, shape, slope):
     """gx, and its sum for b, or None where the engine is to add it up."""
-    return (gy if slope == 1 else _leaky_relu_grad.readable(gy, y, slope)), None
+    return _leaky_relu_grad.readable(gy, y, slope), None
 
 
 @op("D2-RELU", terms=Elementwise("where(x + b > 0, x + b, slope * (x + b))",
@@ -90,22 +90,17 @@ def _bias_activation_grad(gy, y, shape, slope):
 def bias_activation(x: Tensor, b: Tensor, slope):
     """z = x + b, y = z where z > 0, else slope z: a bias and what follows it, in one pass.
 
-    slope 0 is relu, 1 the bias alone, and between them leaky relu; b broadcasts. gx = gy where
-    y > 0, else slope gy (y has the sign of z), and gb is its sum. Source: D2-RELU, D0-LRELU.
+    slope 0 is relu, and above 0 leaky relu; b broadcasts. gx = gy where y > 0, else slope gy (y has
+    the sign of z), and gb is its sum. Source: D2-RELU, D0-LRELU.
     """
     shape = b.shape
-    def grads(gy, need, y):
-        if mode.grad or not need[1]:
-            gx = gy if slope == 1 else leaky_relu_grad(gy, y, slope)
-            return gx, gx
-        gx, gb = _bias_activation_grad(gy.data, y.data, shape, slope)
-        return _constant(gx), _constant(gx if gb is None else gb)
     def backward(gy, need, out):
-        return grads(gy, need, out)
-    def backward_of_sum(gy, need):                 # without an activation y is not needed
-        return grads(gy, need, gy)
-    y = _bias_activation(x.data, b.data, slope)
-    return y, backward_of_sum if slope == 1 else backward
+        if mode.grad or not need[1]:
+            gx = leaky_relu_grad(gy, out, slope)
+            return gx, gx
+        gx, gb = _bias_activation_grad(gy.data, out.data, shape, slope)
+        return _constant(gx), _constant(gx if gb is None else gb)
+    return _bias_activation(x.data, b.data, slope), backward
 
 
 @arguments

@@ -51,17 +51,18 @@ def _windows(x, kernel, stride, padding, dilation):
 
 
 @replaceable("x", "w")
-def _conv2d(x, w, stride, padding, dilation):
+def _conv2d(x, w, b, stride, padding, dilation):
     O, C, KH, KW = w.shape
     cols = _windows(x, (KH, KW), stride, padding, dilation)           # (N, OH, OW, KH, KW, C)
     N, OH, OW = cols.shape[:3]
     rows = cols.reshape(N * OH * OW, KH * KW * C)                     # im2col: the large copy
     taps = w.transpose(2, 3, 1, 0).reshape(KH * KW * C, O)
-    return (rows @ taps).reshape(N, OH, OW, O).transpose(0, 3, 1, 2)  # (N, O, OH, OW)
+    y = rows @ taps if b is None else rows @ taps + b                 # (N OH OW, O)
+    return y.reshape(N, OH, OW, O).transpose(0, 3, 1, 2)              # (N, O, OH, OW)
 
 
 @replaceable("g", "w")
-def _conv2d_input_grad(g, w, size, stride, padding, dilation):
+def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     (SH, SW), (DH, DW), (H, W) = stride, dilation, size
     (PH, below), (PW, right) = map(sides, padding)
     N, O, OH, OW = g.shape
@@ -74,7 +75,8 @@ def _conv2d_input_grad(g, w, size, stride, padding, dilation):
         for v in range(KW):
             top, left = u * DH, v * DW
             gx[:, top:top + OH * SH:SH, left:left + OW * SW:SW] += cols[:, :, :, u, v]
-    return gx[:, PH:PH + H, PW:PW + W].transpose(0, 3, 1, 2)          # (N, C, H, W)
+    gx = gx[:, PH:PH + H, PW:PW + W]                                  # (N, H, W, C)
+    return (gx if b is None else gx + b).transpose(0, 3, 1, 2)        # (N, C, H, W)
 
 
 # With a stride, images of several sizes have the same output size (it is rounded down). So x may
@@ -91,39 +93,45 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
 
 # --------------------------------------------------------------------------- the three ops
 # In the backward passes gy stands where the op's own result stood in T: gy of conv2d_input_grad has
-# the shape of x and takes its place, gy of conv2d_weight_grad that of w.
+# the shape of x and takes its place, gy of conv2d_weight_grad that of w. A bias b is added to every
+# pixel of its channel, so its gradient is the sum of gy over them.
 _X = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 
 
-@op("D3-CONV", terms=Contract(f"y[n,o,i,j] += x{_X} * w[o,c,u,v]"))
-def conv2d(x: Tensor, w: Tensor, stride, padding, dilation):
-    """y[n,o,i,j] = sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
+@op("D3-CONV", terms=Contract(f"y[n,o,i,j] += x{_X} * w[o,c,u,v]", bias="y[n,o,i,j] += b[o]"))
+def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
+    """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
 
-    x (N,C,H,W), w (O,C,KH,KW) -> y (N,O,OH,OW). PH, PW are the zeros before; `padding` may give
-    pairs, as many after as before or others. Source: D0-CONV (one channel), D3-CONV.
+    x (N,C,H,W), w (O,C,KH,KW), b (O,) or None -> y (N,O,OH,OW). PH, PW are the zeros before;
+    `padding` may give pairs, as many after as before or others. Source: D0-CONV (one channel),
+    D3-CONV.
     """
-    y = _conv2d(x.data, w.data, stride, padding, dilation)
+    bias = None if b is None else b.data
+    y = _conv2d(x.data, w.data, bias, stride, padding, dilation)
     size, kernel = x.shape[2:], w.shape[2:]
     def backward(gy, need):
-        gx = conv2d_input_grad(gy, w, size, stride, padding, dilation) if need[0] else None
+        gx = conv2d_input_grad(gy, w, None, size, stride, padding, dilation) if need[0] else None
         gw = conv2d_weight_grad(x, gy, kernel, stride, padding, dilation) if need[1] else None
-        return gx, gw
+        gb = gy.sum((0, 2, 3)) if need[2] else None
+        return gx, gw, gb
     return y, backward
 
 
-@op("D1-TCONV", terms=Contract(f"y{_X} += g[n,o,i,j] * w[o,c,u,v]"))
-def conv2d_input_grad(g: Tensor, w: Tensor, size, stride, padding, dilation):
-    """y[n, c, i SH - PH + u DH, j SW - PW + v DW] += g[n,o,i,j] w[o,c,u,v]
+@op("D1-TCONV", terms=Contract(f"y{_X} += g[n,o,i,j] * w[o,c,u,v]", bias="y[n,c,h,w] += b[c]"))
+def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padding, dilation):
+    """y[n, c, i SH - PH + u DH, j SW - PW + v DW] += g[n,o,i,j] w[o,c,u,v],  then y[n,c] += b[c]
 
-    g (N,O,OH,OW), w (O,C,KH,KW) -> y (N,C,H,W) with `size` = (H,W): conv2d's input gradient, and
-    the transposed convolution of g. Source: D1-TCONV.
+    g (N,O,OH,OW), w (O,C,KH,KW), b (C,) or None -> y (N,C,H,W) with `size` = (H,W): without b
+    conv2d's input gradient, and with it the transposed convolution of g. Source: D1-TCONV.
     """
-    y = _conv2d_input_grad(g.data, w.data, size, stride, padding, dilation)
+    bias = None if b is None else b.data
+    y = _conv2d_input_grad(g.data, w.data, bias, size, stride, padding, dilation)
     kernel, (OH, OW) = w.shape[2:], g.shape[2:]
     def backward(gy, need):
-        gg = conv2d(gy, w, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
+        gg = conv2d(gy, w, None, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
-        return gg, gw
+        gb = gy.sum((0, 2, 3)) if need[2] else None
+        return gg, gw, gb
     return y, backward
 
 
@@ -137,7 +145,7 @@ def conv2d_weight_grad(x: Tensor, g: Tensor, kernel, stride, padding, dilation):
     y = _conv2d_weight_grad(x.data, g.data, kernel, stride, padding, dilation)
     size, (OH, OW) = x.shape[2:], g.shape[2:]
     def backward(gy, need):
-        gx = conv2d_input_grad(g, gy, size, stride, padding, dilation) if need[0] else None
-        gg = conv2d(x, gy, stride, padding, dilation)[:, :, :OH, :OW] if need[1] else None
+        gx = conv2d_input_grad(g, gy, None, size, stride, padding, dilation) if need[0] else None
+        gg = conv2d(x, gy, None, stride, padding, dilation)[:, :, :OH, :OW] if need[1] else None
         return gx, gg
     return y, backward

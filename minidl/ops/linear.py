@@ -10,7 +10,7 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _pair, add, same_floats
+from .arithmetic import _pair, same_floats
 from .shape import reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
@@ -45,18 +45,19 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return _matmul(input, other)
 
 
-@op("D1-DENSE", terms=Contract("y[n,o] += x[n,i] * w[o,i]"))
-def _linear(x: Tensor, w: Tensor):
-    """gx = gy W,  gW = gy^T x"""
+@replaceable("x", "w")
+def _linear_arrays(x, w, b):
+    return x @ w.T if b is None else x @ w.T + b
+
+
+@op("D1-DENSE", terms=Contract("y[n,o] += x[n,i] * w[o,i]", bias="y[n,o] += b[o]"))
+def _linear(x: Tensor, w: Tensor, b: Tensor | None):
+    """gx = gy W,  gW = gy^T x,  gb = sum_n gy"""
     def backward(gy, need):
         return (_matmul(gy, w) if need[0] else None,
-                _matmul(gy.mT, x) if need[1] else None)
-    return _linear_arrays(x.data, w.data), backward
-
-
-@replaceable("x", "w")
-def _linear_arrays(x, w):
-    return x @ w.T
+                _matmul(gy.mT, x) if need[1] else None,
+                gy.sum(0) if need[2] else None)
+    return _linear_arrays(x.data, w.data, None if b is None else b.data), backward
 
 
 @arguments
@@ -69,14 +70,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
     same_floats("linear", input, ("weight", weight), ("bias", bias))
-    if bias is not None and bias.shape != (weight.shape[0],):
+    if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
-    rows = input if input.ndim == 2 else reshape(
-        input, math.prod(input.shape[:-1]), weight.shape[1])
-    y = _linear(rows, weight)
-    if input.ndim != 2:
-        y = reshape(y, *input.shape[:-1], weight.shape[0])
-    return y if bias is None else add(y, bias)
+    if input.ndim == 2:
+        return _linear(input, weight, bias)
+    rows = reshape(input, math.prod(input.shape[:-1]), weight.shape[1])
+    return reshape(_linear(rows, weight, bias), *input.shape[:-1], weight.shape[0])
 
 
 @arguments

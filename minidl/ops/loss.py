@@ -135,7 +135,7 @@ def _class_shares(x, t, ignore_index):
 def _cross_entropy(x, t):
     xp = namespace(x)
     shifted = x - _top(x, (1,))
-    log_p = shifted - xp.log(_total(xp.exp(shifted), 1))
+    log_p = shifted - xp.log(_total.readable(xp.exp(shifted), 1))
     return -log_p[xp.arange(len(t)), t], log_p
 
 

@@ -68,7 +68,7 @@ def _batch_norm(x, w, b, dim, eps):
 @replaceable("gy", "x", "mean", "scale", "w")
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     normal = (x - mean) * scale
-    gw, gb = _total(gy * normal, dim), _total(gy, dim)
+    gw, gb = _total.readable(gy * normal, dim), _total.readable(gy, dim)
     count = x.size // w.size
     return w * scale * (gy - gb / count - normal * (gw / count)), gw, gb
 

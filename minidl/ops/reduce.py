@@ -11,6 +11,7 @@ from ..arguments import arguments
 from ..checks import several
 from ..device import namespace
 from ..dtypes import float64, int64
+from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from .arithmetic import _constant, _real, clone, maximum, minimum, needs_floats, where
@@ -42,6 +43,7 @@ def _kept(shape, axes) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+@replaceable("x")
 def _total(x, axis, keepdims=True):
     """The sum of x over `axis`: integers in int64, and float32 is added up in float64. NumPy adds
     one row to the next along any axis but the last, and four million times 0.1 would make 385,000.
@@ -140,7 +142,7 @@ def _norm(input: Tensor, dim, keepdim):
     top = _top(xp.abs(x), dim)
     top = xp.where(xp.isfinite(top) & (top > 0), top, 1).astype(x.dtype)
     scaled = x / top
-    y = xp.sqrt(_total(scaled * scaled, dim)) * top
+    y = xp.sqrt(_total.readable(scaled * scaled, dim)) * top
     kept = y.shape
     def backward(gy, need, out):
         length = _reshape(out, kept)
@@ -276,7 +278,7 @@ def _logsumexp(input: Tensor, dim, keepdim):
     xp = namespace(x)
     top = _top(x, dim)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
-    y = xp.log(_total(xp.exp(x - top), dim)) + top
+    y = xp.log(_total.readable(xp.exp(x - top), dim)) + top
     def backward(gy, need, out):
         return _reshape(gy, y.shape) * (input - _reshape(out, y.shape)).exp()
     return (y if keepdim else y.squeeze(dim)), backward
@@ -291,7 +293,7 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
 def _softmax_array(x, dim):
     xp = namespace(x)
     e = xp.exp(x - _top(x, dim))
-    return e / _total(e, dim)
+    return e / _total.readable(e, dim)
 
 
 @arguments
@@ -321,7 +323,7 @@ def log_softmax(input: Tensor, dim: int = -1):
     x, dim = _real(input), _axes("log_softmax", _axis("log_softmax", dim, input.ndim), input.ndim)
     xp = namespace(x)
     shifted = x - _top(x, dim)
-    y = shifted - xp.log(_total(xp.exp(shifted), dim))
+    y = shifted - xp.log(_total.readable(xp.exp(shifted), dim))
     def backward(gy, need, out):
         return gy - out.exp() * gy.sum(dim, keepdim=True)
     return y, backward

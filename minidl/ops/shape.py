@@ -15,7 +15,7 @@ import numpy as np
 from .. import checks
 from ..arguments import arguments
 from ..device import beside, is_array, namespace
-from ..dtypes import check_fits, numbers, together
+from ..dtypes import check_fits, common_dtype, numbers
 from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor, as_tensor, same_device
@@ -141,7 +141,7 @@ def expand(input: Tensor, *sizes) -> Tensor:
 # --------------------------------------------------------------------------- joining, cutting
 @op(terms=Gather())
 def _cat(tensors: Sequence[Tensor], dim):
-    kind = functools.reduce(together, [t.data.dtype for t in tensors])
+    kind = functools.reduce(common_dtype, [t.data.dtype for t in tensors])
     arrays = [t.data.astype(kind, copy=False) for t in tensors]
     lengths = [a.shape[dim] for a in arrays]
     def backward(gy, need):

@@ -8,6 +8,7 @@ their parameters' names, but `input`, `other` and `condition` are written x, y a
   where it lies outside the array, an operand counts as zero (padding) and a result is dropped.
   Grouped by y the terms explain the value, grouped by x or w the gradients. ``...`` stands for
   leading axes that broadcast: ``y[...,i,j] += a[...,i,k] * b[...,k,j]``.
+  A `bias`, ``y[n,o] += b[o]``, is one more operand, which may be None.
   Capital names are the op's arguments: SH, SW of ``stride``, PH, PW of ``padding`` or ``pads``,
   DH, DW of ``dilation``, KH, KW of ``window`` or ``kernel``; an index whose range no array gives
   has it in `ranges`.
@@ -27,10 +28,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contract:
-    """``Contract("y[n,o] += x[n,i] * w[o,i]")``; operands in the order of the op's arguments."""
+    """``Contract("y[n,o] += x[n,i] * w[o,i]", bias="y[n,o] += b[o]")``; operands in the order of
+    the op's arguments, the bias last."""
 
     text: str
     ranges: dict[str, str] = field(default_factory=dict)
+    bias: str = ""
 
 
 @dataclass(frozen=True)

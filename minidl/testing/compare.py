@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-LIMITS = {"float32": 2e-5, "float64": 1e-8}
-
 
 def limit_of(dtype) -> float:
     """The largest error of a sum that was added up in another order, of numbers of this dtype."""
-    return LIMITS.get(str(dtype), 1e-2)
+    return {"float32": 2e-5, "float64": 1e-8}.get(str(dtype), 1e-2)
 
 
 def scale_of(*arrays) -> float:

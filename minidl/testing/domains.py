@@ -181,7 +181,11 @@ def _matmul(draw):
 @st.composite
 def _linear(draw):
     n, i, o = draw(shapes(3, 3))
-    return draw(arrays((n, i))), draw(arrays((o, i)))
+    return draw(arrays((n, i))), draw(arrays((o, i))), draw(_bias(o))
+
+
+def _bias(channels: int):
+    return st.none() | arrays((channels,))
 
 
 # --------------------------------------------------------------------------- windows
@@ -192,7 +196,10 @@ def _conv(draw, which: str):
     size = tuple(n + room * s for n, s in zip(g.size, g.stride))
     x, w, y = (draw(arrays(shape)) for shape in ((g.N, g.C, *size), g.w_shape, g.y_shape))
     last = g.stride, g.padding, g.dilation
-    return {"value": (x, w, *last), "x": (y, w, size, *last), "w": (x, y, g.kernel, *last)}[which]
+    if which == "w":
+        return x, y, g.kernel, *last
+    b = draw(_bias((w.shape[0], w.shape[1])[which == "x"]))
+    return (x, w, b, *last) if which == "value" else (y, w, b, size, *last)
 
 
 @st.composite

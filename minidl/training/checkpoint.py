@@ -17,16 +17,18 @@ from .. import saving
 from ..device import to_host
 from ..tensor import Tensor
 
-FORMAT = "minidl-checkpoint-2"
+__all__ = ["read_state", "write_problem", "write_state"]
+
+CHECKPOINT_FORMAT = "minidl-checkpoint-2"
 
 
-def problem() -> str | None:
+def write_problem() -> str | None:
     """Why checkpoints cannot be written here, and what to install; None if they can."""
-    missing = saving.problem()
+    missing = saving.safetensors_problem()
     return missing and f"no checkpoints, {missing}"
 
 
-def save(path: str | Path, state: dict[str, Any]) -> None:
+def write_state(path: str | Path, state: dict[str, Any]) -> None:
     """Write `state`, a tree of dicts, lists, tensors, arrays, numbers and strings, to `path`.
 
     Raises ImportError without safetensors, OSError where nothing can be written, and TypeError for
@@ -34,11 +36,11 @@ def save(path: str | Path, state: dict[str, Any]) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     rest = _take_arrays(state, "", arrays)
-    saving.write_arrays(path, arrays, {"format": FORMAT, "state": rest})
+    saving.write_arrays(path, arrays, {"format": CHECKPOINT_FORMAT, "state": rest})
 
 
-def load(path: str | Path) -> dict[str, Any]:
-    """The tree that :func:`save` wrote, its tensors as NumPy arrays.
+def read_state(path: str | Path) -> dict[str, Any]:
+    """The tree that :func:`write_state` wrote, its tensors as NumPy arrays.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, damaged or foreign.
     """
@@ -49,13 +51,13 @@ def load(path: str | Path) -> dict[str, Any]:
                                 "one holds the log of a whole run")
     arrays, header = saving.read_arrays(path)
     found = header.get("format")
-    if found != FORMAT and str(found).startswith("minidl-checkpoint-"):
+    if found != CHECKPOINT_FORMAT and str(found).startswith("minidl-checkpoint-"):
         raise ValueError(f"checkpoint: {path} is of the format {found}, this minidl reads "
-                         f"{FORMAT}: go on with the minidl that wrote it, or train again in "
-                         "another folder")
-    if found != FORMAT:
+                         f"{CHECKPOINT_FORMAT}: go on with the minidl that wrote it, or train "
+                         "again in another folder")
+    if found != CHECKPOINT_FORMAT:
         raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of minidl: "
-                         f'its header does not say "format": "{FORMAT}"')
+                         f'its header does not say "format": "{CHECKPOINT_FORMAT}"')
     try:
         return _put_arrays(header["state"], arrays)
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -16,6 +16,8 @@ from ..device import to_host
 from ..tape import no_grad
 from ..tensor import Tensor
 
+__all__ = ["ClassifierSteps", "class_probabilities", "predict", "scores"]
+
 
 class ClassifierSteps:
     """One step of gradient descent on the cross entropy. Source: D0 §3.1.3, D0-CE.
@@ -111,7 +113,7 @@ def _loader_for(model: Any, images: Any, batch_size: int) -> DataLoader:
     return DataLoader((images,), batch_size, device="cpu" if weight is None else weight.device)
 
 
-def probabilities(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
+def class_probabilities(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
     """p (N, K), each row summing to 1, and the true labels (N,), of all images of `loader`."""
     rows, truth = [], []
     for logits, labels in scores(model, loader):

@@ -12,8 +12,10 @@ import numpy as np
 
 from ..models import MODELS, Recipe
 
+__all__ = ["config_for", "recipe_called", "valid_config"]
+
 # --quick: images to train on and to test on, epochs, and the largest batch.
-QUICK = {"classifier": (1024, 300, 2, 64), "gan": (32, 96, 2, 16), "vae": (256, 100, 2, 64)}
+QUICK_RUNS = {"classifier": (1024, 300, 2, 64), "gan": (32, 96, 2, 16), "vae": (256, 100, 2, 64)}
 
 TYPES = {"model": str, "options": dict, "epochs": int, "batch_size": int, "lr": (int, float),
          "seed": int, "data": (str, type(None)), "quick": bool}
@@ -32,16 +34,16 @@ def config_for(name: str, *, epochs: int | None = None, batch_size: int | None =
                quick: bool = False, **options: Any) -> dict[str, Any]:
     """A run's config: the recipe's numbers unless given; `options` go to the model (`latent`)."""
     recipe = recipe_called(name)
-    _, _, few, small = QUICK[recipe.kind] if quick else (0, 0, recipe.epochs, recipe.batch_size)
+    few, small = QUICK_RUNS[recipe.kind][2:] if quick else (recipe.epochs, recipe.batch_size)
     config = {
         "model": name, "options": options, "epochs": few if epochs is None else epochs,
         "batch_size": min(small, recipe.batch_size) if batch_size is None else batch_size,
         "lr": recipe.lr if lr is None else lr, "seed": seed, "data": data, "quick": quick}
-    return checked({key: value.item() if isinstance(value, np.generic) else value
-                    for key, value in config.items()})
+    return valid_config({key: value.item() if isinstance(value, np.generic) else value
+                         for key, value in config.items()})
 
 
-def checked(config: dict[str, Any]) -> dict[str, Any]:
+def valid_config(config: dict[str, Any]) -> dict[str, Any]:
     """`config`. Raises ValueError for a key that is missing, a value of another type or out of
     range, and an option that the model does not take."""
     if isinstance(config.get("model"), str):

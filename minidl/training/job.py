@@ -16,11 +16,13 @@ from ..models import Recipe
 from ..random import manual_seed
 from . import checkpoint, restore
 from .classifier import ClassifierSteps
-from .config import QUICK, checked, recipe_called
+from .config import QUICK_RUNS, recipe_called, valid_config
 from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .loop import restore_model
 from .run import Run
 from .vae import VAESteps
+
+__all__ = ["Job", "load_model", "trained"]
 
 PROCEDURES = {"classifier": ClassifierSteps, "gan": GANSteps, "vae": VAESteps,
               "lsgan": LSGANSteps, "wgan": WGANSteps, "wgan-gp": WGANPenaltySteps,
@@ -36,7 +38,7 @@ class Job:
     trained_on: str | None = None         # the fingerprint that the training data must have
 
     def __post_init__(self) -> None:
-        checked(self.config)
+        valid_config(self.config)
 
     @classmethod
     def of(cls, run: Run, device: str = "cpu") -> Job:
@@ -60,7 +62,7 @@ class Job:
             splits = data.mnist(folder)
         train, test = splits.train, splits.test
         if quick:
-            n_train, n_test, _, _ = QUICK[self.recipe.kind]
+            n_train, n_test, _, _ = QUICK_RUNS[self.recipe.kind]
             train, test = train.subset(slice(n_train)), test.subset(slice(n_test))
         self._check_size(train.images.shape[1:], splits.name)
         if self.trained_on not in (None, restore.fingerprint(train)):
@@ -133,7 +135,7 @@ def trained(run: Run, device: str = "cpu") -> Job:
     FileNotFoundError before there is a checkpoint, ValueError for one that is damaged or was made
     with another config."""
     job = Job.of(run, device)
-    state = checkpoint.load(run.checkpoint)
+    state = checkpoint.read_state(run.checkpoint)
     try:
         restore.check_form(state)
         job.trained_on = state["made_with"].pop("data", None)

@@ -36,13 +36,13 @@ class Lock:
             try:
                 if _locked(file):
                     # Was it removed by the one who had it, before it was locked here?
-                    if _same(file, self.path):
+                    if _same_file(file, self.path):
                         self.file, self.owner = file, os.getpid()
                         return self._sign()
                 elif attempt == 5:
                     raise BlockingIOError(
-                        f"run: {self.path.parent} is in use by {_holder(file)}; wait for its end "
-                        "or stop it (evaluate and sample work meanwhile)")
+                        f"run: {self.path.parent} is in use by {_holder_name(file)}; wait for its "
+                        "end or stop it (evaluate and sample work meanwhile)")
             except BaseException:
                 os.close(file)
                 raise
@@ -94,14 +94,14 @@ def _locked(file: int) -> bool:
     return True
 
 
-def _same(file: int, path: Path) -> bool:
+def _same_file(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except OSError:
         return False
 
 
-def _holder(file: int) -> str:
+def _holder_name(file: int) -> str:
     """The text of a lock file, as far as it can be shown."""
     with contextlib.suppress(OSError):
         os.lseek(file, 0, os.SEEK_SET)

@@ -85,8 +85,8 @@ class Trainer:
         with (self.run or contextlib.nullcontext(), self.show, noted() as self.stop,
               self._compilation_shown(), self._explained()):
             self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
-            if self.run and checkpoint.problem():
-                self.show.line(f"note: {checkpoint.problem()}")
+            if self.run and checkpoint.write_problem():
+                self.show.line(f"note: {checkpoint.write_problem()}")
             if not self.begun:
                 self._begin()
             self.saved = time.monotonic()
@@ -233,7 +233,7 @@ class Trainer:
     @phase("test, pictures, checkpoints")
     def save(self) -> None:
         """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
-        if self.run is None or checkpoint.problem():
+        if self.run is None or checkpoint.write_problem():
             return
         self._read()
         weights = {name: to_host(value.data)
@@ -243,7 +243,7 @@ class Trainer:
                 raise NotFinite(f"training stopped: {name} is not finite after epoch "
                                 f"{self.epoch + 1}, step {self.step}{self._last_good()}")
         optimizers = {k: o.state_dict() for k, o in self.procedure.optimizers.items()}
-        checkpoint.save(self.run.checkpoint, {
+        checkpoint.write_state(self.run.checkpoint, {
             "model_name": self.run.config["model"], "made_with": self.made_with,
             "epochs": self.epochs, "epoch": self.epoch, "step": self.step,
             "sums": self.sums, "images": self.images,
@@ -257,7 +257,7 @@ class Trainer:
         """Go back to the run's checkpoint. Raises ValueError, having changed nothing, if the
         checkpoint is damaged, another model's, or of a run with another config or other data."""
         with self.run:
-            state = checkpoint.load(self.run.checkpoint)
+            state = checkpoint.read_state(self.run.checkpoint)
             try:
                 self._check(state)
                 self.procedure.model.load_state_dict(state["model"])

@@ -20,10 +20,10 @@ def explained(error: MemoryError, device: str, where: str, batch_size: int,
               last_good: str) -> OutOfMemory:
     """`error`, which came up at `where` on `device`, with the sizes that there are to tell."""
     return OutOfMemory(f"training stopped: out of memory on {device} at {where}, with batches of "
-                       f"{batch_size}: {_sizes(error, device)}{last_good}", batch_size)
+                       f"{batch_size}: {_memory_sizes(error, device)}{last_good}", batch_size)
 
 
-def _sizes(error: MemoryError, device: str) -> str:
+def _memory_sizes(error: MemoryError, device: str) -> str:
     text = " ".join(str(error).split())
     if device == "cpu":                     # NumPy says how much it wanted, and for what shape
         return text or "Python got no memory from the system"

@@ -18,23 +18,25 @@ from ..files import open_regular, read_at_most
 from ..models import MODELS
 from ..saving import write_atomically
 from . import gan, vae
-from .classifier import probabilities
+from .classifier import class_probabilities
 from .job import Job
 from .run import Run
 
+__all__ = ["after_epoch", "asked_classes", "generated_images", "judged", "pictures", "sheet"]
 
-def samples(job: Job, n: int, seed: int = 0, digit: str | None = None) -> np.ndarray:
+
+def generated_images(job: Job, n: int, seed: int = 0, digit: str | None = None) -> np.ndarray:
     """`n` new images (n, C, H, W) in [0, 1] of a job's GAN or VAE; a conditional GAN can make all
     of them of one class, `digit`."""
     if job.recipe.kind == "classifier":
         raise ValueError(f"sample: {job.recipe.name} is a classifier, it makes no images; give the "
                          "run of a GAN or a VAE")
     if digit is not None:
-        return gan.samples(job.model, n, seed, np.full(n, _label(job, digit)))
+        return gan.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
     return {"gan": gan.samples, "vae": vae.samples}[job.recipe.kind](job.model, n, seed)
 
 
-def _label(job: Job, digit: str) -> int:
+def _class_number(job: Job, digit: str) -> int:
     if not job.told:
         able = " and ".join(recipe.name for recipe in MODELS.values() if recipe.steps == "cgan")
         raise ValueError(f"sample: {job.recipe.name} cannot be asked for a digit; {able} can, it "
@@ -46,7 +48,7 @@ def _label(job: Job, digit: str) -> int:
 
 def sheet(job: Job, n: int, seed: int = 0, digit: str | None = None) -> Any:
     """A Figure of these samples: of a conditional GAN with a column for each class."""
-    images, columns = samples(job, n, seed, digit), None
+    images, columns = generated_images(job, n, seed, digit), None
     title = f"{job.recipe.name}, seed {seed}"
     if digit is not None:
         title += f": all told to be {digit}"
@@ -56,8 +58,8 @@ def sheet(job: Job, n: int, seed: int = 0, digit: str | None = None) -> Any:
     return plots.grid(images, textwrap.fill(title, 60), columns)
 
 
-def asked(job: Job, n: int) -> np.ndarray | None:
-    """The classes (n,) that `samples` asks a conditional GAN for; None for another model."""
+def asked_classes(job: Job, n: int) -> np.ndarray | None:
+    """The classes (n,) that `generated_images` asks a conditional GAN for; None: another model."""
     return gan.asked(job.model, n) if job.recipe.kind == "gan" else None
 
 
@@ -70,14 +72,14 @@ def after_epoch(run: Run, job: Job, epoch: int) -> None:
     content = io.BytesIO()
     np.save(content, frames)                 # all epochs so far: the film is made of them
     write_atomically(run.folder / "samples.npy", content.getvalue())
-    if not plots.problem():
+    if not plots.matplotlib_problem():
         _draw_sheet(run, job, frames, epoch)
 
 
 def _now(job: Job) -> np.ndarray:
     """What the model makes of the same noise now: one frame (1, n, C, H, W), as bytes."""
-    n = 64 if asked(job, 1) is None else 100             # ten rows, and a column for each digit
-    return np.round(255 * samples(job, n)).astype(np.uint8)[None]
+    n = 64 if asked_classes(job, 1) is None else 100     # ten rows, and a column for each digit
+    return np.round(255 * generated_images(job, n)).astype(np.uint8)[None]
 
 
 def _frames(run: Run, count: int, now: np.ndarray) -> np.ndarray:
@@ -99,14 +101,14 @@ def _frames(run: Run, count: int, now: np.ndarray) -> np.ndarray:
 def _draw_sheet(run: Run, job: Job, frames: np.ndarray, epoch: int) -> None:
     path = _sheet(run, epoch)
     path.parent.mkdir(exist_ok=True)
-    plots.grid(frames[epoch] / np.float32(255), _title(job, epoch)).savefig(path)
+    plots.grid(frames[epoch] / np.float32(255), _samples_title(job, epoch)).savefig(path)
 
 
 def _sheet(run: Run, epoch: int) -> Path:
     return run.folder / "samples" / f"epoch-{epoch:03d}.png"
 
 
-def _title(job: Job, epoch: int) -> str:
+def _samples_title(job: Job, epoch: int) -> str:
     what = "samples from the prior" if job.recipe.kind == "vae" else "samples"
     return f"{job.recipe.name}: {what}, " + (f"epoch {epoch}" if epoch else "before training")
 
@@ -119,7 +121,7 @@ def pictures(run: Run, job: Job) -> list[Path]:
         now = _now(job)
         frames = _frames(run, len(run.records("epoch")) + 1, now)
         frames[-1] = frames[-1] if frames[-1].any() else now
-        titles = [_title(job, epoch) for epoch in range(len(frames))]
+        titles = [_samples_title(job, epoch) for epoch in range(len(frames))]
         for epoch in range(len(frames)):
             if not _sheet(run, epoch).exists():              # a kill, or no matplotlib then
                 _draw_sheet(run, job, frames, epoch)
@@ -133,7 +135,7 @@ def pictures(run: Run, job: Job) -> list[Path]:
 
 
 def _classifier(run: Run, job: Job) -> dict[str, Any]:
-    p, labels = probabilities(job.model, job.test_loader())
+    p, labels = class_probabilities(job.model, job.test_loader())
     classes = job.splits.classes
     matrix = metrics.confusion_matrix(labels, p.argmax(1), range(len(classes)))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader()])
@@ -142,17 +144,17 @@ def _classifier(run: Run, job: Job) -> dict[str, Any]:
                "worst": plots.worst(images, p, labels, classes),
                "kernels": plots.kernels(first.numpy())}
     if run.records("epoch"):                 # a run may be looked at before its first epoch ends
-        figures["curves"] = plots.curves(run.records("epoch"), _steps(run, job))
+        figures["curves"] = plots.curves(run.records("epoch"), _step_records(run, job))
     return figures
 
 
 def _gan(run: Run, job: Job) -> dict[str, Any]:
-    steps = _steps(run, job)
+    steps = _step_records(run, job)
     scores = job.recipe.steps not in (None, "cgan")          # D's output is no probability
     return {"curves": plots.gan_curves(steps, scores)} if steps else {}
 
 
-def _steps(run: Run, job: Job) -> list[dict[str, Any]]:
+def _step_records(run: Run, job: Job) -> list[dict[str, Any]]:
     """The log's single batches, with "epoch" a number that grows from 0 with every step."""
     length = len(job.train_loader())
     return [{**record, "epoch": record["epoch"] - 1 + record["step"] / length}
@@ -189,7 +191,8 @@ def judged(images: np.ndarray, judge: Job, asked: np.ndarray | None = None) -> d
     if images.shape[1:] != judge.recipe.image:
         raise ValueError(f"judge: {judge.recipe.name} takes images of {judge.recipe.image}, "
                          f"the samples are {size}")
-    p, _ = probabilities(judge.model, DataLoader((images, np.zeros(len(images), np.int64)), 250))
+    loader = DataLoader((images, np.zeros(len(images), np.int64)), 250)
+    p, _ = class_probabilities(judge.model, loader)
     called = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
     found = {"confidence": float(p.max(1).mean()),
              "shares": dict(zip(judge.splits.classes, called.tolist()))}

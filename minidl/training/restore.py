@@ -43,8 +43,9 @@ def check_form(state: Any) -> None:
             raise ValueError(f'its "{key}" is missing, or of the wrong type')
     for key in ("epochs", "epoch", "step", "images"):
         _require(state[key] >= 0, f'its "{key}" is {state[key]}, it must not be negative')
-    _require(all(map(_number, state["sums"].values())), 'its "sums" are no finite numbers')
-    told = all(isinstance(record, dict) and all(map(_number, record.values()))
+    _require(all(map(_is_finite_number, state["sums"].values())),
+             'its "sums" are no finite numbers')
+    told = all(isinstance(record, dict) and all(map(_is_finite_number, record.values()))
                for record in state["history"])
     _require(told and [record.get("epoch") for record in state["history"]]
              == [*range(1, state["epoch"] + 1)],
@@ -112,7 +113,7 @@ def check_optimizers(state: dict[str, Any], optimizers: dict[str, Any]) -> None:
                  f"{len(trial.state)} parameters, it moved {state['moved'].get(name)}")
 
 
-def _number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < math.inf
 
 

@@ -20,7 +20,7 @@ from .lock import Lock
 # The files of which a kill may have left half a copy behind.
 WRITTEN = ("config.json", "log.jsonl", "log-damaged", "checkpoint.safetensors", "samples.npy",
            "evaluation.json")
-LARGEST = 1 << 20             # bytes of a config
+LARGEST_CONFIG = 1 << 20      # bytes of a config
 LARGEST_LOG = 1 << 28         # of a log: two million steps
 
 
@@ -150,7 +150,7 @@ class Run:
         content, lines, names = self._log(), [], {}
         for number, text in enumerate(content.split(b"\n")[:-1], 1):
             try:
-                lines.append(_parsed(text))
+                lines.append(_log_record(text))
                 first = names.setdefault(lines[-1]["kind"], lines[-1].keys())
                 if lines[-1].keys() != first:
                     raise ValueError(f"it has {', '.join(lines[-1])}, lines before it have "
@@ -190,7 +190,7 @@ class Run:
         lines = {(line["epoch"], math.inf): {"kind": "epoch", **line} for line in epochs}
         for text in content.split(b"\n")[:-1]:
             with contextlib.suppress(ValueError, RecursionError):
-                line = _parsed(text)
+                line = _log_record(text)
                 if line["kind"] == "step" and (line["epoch"], line["step"]) <= end:
                     lines[line["epoch"], line["step"]] = line
         names = (self.folder / f"log-damaged-{n}.jsonl" for n in itertools.count(1))
@@ -219,7 +219,7 @@ class Run:
 
 def _config(path: Path) -> Any:
     try:
-        return json.loads(read_regular(path, LARGEST).decode("utf-8"))
+        return json.loads(read_regular(path, LARGEST_CONFIG).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"run: {path.parent} is no run folder, it has no config.json"
                                 ) from None
@@ -242,7 +242,7 @@ def _free_folder(name: str) -> Path:
     return path
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def _log_record(text: bytes) -> dict[str, Any]:
     """One line of a log. Raises ValueError for what :meth:`Run.log` does not write."""
     line = json.loads(text.decode("utf-8"))
     if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 # Windows has no SIGHUP.
-NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
            if hasattr(signal, name)]
 
 
@@ -33,7 +33,7 @@ def noted() -> Iterator[list[int]]:
         asked.append(number)
         restore()
 
-    with _handled(note, NUMBERS) as restore:
+    with _handled(note, SIGNALS) as restore:
         yield asked
 
 
@@ -43,7 +43,7 @@ def raised() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         raise Stopped(number)
 
-    with _handled(stop, NUMBERS[1:]):
+    with _handled(stop, SIGNALS[1:]):
         yield
 
 

@@ -73,7 +73,7 @@ ndarray.__module__ = "cupy"
 def _forget() -> None:
     """Make minidl look again whether there is a GPU."""
     from minidl import checks, device, kernels
-    device._problem.cache_clear()
+    device._cuda_problem_once.cache_clear()
     device._kept.cache_clear()
     device._NAMESPACES.pop(ndarray, None)
     kernels.CUDA.clear()
