@@ -34,32 +34,24 @@ class Slope(NamedTuple):
     magnitude: float
 
 
-class Moved(NamedTuple):
-    """f(t) - f(0), added up over all outputs; the sum of the magnitudes of its terms; and that of
-    the terms of f(0), whose rounding errors it has."""
-
-    change: float
-    magnitude: float
-    size: float
-
-
 def along(f: Callable[..., Sequence[np.ndarray]], inputs: Sequence[np.ndarray], k: int,
           direction: np.ndarray, outputs: Sequence[np.ndarray], upstream: Sequence[np.ndarray]
-          ) -> Callable[[float], Moved]:
-    """t -> <f(..., x_k + t d, ...) - f(...), gy>; `outputs` are f(...), `upstream` is gy."""
+          ) -> Callable[[float], tuple[float, float, float]]:
+    """t -> <f(..., x_k + t d, ...) - f(...), gy>, the sum of the magnitudes of its terms, and that
+    of the terms of <f(...), gy>, which were rounded. `outputs` are f(...), `upstream` is gy."""
     size = sum(float((np.abs(y) * np.abs(gy)).sum()) for y, gy in zip(outputs, upstream))
 
-    def moved(t: float) -> Moved:
+    def moved(t: float) -> tuple[float, float, float]:
         xs = list(inputs)
         xs[k] = xs[k] + t * direction
         terms = [(y - y0) * gy for y, y0, gy in zip(f(*xs), outputs, upstream)]
-        return Moved(sum(float(term.sum()) for term in terms),
-                     sum(float(np.abs(term).sum()) for term in terms), size)
+        return (sum(float(term.sum()) for term in terms),
+                sum(float(np.abs(term).sum()) for term in terms), size)
     return moved
 
 
-def slope(f: Callable[[float], Moved], step: float) -> Slope:
-    """The slope of f at 0."""
+def slope(f: Callable[[float], tuple[float, float, float]], step: float) -> Slope:
+    """The slope at 0 of a function from :func:`along`."""
     (a2, *_), (a1, *_), (b1, magnitude, size), (b2, *_) = (f(k * step) for k in (-2, -1, 1, 2))
     d1, d2 = (b1 - a1) / (2 * step), (b2 - a2) / (4 * step)
     bend = 2 * (b1 + a1) / step - (b2 + a2) / (2 * step)
@@ -67,9 +59,8 @@ def slope(f: Callable[[float], Moved], step: float) -> Slope:
     return Slope((4 * d1 - d2) / 3, step, rounding, max(abs(bend), abs(d1 - d2)), magnitude / step)
 
 
-def first_smooth(f: Callable[[float], Moved], steps: Sequence[float],
-                 tolerance: Callable[[Slope], float], kink: float
-                 ) -> tuple[Slope | None, float, bool]:
+def first_smooth(f: Callable, steps: Sequence[float], tolerance: Callable[[Slope], float],
+                 kink: float) -> tuple[Slope | None, float, bool]:
     """The slope by the first of `steps` whose five points lie on a smooth curve: with a finite
     slope, and a kink of at most `kink` times its tolerance. (slope, its tolerance, True); without
     such a step (the last finite slope or None, its tolerance, False)."""
