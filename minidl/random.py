@@ -3,7 +3,8 @@
 A generator's whole state is two integers. Draw number `counter` under `seed` is the output of the
 counter-based cipher Philox 4x64-10 [1] with key (seed, counter): element e is word e mod 4 of block
 e div 4 + 1. Nothing else enters, so any device can make the same numbers, in any order, and a run
-resumes by restoring two integers.
+resumes by restoring two integers. A draw may begin at any element: uniform((n,), first=k) is
+uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
 
 * uniform: u = floor(word / 2^40) / 2^24 in float32, floor(word / 2^11) / 2^53 in float64, in [0, 1)
 * normal (Box-Muller [2]), from uniforms u, v of words 2k and 2k+1:
@@ -23,6 +24,8 @@ from . import checks
 from .device import empty, move, resolve
 from .kernels import replacement
 from .watch import tell
+
+ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
 
 
 class Generator:
@@ -62,13 +65,17 @@ class Generator:
         self.counter = counter + 1       # at once, before a call could let another thread draw it
         return self.seed, counter
 
-    def uniform(self, shape=(), dtype=np.float32, device: str = "cpu"):
-        """Uniform numbers in [0, 1), of float32 or float64: an array on `device`."""
-        return _tell(_drawn(uniform, shape, self.next_draw(), dtype, device))
+    def uniform(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
+        """Uniform numbers in [0, 1), of float32 or float64: an array on `device`, of the draw's
+        elements from number `first` on (0 <= first, and at most 2^63 elements in all)."""
+        first = placed("uniform: first", first, math.prod(shape))
+        return _tell(_drawn(uniform, shape, self.next_draw(), dtype, device, first))
 
-    def normal(self, shape=(), dtype=np.float32, device: str = "cpu"):
-        """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`."""
-        return _tell(_drawn(normal, shape, self.next_draw(), dtype, device))
+    def normal(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
+        """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`, of the
+        draw's elements from number `first` on, as in `uniform`."""
+        first = placed("normal: first", first, math.prod(shape))
+        return _tell(_drawn(normal, shape, self.next_draw(), dtype, device, first))
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
@@ -79,14 +86,26 @@ class Generator:
         return np.random.Generator(_cipher(*self.next_draw())).integers(low, high, shape)
 
 
-def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str):
+def placed(what: str, first: int, count: int, size: int = 1) -> int:
+    """The element at which row `first` of a draw begins, rows being of `size` elements. Raises
+    TypeError or ValueError, in the name of `what`, unless the draw has `count` rows from there."""
+    first, last = checks.whole(what, first), ELEMENTS // max(int(size), 1) - int(count)
+    if first > last:
+        raise ValueError(f"{what} must be at most {last}, for a draw has 2**63 elements, got "
+                         f"{checks.brief(first)}")
+    return first * int(size)
+
+
+def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
     """What `numbers`, a function below, draws; on a GPU by the kernel of its name, which fills an
     array there."""
     if device == "cpu" or resolve(device) == "cpu":
-        return numbers(shape, *state, dtype)
+        return numbers(shape, *state, dtype, first)
     y = empty(shape, dtype, device)
     kernel = replacement(numbers.__name__, (y,))
-    return kernel(y, *state) if kernel else move(numbers(shape, *state, dtype), device)
+    if kernel is None:
+        return move(numbers(shape, *state, dtype, first), device)
+    return kernel(y, *state, first)
 
 
 def _tell(numbers):
@@ -94,23 +113,32 @@ def _tell(numbers):
     return numbers
 
 
-def _cipher(seed: int, counter: int) -> np.random.Philox:
-    return np.random.Philox(key=np.array([seed, counter], dtype=np.uint64))
+def _cipher(seed: int, counter: int, block: int = 0) -> np.random.Philox:
+    """The cipher of a draw, `block` blocks of which are passed over (not computed)."""
+    return np.random.Philox(key=np.array([seed, counter], dtype=np.uint64), counter=block)
 
 
-def uniform(shape, seed: int, counter: int, dtype=np.float32) -> np.ndarray:
-    """Draw number `counter` under `seed`: uniform numbers in [0, 1), of float32 or float64."""
-    return _uniform(_cipher(seed, counter).random_raw(math.prod(shape)), dtype).reshape(shape)
+def _words(seed: int, counter: int, first: int, count: int) -> np.ndarray:
+    """The `count` words of the draw from number `first` on."""
+    block, skipped = divmod(first, 4)
+    return _cipher(seed, counter, block).random_raw(skipped + count)[skipped:]
 
 
-def normal(shape, seed: int, counter: int, dtype=np.float32) -> np.ndarray:
-    """Draw number `counter` under `seed`: pairs from N(0, 1), by Box and Muller."""
-    count = math.prod(shape)
-    words = _cipher(seed, counter).random_raw(count + count % 2)
+def uniform(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) -> np.ndarray:
+    """Draw number `counter` under `seed`, from element `first` on: uniform numbers in [0, 1), of
+    float32 or float64."""
+    return _uniform(_words(seed, counter, first, math.prod(shape)), dtype).reshape(shape)
+
+
+def normal(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) -> np.ndarray:
+    """Draw number `counter` under `seed`, from element `first` on: pairs from N(0, 1), by Box and
+    Muller."""
+    count, cut = math.prod(shape), first % 2        # whole pairs are made; `first` may halve one
+    words = _words(seed, counter, first - cut, (cut + count + 1) // 2 * 2)
     u, v = _uniform(words, np.float64).reshape(-1, 2).T
     radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return pairs.reshape(-1)[:count].reshape(shape).astype(dtype)
+    return pairs.reshape(-1)[cut:cut + count].reshape(shape).astype(dtype)
 
 
 def _uniform(words: np.ndarray, dtype) -> np.ndarray:

@@ -129,7 +129,7 @@ FUNCTIONS = {
                               {"weight": FOUR, "ignore_index": 3, "label_smoothing": 0.2,
                                **REDUCED}),
     "F.dropout": (seeded(lambda **o: F.dropout(X, **o)),
-                  {"p": 0.9, "training": False, "generator": G}),
+                  {"p": 0.9, "training": False, "generator": G, "first": 2}),
     "F.elu": (lambda **o: F.elu(X, **o), {"alpha": 2.0}),
     "F.flatten": (lambda **o: F.flatten(IMAGE, **o), {"start_dim": 1, "end_dim": 2}),
     "F.fold": (lambda **o: F.fold(waves(1, 16, 9 if "dilation" in o else 4 if "stride" in o
@@ -139,7 +139,7 @@ FUNCTIONS = {
     "F.gaussian_kl_between": (lambda **o: F.gaussian_kl_between(X, Y, Y, X, **o), REDUCED),
     "F.gelu": (lambda **o: F.gelu(X, **o), {"approximate": "tanh"}),
     "F.gradient_penalty": (seeded(lambda **o: F.gradient_penalty(lambda x: x * x * x, X, Y, **o)),
-                           {"weight": 3.0, "generator": G}),
+                           {"weight": 3.0, "generator": G, "first": 2}),
     "F.group_norm": (lambda **o: F.group_norm(X, 2, **o),
                      {"weight": FOUR, "bias": FOUR, "eps": 0.5}),
     "F.interpolate": (lambda **o: F.interpolate(IMAGE, **({"scale_factor": 2} | o)),
@@ -167,7 +167,7 @@ FUNCTIONS = {
     "F.one_hot": (lambda **o: F.one_hot(LABELS, **o), {"num_classes": 7}),
     "F.pad": (lambda **o: F.pad(X, (1, 1), **o), {"mode": "reflect", "value": 2.0}),
     "F.reparameterize": (seeded(lambda **o: F.reparameterize(X, Y, **o)),
-                         {"eps": X, "generator": G}),
+                         {"eps": X, "generator": G, "first": 2}),
     "F.scaled_dot_product_attention": (
         seeded(lambda **o: F.scaled_dot_product_attention(Q, K, V, **o)),
         {"attn_mask": MASK, "is_causal": True, "dropout_p": 0.5, "scale": 2.0}),

@@ -12,6 +12,8 @@ import cuda_on_cpu
 import fakecupy
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from optable import assert_close
 
 import minidl
@@ -194,12 +196,15 @@ def test_a_class_that_is_none_makes_the_loss_nan_and_reads_nothing_outside():
 
 # --------------------------------------------------------------------------- noise
 @both_types
-@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (1026,)])
-def test_noise_is_the_hosts(shape, dtype):
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (1024,), (1026,)])
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 2**62 + 5, "last"])
+def test_noise_is_the_hosts(shape, dtype, first):
+    first = random.ELEMENTS - math.prod(shape) if first == "last" else first
     for draw in ("uniform", "normal"):
-        expected, generator = getattr(random, draw)(shape, 7, 0, dtype), random.Generator(7)
+        expected = getattr(random, draw)(shape, 7, 0, dtype, first)
+        generator = random.Generator(7)
         with fakecupy.counting() as count:
-            found = getattr(generator, draw)(shape, dtype, "cuda:0")
+            found = getattr(generator, draw)(shape, dtype, "cuda:0", first=first)
         assert count.launches == 1 and count.uploads == 0
         assert type(found).__module__ == "cupy" and found.dtype == dtype and found.shape == shape
         # Bits are the same; the cosine of the last one may differ between libraries.
@@ -209,11 +214,27 @@ def test_noise_is_the_hosts(shape, dtype):
 
 
 @both_types
+@given(st.integers(0, 600), st.integers(1, 600), st.sampled_from([0, 1, 2, 3, 2**40 + 1]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pieces_of_noise_are_the_whole_draw(dtype, n, m, first):
+    """Bit for bit, cut inside blocks and pairs too; a piece without elements takes its draw."""
+    for draw in ("uniform", "normal"):
+        def drawn(count, first):
+            generator = random.Generator(7)
+            found = getattr(generator, draw)((count,), dtype, "cuda", first=first)
+            assert generator.counter == 1
+            return to_host(found)
+        pieces = np.concatenate([drawn(n, first), drawn(m, first + n)])
+        np.testing.assert_array_equal(pieces, drawn(n + m, first))
+
+
+@both_types
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_dropout_masks_are_the_hosts(p, dtype):
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 2**62 + 5])
+def test_dropout_masks_are_the_hosts(p, first, dtype):
     for x in (on_gpu(np.zeros((3, 5, 7, 2), dtype)), on_gpu(np.zeros((3, 5, 7, 2), dtype), True),
               on_gpu(np.zeros((1025,), dtype)), on_gpu(np.zeros((2, 3), dtype).T)):
-        assert_same(dropout._dropout_mask.readable, x, p, 2**63 + 5, 3, exact=True)
+        assert_same(dropout._dropout_mask.readable, x, p, 2**63 + 5, 3, first, exact=True)
 
 
 # --------------------------------------------------------------------------- optimisers

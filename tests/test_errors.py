@@ -151,6 +151,13 @@ WRONG = {
     "groups of channels": (lambda: F.group_norm(z(2, 3), 2), ValueError,
                            "group_norm: 3 channels do not divide into 2 groups"),
     "dropout": (lambda: F.dropout(z(3), 1.5), ValueError, "dropout: p must be in [0, 1], got 1.5"),
+    "first element": (lambda: F.dropout(z(3), training=False, first=-1), ValueError,
+                      "dropout: first must be at least 0, got -1"),
+    "beyond a draw": (lambda: F.reparameterize(z(2, 3), z(2, 3), z(2, 3), first=2**63 - 5),
+                      ValueError, "reparameterize: first must be at most 9223372036854775802, for "
+                      "a draw has 2**63 elements, got 9223372036854775803"),
+    "penalty's first": (lambda: F.gradient_penalty(lambda x: x, z(2, 3), z(2, 3), first=-4),
+                        ValueError, "gradient_penalty: first must be at least 0, got -4"),
     "heads": (lambda: F.multi_head_attention(*[z(1, 2, 6)] * 3, *[z(6, 6)] * 4, 4), ValueError,
               "multi_head_attention: 6 features do not divide into 4 heads"),
     "queries and keys": (lambda: F.scaled_dot_product_attention(z(2, 3), z(2, 4), z(2, 3)),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
+import math
 import os
 import subprocess
 import sys
@@ -379,13 +381,28 @@ def test_update_rules(name, states, numbers, dtype, order):
 
 @pytest.mark.parametrize("shape_", [(7,), (3, 5, 3, 3), (9000,), (4, 6, 2, 2), (5, 1000)])
 @pytest.mark.parametrize("p", [0.3, 0.5, 1.0])
-def test_dropout_mask_is_the_generators_own(shape_, p):
-    """D3-DROPOUT: the same mask bit for bit, whatever the memory order."""
+@pytest.mark.parametrize("first", [0, 1, 6, 2**62 + 3, "last"])
+def test_dropout_mask_is_the_generators_own(shape_, p, first):
+    """D3-DROPOUT: the same mask bit for bit, whatever the memory order and wherever it begins."""
     for order in ("C", "channels-last"):
         x = in_order(np.ones(shape_, np.float32), order)
-        expected = READABLE["_dropout_mask"](x, p, 11, 2**40 + 3)
-        np.testing.assert_array_equal(kernel("_dropout_mask")(x, p, 11, 2**40 + 3), expected)
+        at = 11, 2**40 + 3, random.ELEMENTS - x.size if first == "last" else first
+        expected = READABLE["_dropout_mask"](x, p, *at)
+        np.testing.assert_array_equal(kernel("_dropout_mask")(x, p, *at), expected)
     assert 0 < expected.mean() < 3 or p == 1.0
+
+
+@given(st.sampled_from([(1, 17), (6, 3, 5, 3), (9, 4, 1, 7), (3, 2731)]), dtypes, generators(),
+       st.sampled_from(["C", "F", "channels-last"]))
+def test_masks_of_shares_are_the_masks_of_the_batch(shape_, dtype, rng, order):
+    """However the rows of a batch are shared, and whichever share the kernel makes."""
+    whole = dropout._dropout_mask(np.ones(shape_, dtype), 0.4, 3, 4, 5)
+    cuts = [0, *np.sort(rng.integers(0, shape_[0] + 1, 2)), shape_[0]]
+    for a, b in itertools.pairwise(map(int, cuts)):
+        share = in_order(np.ones((b - a, *shape_[1:]), dtype), order)
+        if share.size:
+            found = kernel("_dropout_mask")(share, 0.4, 3, 4, 5 + a * math.prod(shape_[1:]))
+            np.testing.assert_array_equal(found, whole[a:b])
 
 
 def test_philox_is_numpys():

@@ -81,15 +81,15 @@ class Case:
             "_cross_entropy": lambda: ((array((R, K)), array((R,), K)), 1),
             "_cross_entropy_grad": lambda: ((array((R,)), array((R, K)), array((R,), K)), 2),
             "_class_shares": lambda: ((array((R, K)), array((R,), K), 3), 1),
-            "_dropout_mask": lambda: ((array(self.images), 0.4, 5, 6), 1),
+            "_dropout_mask": lambda: ((array(self.images), 0.4, 5, 6, 7), 1),
             "_reshaped": lambda: ((array(self.images), (N, -1)), 1),
             "_sgd": lambda: (self.updated(2, 0.1), 2),
             "_sgd_momentum": lambda: (self.updated(3, 0.1, 0.9, 0.7, True), 3),
             "_rmsprop": lambda: (self.updated(3, 0.1, 0.5, 1e-3), 3),
             "_adam": lambda: (self.updated(4, 3, 0.1, 0.9, 0.99, 1e-3), 4),
             "_adagrad": lambda: (self.updated(3, 0.1, 1e-3), 3),
-            "uniform": lambda: ((array(self.images, fresh=True), 5, 6), 1),
-            "normal": lambda: ((array(self.images, fresh=True), 5, 6), 1),
+            "uniform": lambda: ((array(self.images, fresh=True), 5, 6, 7), 1),
+            "normal": lambda: ((array(self.images, fresh=True), 5, 6, 7), 1),
             "_leaky_relu": lambda: ((array(self.images), 0.3), 1),
             "_leaky_relu_grad": lambda: ((array(self.images), array(self.images), 0.3), 2),
             "_bce_logits_grad": lambda: (tuple(array(self.images) for _ in range(3)), 3),
@@ -217,7 +217,8 @@ def on_gpu(array):
 
 def in_plain(name):
     """Noise as it is on the CPU."""
-    return lambda y, seed, counter: getattr(random, name)(y.shape, seed, counter, y.dtype)
+    return lambda y, seed, counter, first: getattr(random, name)(
+        y.shape, seed, counter, y.dtype, first)
 
 
 @contextlib.contextmanager

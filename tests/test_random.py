@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import threading
 
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 
 import minidl
 import minidl.functional as F
-from minidl import Generator
+from minidl import Generator, Tensor, nn, random
+from minidl.models.gan import GAN
+from minidl.models.vae import VAE
+from minidl.training.vae import negative_elbo
 
 seeds = st.integers(0, 2**64 - 1)
+floats = st.sampled_from([np.float32, np.float64])
 shapes = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 DRAWS = {
     "uniform": lambda g, shape: g.uniform(shape),
@@ -97,6 +102,197 @@ def test_float32_and_float64_agree_to_rounding(seed, shape):
     n32, n64 = (Generator(seed).normal(shape, d) for d in (np.float32, np.float64))
     assert n32.dtype == np.float32
     np.testing.assert_array_equal(n32, n64.astype(np.float32))
+
+
+# --------------------------------------------------------------------------- from any element on
+def cipher(block: int, seed: int, counter: int) -> list[int]:
+    """The four words of a block: Philox 4x64-10 as the paper has it, in integers of any size."""
+    x, (a, b), key = [block, 0, 0, 0], (0xD2E7470EE14C6C93, 0xCA5A826395121157), [seed, counter]
+    for _ in range(10):
+        (high, low), (high2, low2) = divmod(a * x[0], 2**64), divmod(b * x[2], 2**64)
+        x = [high2 ^ x[1] ^ key[0], low2, high ^ x[3] ^ key[1], low]
+        key = [(key[0] + 0x9E3779B97F4A7C15) % 2**64, (key[1] + 0xBB67AE8584CAA73B) % 2**64]
+    return x
+
+
+@given(seed=seeds, counter=seeds, n=st.integers(0, 9),
+       first=st.integers(0, 9) | st.integers(0, 2**63 - 9) | st.just(2**63 - 9))
+def test_elements_against_the_cipher_written_out(seed, counter, n, first):
+    """Element e is word e mod 4 of block e div 4 + 1, wherever the draw begins: in the last of its
+    2^63 elements too, and at once, for those before are not made."""
+    def word(e):
+        return cipher(e // 4 + 1, seed, counter)[e % 4]
+
+    words = [word(e) for e in range(first, first + n)]
+    found = random.uniform((n,), seed, counter, first=first)
+    assert found.tolist() == [(w >> 40) / 2**24 for w in words]
+    assert random.uniform((n,), seed, counter, np.float64, first).tolist() == [
+        (w >> 11) / 2**53 for w in words]
+    kept = F.dropout(minidl.ones(n), 0.5, generator=at(seed, counter), first=first).numpy()
+    assert kept.tolist() == [2 * (w >> 63) for w in words]
+    expected = []
+    for e in range(first, first + n):
+        u, v = ((word(e - e % 2 + k) >> 11) / 2**53 for k in (0, 1))
+        turn = math.sin if e % 2 else math.cos
+        expected.append(math.sqrt(-2 * math.log1p(-u)) * turn(2 * math.pi * v))
+    found = random.normal((n,), seed, counter, np.float64, first)
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def at(seed: int, counter: int) -> Generator:
+    """A generator whose next draw is number `counter` under `seed`."""
+    generator = Generator(seed)
+    generator.set_state((seed, counter))
+    return generator
+
+
+def mask(generator, shape, dtype=np.float32, first=0):
+    return F.dropout(Tensor(np.ones(shape, dtype)), 0.4, generator=generator, first=first).numpy()
+
+
+def images_mask(generator, shape, dtype=np.float32, first=0):
+    """Of images with the channels last in memory."""
+    images = np.moveaxis(np.ones((shape[0], *shape[2:], *shape[1:2]), dtype), -1, 1)
+    return F.dropout(Tensor(images), 0.4, generator=generator, first=first).numpy()
+
+
+def code(generator, shape, dtype=np.float32, first=0):
+    mu = Tensor(np.zeros(shape, dtype))
+    return F.reparameterize(mu, mu, generator=generator, first=first).numpy()
+
+
+PIECES = {"uniform": Generator.uniform, "normal": Generator.normal, "dropout": mask,
+          "channels last": images_mask, "reparameterize": code}
+
+
+@st.composite
+def cuts(draw, most: int):
+    """0 = c_0 <= c_1 <= ... <= c_k = n: where a whole of n is cut; pieces may be empty."""
+    n = draw(st.integers(0, most))
+    return [0, *sorted(draw(st.lists(st.integers(0, n), max_size=4))), n]
+
+
+@pytest.mark.parametrize("draw", PIECES.values(), ids=PIECES)
+@pytest.mark.parametrize("which", ["reference", "fast"])
+@given(seed=seeds, counter=st.integers(0, 2**64 - 2), places=cuts(12),
+       rest=st.sampled_from([(), (1,), (3,), (2, 5), (3, 2, 1), (5, 7, 9), (4, 30, 30), (0, 2)]),
+       first=st.integers(0, 9) | st.integers(0, 2**62), dtype=floats)
+def test_the_pieces_of_a_draw_are_the_whole_draw(
+        draw, which, seed, counter, places, rest, first, dtype):
+    """D3-DROPOUT, D3-REPARAM: rows of any size, cut anywhere (inside blocks of four words and pairs
+    of normals too), small ones by NumPy and large ones by kernels. Each piece is one draw."""
+    if draw is images_mask and len(rest) != 3:
+        rest = (3, 2, 5)
+    size = math.prod(rest)
+    minidl.use_kernels(which)
+    try:
+        whole = draw(at(seed, counter), (places[-1], *rest), dtype, first=first)
+        pieces = []
+        for a, b in itertools.pairwise(places):
+            generator = at(seed, counter)
+            pieces.append(draw(generator, (b - a, *rest), dtype, first=first + a * size))
+            assert generator.get_state() == (seed, counter + 1)
+    finally:
+        minidl.use_kernels("fast")
+    assert whole.dtype == dtype
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+@given(seed=seeds, places=cuts(3000), dtype=floats)
+def test_a_long_draw_in_pieces(kind, seed, places, dtype):
+    """Bit for bit, whatever NumPy's wide instructions do at the ends of an array."""
+    draw = getattr(Generator, kind)
+    pieces = [draw(Generator(seed), (b - a,), dtype, first=a)
+              for a, b in itertools.pairwise(places)]
+    np.testing.assert_array_equal(np.concatenate(pieces), draw(Generator(seed), places[-1:], dtype))
+
+
+@given(places=cuts(7), seed=seeds)
+def test_a_share_of_a_batch_gets_the_noise_of_its_place(places, seed):
+    """D3-GAN-V, D3-REPARAM, D3-WGAN, D3-ELBO: z, eps and u of rows a to b are rows a to b of the
+    whole's; so losses of shares, weighted by their sizes, are the loss of the whole batch."""
+    minidl.manual_seed(1)
+    gan, vae = GAN(nn.Linear(5, 4), nn.Linear(4, 1), 5).double(), TinyVAE().double()
+    images = minidl.rand(places[-1], 4, dtype=minidl.float64)
+
+    def drawn(a, b):
+        x, z = images[a:b], gan.noise(b - a, at(seed, 6), first_row=a)
+        random.default_generator().set_state((seed, 6))
+        output = vae(x, first_row=a)[0]
+        losses = [negative_elbo(vae, x, at(seed, 6), first_row=a)[0],
+                  F.gradient_penalty(lambda x: x**3, x, z[:, :4], 10.0, at(seed, 6), first=a)]
+        return (z.numpy(), output.detach().numpy(), *((b - a) * loss.item() for loss in losses))
+
+    shares = [drawn(a, b) for a, b in itertools.pairwise(places) if a < b]
+    if shares:
+        z, output, *losses = zip(*shares)
+        whole = drawn(0, places[-1])
+        np.testing.assert_array_equal(np.concatenate(z), whole[0])
+        np.testing.assert_allclose(np.concatenate(output), whole[1], rtol=1e-12)
+        np.testing.assert_allclose([sum(each) for each in losses], whole[2:], rtol=1e-12)
+    assert gan.noise(0, first_row=3).shape == (0, 5)
+
+
+class TinyVAE(VAE):
+    """D1-VAE's procedure, with two dense layers."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.latent, self.likelihood = 3, "bernoulli"
+        self.encoder, self.decoder = nn.Tanh(), nn.Linear(3, 4)
+        self.mu, self.logvar = nn.Linear(4, 3), nn.Linear(4, 3)
+
+
+def test_a_layer_begins_where_it_is_told():
+    layer, generator = nn.Dropout(0.3), random.default_generator()
+    before = generator.get_state()
+    found = layer(minidl.ones(40), first=7)
+    generator.set_state(before)
+    assert np.array_equal(found.numpy(), layer(minidl.ones(47)).numpy()[7:])
+    assert generator.counter == before[1] + 1 and 0 < np.count_nonzero(found.numpy()) < 40
+
+
+def test_dropout_of_a_number():
+    """D3-DROPOUT: without axes as with one."""
+    for seed in range(8):
+        x = minidl.tensor(3.0, requires_grad=True)
+        y = F.dropout(x, 0.4, generator=Generator(seed))
+        y.backward()
+        kept = Generator(seed).uniform() >= 0.4
+        assert y.shape == () and y.dtype == minidl.float32
+        assert [y.item(), x.grad.item()] == [np.float32(kept / 0.6) * 3, np.float32(kept / 0.6)]
+
+
+def test_where_a_draw_cannot_begin():
+    """Refused by name, before the draw is taken."""
+    own, gan = Generator(3), GAN(nn.Linear(5, 4), nn.Linear(4, 1), 5)
+    mu = minidl.zeros(2, 3)
+    calls = {"uniform: first": lambda k: own.uniform((4,), first=k),
+             "normal: first": lambda k: own.normal((2, 2), first=k),
+             "dropout: first": lambda k: F.dropout(minidl.ones(4), generator=own, first=k),
+             "reparameterize: first": lambda k: F.reparameterize(mu, mu, generator=own, first=k),
+             "noise: first_row": lambda k: gan.noise(4, own, first_row=k),
+             "VAE: first_row": lambda k: TinyVAE()(minidl.zeros(4, 4), first_row=k),
+             "negative_elbo: first_row": lambda k: negative_elbo(TinyVAE(), minidl.zeros(4, 4), own,
+                                                                 first_row=k)}
+    for name, call in calls.items():
+        for k, error, text in (
+                (-1, ValueError, "must be at least 0, got -1"),
+                (2**63, ValueError, "must be at most .*, for a draw has 2.*63 elements, got 9223"),
+                (10**400, ValueError, "must be at most .* got an integer of 1329 bits"),
+                (1.5, TypeError, "must be a whole number, got 1.5"),
+                (True, TypeError, "must be a whole number, got True"),
+                ("3", TypeError, "must be a whole number, got '3'")):
+            with pytest.raises(error, match=f"^{name} {text}"):
+                call(k)
+    with pytest.raises(ValueError, match=f"at most {2**63 - 4}, .* got {2**63 - 3}"):
+        own.uniform((np.int64(4),), first=2**63 - 3)
+    assert own.uniform((4,), first=np.int64(2**63 - 4)).shape == (4,)
+    assert gan.noise(3, own, first_row=2**63 // 5 - 3).shape == (3, 5)
+    with pytest.raises(ValueError, match=f"noise: first_row must be at most {2**63 // 5 - 3}, "):
+        gan.noise(3, own, first_row=2**63 // 5 - 2)
+    assert own.counter == 2
 
 
 # --------------------------------------------------------------------------- distribution

@@ -250,12 +250,12 @@ def _kernel_layers(draw: Draw, batch: int) -> Cases:
 
 
 def _kernel_noise(draw: Draw, batch: int) -> Cases:
-    seed, counter = 2**63 + 11, 3
-    shapes = [(batch, 100), (7, 3), (batch, 64, 14, 14)]
+    seed, counter, firsts = 2**63 + 11, 3, (0, 2**62 + 3)
+    draws = [(shape, seed, counter, first) for first in firsts
+             for shape in ((batch, 100), (7, 3), (batch, 64, 14, 14))]
     return {
-        "uniform": [(shape, seed, counter) for shape in shapes],
-        "normal": [(shape, seed, counter) for shape in shapes],
-        "_dropout_mask": [(x, p, seed, counter) for p in (0.3, 1.0)
+        "uniform": draws, "normal": draws,
+        "_dropout_mask": [(x, p, seed, counter, first) for p in (0.3, 1.0) for first in firsts
                           for x in (draw(batch, 64), draw.images(batch, 64, 14, 14))],
     }
 

@@ -115,7 +115,7 @@ def kernel_outputs(name: str, args: tuple, dtype: np.dtype, device: str) -> list
     args = convert(args, dtype, device)
     if name in ("uniform", "normal"):             # a kernel fills an array
         if device == "cpu":
-            return [readable(name)(*args, dtype)]
+            return [readable(name)(*args[:3], dtype, *args[3:])]
         y = move(np.empty(args[0], dtype), device)
         return [to_host(kernels.CUDA[name](y, *args[1:]))]
     results = (readable(name) if device == "cpu" else kernels.CUDA[name])(*args)

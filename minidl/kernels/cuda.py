@@ -150,24 +150,28 @@ def _cross_entropy_grad(gy, log_p, t):
 
 
 # --------------------------------------------------------------------------- noise
-def uniform(y, seed, counter):
-    """Fill y with draw `counter` under `seed`, uniform in [0, 1); y."""
-    launch("uniform_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
+def uniform(y, seed, counter, first=0):
+    """Fill y with draw `counter` under `seed` from element `first` on, uniform in [0, 1); y."""
+    return _blocks("uniform_noise", y, seed, counter, first)
+
+
+def normal(y, seed, counter, first=0):
+    """Fill y with draw `counter` under `seed` from element `first` on, from N(0, 1); y."""
+    return _blocks("normal_noise", y, seed, counter, first)
+
+
+def _blocks(kernel, y, seed, counter, first):
+    blocks = (first % 4 + y.size + 3) // 4
+    launch(kernel, blocks, y.dtype, y, seed, counter, first, y.size)
     return y
 
 
-def normal(y, seed, counter):
-    """Fill y with draw `counter` under `seed`, from N(0, 1); y."""
-    launch("normal_noise", -(-y.size // 4), y.dtype, y, seed, counter, y.size)
-    return y
-
-
-def _dropout_mask(x, p, seed, counter):
+def _dropout_mask(x, p, seed, counter, first=0):
     channels_last = x.ndim == 4 and not x.flags.c_contiguous
     C, pixels = (x.shape[1], x.shape[2] * x.shape[3]) if channels_last else (1, x.size)
     mask = namespace(x).empty(x.size, x.dtype)
-    launch("dropout_mask", x.size, x.dtype, mask, seed, counter, p, 0 if p == 1 else 1 / (1 - p),
-           C, pixels, x.size)
+    launch("dropout_mask", x.size, x.dtype, mask, seed, counter, first, p,
+           0 if p == 1 else 1 / (1 - p), C, pixels, x.size)
     return layout.images(mask, *x.shape) if channels_last else mask.reshape(x.shape)
 
 

@@ -236,41 +236,39 @@ __device__ void philox(word number, word seed, word counter, word out[4]) {
 __device__ float uniform_of(word bits, float) { return (bits >> 40) * 5.9604644775390625e-8f; }
 __device__ double uniform_of(word bits, double) { return (bits >> 11) * 1.1102230246251565e-16; }
 
-// y[e] = word e of the draw as a number in [0, 1). A thread takes a block of four words.
-extern "C" __global__ void uniform_noise(REAL* y, word seed, word counter, int count) {
-    int block = INDEX;
-    if (block > (count - 1) / 4) return;
-    word words[4];
+// y[e] = word first + e of the draw as a number in [0, 1). A thread takes a block of four words. Of
+// the first block y may have only the end: as a word, a negative e is above any count.
+extern "C" __global__ void uniform_noise(REAL* y, word seed, word counter, word first, int count) {
+    word block = first / 4 + INDEX, words[4];
     philox(block + 1, seed, counter, words);
-    for (int k = 0; k < 4 && 4 * block + k < count; k++)
-        y[4 * block + k] = uniform_of(words[k], REAL());
+    for (int k = 0; k < 4; k++) {
+        word e = 4 * block + k - first;
+        if (e < count) y[e] = uniform_of(words[k], REAL());
+    }
 }
 
 // Pairs of N(0, 1), by Box and Muller: sqrt(-2 ln(1 - u)) times the cosine and sine of 2 pi v,
 // (u, v) two words one after the other; in doubles. A thread takes a block of four words.
-extern "C" __global__ void normal_noise(REAL* y, word seed, word counter, int count) {
-    int block = INDEX;
-    if (block > (count - 1) / 4) return;
-    word words[4];
+extern "C" __global__ void normal_noise(REAL* y, word seed, word counter, word first, int count) {
+    word block = first / 4 + INDEX, words[4];
     philox(block + 1, seed, counter, words);
     for (int pair = 0; pair < 4; pair += 2) {
         double radius = sqrt(-2 * log1p(-uniform_of(words[pair], double())));
         double angle = 6.283185307179586 * uniform_of(words[pair + 1], double());
-        int e = 4 * block + pair;
+        word e = 4 * block + pair - first;
         if (e < count) y[e] = REAL(radius * cos(angle));
         if (e + 1 < count) y[e + 1] = REAL(radius * sin(angle));
     }
 }
 
 // mask = 0 where u < p, else `kept`, u in float32. In memory (n, pixel, c), numbered (n, c, pixel)
-// as images are, whatever their memory order; C = 1 where both orders are the same.
-extern "C" __global__ void dropout_mask(REAL* mask, word seed, word counter, float p, REAL kept,
-                                        int C, int pixels, int count) {
+// as images are, whatever their memory order, from `first` on; C = 1 where both orders are the same.
+extern "C" __global__ void dropout_mask(REAL* mask, word seed, word counter, word first, float p,
+                                        REAL kept, int C, int pixels, int count) {
     int index = INDEX;
     if (index >= count) return;
     int c = index % C, pixel = index / C % pixels, n = index / C / pixels;
-    int e = (n * C + c) * pixels + pixel;
-    word words[4];
+    word e = first + (n * C + c) * pixels + pixel, words[4];
     philox(e / 4 + 1, seed, counter, words);
     word bits = e % 2 ? (e % 4 == 3 ? words[3] : words[1]) : (e % 4 == 2 ? words[2] : words[0]);
     mask[index] = uniform_of(bits, float()) < p ? REAL(0) : kept;

@@ -61,18 +61,18 @@ def philox(block, key0, key1):
 
 
 @parallel
-def _mask_loop(start, stop, mask, key0, key1, p, kept, C, pixels):
-    """mask = 0 where u < p, else `kept`; in memory (n, pixel, c), numbered (n, c, pixel). A step is
-    an image: its first and last block may belong to its neighbours too."""
+def _mask_loop(start, stop, mask, key0, key1, first, p, kept, C, pixels):
+    """mask = 0 where u < p, else `kept`; in memory (n, pixel, c), numbered (n, c, pixel), from
+    `first` on. A step is an image: its first and last block may belong to its neighbours too."""
     size = C * pixels
     kept, gone = mask.dtype.type(kept), mask.dtype.type(0)
     limit = np.float32(p)
     for n in range(start, stop):
-        c, pixel = 0, 0
-        for block in range(n * size // 4, ((n + 1) * size + 3) // 4):
+        c, pixel, begin = 0, 0, first + n * size
+        for block in range(begin // 4, (begin + size - 1) // 4 + 1):
             words = philox(block + 1, key0, key1)
             for k in range(4):
-                e = 4 * block + k - n * size
+                e = 4 * block + k - begin
                 if 0 <= e < size:
                     word = words[0] if k == 0 else words[1] if k == 1 else (
                         words[2] if k == 2 else words[3])
@@ -83,12 +83,12 @@ def _mask_loop(start, stop, mask, key0, key1, p, kept, C, pixels):
                         c, pixel = c + 1, 0
 
 
-def _dropout_mask(x, p, seed, counter):
+def _dropout_mask(x, p, seed, counter, first=0):
     channels_last = x.ndim == 4 and not x.flags.c_contiguous
     N, C = (x.shape[0], x.shape[1]) if channels_last else (max(1, x.size // 4096), 1)
     if not channels_last and x.size % N:
         N = 1
     mask = np.empty(x.size, x.dtype)
-    _mask_loop(N, 1, mask, np.uint64(seed), np.uint64(counter), float(p),
+    _mask_loop(N, 1, mask, np.uint64(seed), np.uint64(counter), first, float(p),
                0.0 if p == 1 else 1 / (1 - p), C, x.size // (N * C))
     return layout.images(mask, *x.shape) if channels_last else mask.reshape(x.shape)

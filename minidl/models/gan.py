@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
-from ..random import Generator, default_generator
+from ..random import Generator, default_generator, placed
 from ..tensor import Tensor
 
 
@@ -33,11 +33,13 @@ class GAN(nn.Module):
         super().__init__()
         self.generator, self.discriminator, self.latent = generator, discriminator, latent
 
-    def noise(self, n: int, rng: Generator | None = None) -> Tensor:
-        """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights."""
+    def noise(self, n: int, rng: Generator | None = None, *, first_row: int = 0) -> Tensor:
+        """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights, from row
+        `first_row` of the draw on."""
+        first = placed("noise: first_row", first_row, n, self.latent)
         weight = next(self.generator.parameters())
         rng = rng or default_generator()
-        return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device))
+        return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device, first=first))
 
     def told(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """z (N,latent) and y, the classes (N,), beside it: a row that is 1 at y and 0 elsewhere."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
+from ..random import placed
 from ..tensor import Tensor
 
 
@@ -52,11 +53,13 @@ class VAE(nn.Module):
         """What parametrises p(x|z), logits or means: (N,latent) -> (N,1,28,28)."""
         return self.decoder(z)
 
-    def forward(self, x: Tensor, eps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, eps: Tensor | None = None, *,
+                first_row: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """The decoder's output for one z = mu + sigma eps, then mu and log sigma^2. `eps`, of shape
-        (N,latent), is drawn from N(0, I) unless given."""
+        (N,latent), is drawn from N(0, I) unless given, from row `first_row` of the draw on."""
+        first = placed("VAE: first_row", first_row, len(x), self.latent)
         mu, logvar = self.encode(x)
-        z = F.reparameterize(mu, logvar, eps)
+        z = F.reparameterize(mu, logvar, eps, first=first)
         return self.decode(z), mu, logvar
 
     def log_likelihood(self, output: Tensor, x: Tensor) -> Tensor:

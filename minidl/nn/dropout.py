@@ -10,7 +10,8 @@ from .module import Module
 
 class Dropout(Module):
     """Inverted dropout: in training each number is 0 with probability p, else divided by 1 - p; in
-    evaluation nothing happens. Source: D3-DROPOUT."""
+    evaluation nothing happens. Called as ``layer(x, first=k)``, its mask begins at element k of the
+    draw. Source: D3-DROPOUT."""
 
     @arguments
     def __init__(self, p: float = 0.5, inplace: bool = False):
@@ -21,5 +22,5 @@ class Dropout(Module):
             raise ValueError("Dropout: inplace=True is not offered; the result is a new tensor")
         self.p = p
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training)
+    def forward(self, input: Tensor, *, first: int = 0) -> Tensor:
+        return F.dropout(input, self.p, self.training, first=first)

@@ -59,17 +59,20 @@ def wgan_generator_loss(fake: Tensor) -> Tensor:
 
 @arguments
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor,
-                     weight: float = 10.0, generator: random.Generator | None = None) -> Tensor:
+                     weight: float = 10.0, generator: random.Generator | None = None, *,
+                     first: int = 0) -> Tensor:
     """lambda E (||grad f(x^)|| - 1)^2 at x^ = u x + (1 - u) G(z), u uniform a sample.
 
     real, fake (N, ...); the norm is over all axes but N. Needs second derivatives: the penalty is
-    itself a gradient. Source: D3-WGAN.
+    itself a gradient. `first`: the element of the draw at which u begins, one for each sample.
+    Source: D3-WGAN.
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} differ")
+    first = random.placed("gradient_penalty: first", first, len(real))
     shape = (len(real), *(1,) * (real.ndim - 1))
-    u = (generator or random.default_generator()).uniform(shape, real.dtype, real.device)
-    u = Tensor._wrap(u)
+    rng = generator or random.default_generator()
+    u = Tensor._wrap(rng.uniform(shape, real.dtype, real.device, first=first))
     between = (u * real.detach() + (1 - u) * fake.detach()).requires_grad_()
     with enable_grad():
         (slope,) = grad(sum(critic(between)), between, create_graph=True)
@@ -92,12 +95,14 @@ def lsgan_generator_loss(fake: Tensor, c: float = 1.0) -> Tensor:
 # --------------------------------------------------------------------------- VAE
 @arguments
 def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
-                   generator: random.Generator | None = None) -> Tensor:
+                   generator: random.Generator | None = None, *, first: int = 0) -> Tensor:
     """z = mu + sigma * eps, sigma = e^{logvar / 2}, eps ~ N(0, I): a sample of N(mu, sigma^2) that
-    mu and sigma have gradients through. Source: D3-REPARAM."""
+    mu and sigma have gradients through. eps is drawn unless given, from element `first` of the draw
+    on. Source: D3-REPARAM."""
+    first = random.placed("reparameterize: first", first, mu.data.size)
     if eps is None:
-        noise = (generator or random.default_generator()).normal(mu.shape, mu.dtype, mu.device)
-        eps = Tensor._wrap(noise)
+        rng = generator or random.default_generator()
+        eps = Tensor._wrap(rng.normal(mu.shape, mu.dtype, mu.device, first=first))
     return mu + (0.5 * logvar).exp() * eps
 
 

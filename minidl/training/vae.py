@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import functional as F
 from ..device import to_host
-from ..random import Generator
+from ..random import Generator, placed
 from ..tape import no_grad
 from ..tensor import Tensor
 
@@ -49,11 +49,13 @@ class VAESteps:
         return dict(zip(("loss", "reconstruction", "kl"), (sums / images).tolist()))
 
 
-def negative_elbo(model: Any, images: Tensor,
-                  noise: Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """-ELBO = reconstruction loss + KL, and the two: means over the images, in nats."""
+def negative_elbo(model: Any, images: Tensor, noise: Generator | None = None, *,
+                  first_row: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """-ELBO = reconstruction loss + KL, and the two: means over the images, in nats. eps is drawn
+    from row `first_row` of the draw on."""
+    first = placed("negative_elbo: first_row", first_row, len(images), model.latent)
     mu, logvar = model.encode(images)                            # step 1: mean, log variance
-    z = F.reparameterize(mu, logvar, generator=noise)            # step 2: z = mu + sigma eps
+    z = F.reparameterize(mu, logvar, generator=noise, first=first)      # step 2: mu + sigma eps
     output = model.decode(z)                                     # step 3: the image again
     likelihood = model.log_likelihood(output, images)            # step 4: reconstruction
     kl = F.gaussian_kl(mu, logvar, reduction="none")             # and KL divergence
