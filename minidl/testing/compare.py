@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["difference", "equal", "errors", "limit_of", "scale_of"]
+
 
 def limit_of(dtype) -> float:
     """The largest error of a sum that was added up in another order, of numbers of this dtype."""

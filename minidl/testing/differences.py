@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = ["Slope", "along", "first_smooth", "slope"]
+
 
 class Slope(NamedTuple):
     """A measured slope: its value, the step used, its rounding error, how far it can be trusted
