@@ -20,8 +20,8 @@ import numpy as np
 from ..ops.terms import Composite, Contract, Elementwise, Gather
 from ..tape import Node
 from ..tensor import Tensor
+from ..testing.compare import difference
 from . import terms as maps
-from .compare import difference
 from .fields import back, forward
 from .keeping import Kept, gradient_began, made, uses
 from .source import Site

@@ -13,6 +13,7 @@ from ..device import move, to_host
 from ..kernels import launch
 from ..tape import OPS
 from ..tensor import Tensor
+from ..testing.compare import errors
 from . import DEVICE, Sizes
 from .cases import HERE, kernel_cases, op_cases
 from .report import Part
@@ -25,14 +26,7 @@ def error_of(found: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference, divided by the largest entry; nan where only one of both is nan."""
     if found.shape != expected.shape:
         raise ValueError(f"the result has shape {found.shape}, {expected.shape} is right")
-    if not expected.size:
-        return 0.0
-    found, expected = found.astype(np.float64), expected.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        alike = (found == expected) | (np.isnan(found) & np.isnan(expected))
-        differences = np.where(alike, 0.0, np.abs(found - expected))
-    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
-    return float(differences.max() / (scale or 1.0))
+    return float(errors(found, expected).max(initial=0.0))
 
 
 def convert(value: Any, dtype: np.dtype, device: str) -> Any:
