@@ -22,13 +22,14 @@ _NAMESPACES = {np.ndarray: np}
 
 def namespace(array):
     """The array library (``numpy`` or ``cupy``) that `array` belongs to."""
-    try:
-        return _NAMESPACES[type(array)]
-    except KeyError:
-        if isinstance(array, np.generic):     # what NumPy makes of a 0-d array: never remembered as
-            return np                         # an array type, see is_array
-        module = sys.modules[type(array).__module__.partition(".")[0]]
-        return _NAMESPACES.setdefault(type(array), module)
+    return _NAMESPACES.get(type(array)) or _other_namespace(array)
+
+
+def _other_namespace(array):
+    if isinstance(array, np.generic):         # what NumPy makes of a 0-d array: never remembered as
+        return np                             # an array type, see is_array
+    module = sys.modules[type(array).__module__.partition(".")[0]]
+    return _NAMESPACES.setdefault(type(array), module)
 
 
 def is_array(value) -> bool:

@@ -101,7 +101,7 @@ class Op:
                 if x.data.dtype.kind == "f":
                     break
         try:
-            inputs = [as_tensor(x.copy() if mode.grad and is_array(x) else x, like)
+            inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise self.refusal(inputs, error) from None
@@ -181,9 +181,8 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
-            options = {}
-            if kwargs or len(args) != entry.arity:
-                args, options = entry.bound(args, kwargs)
+            args, options = (args, {}) if len(args) == entry.arity and not kwargs else (
+                entry.bound(args, kwargs))
             inputs = args if entry.all_tensors else entry.inputs(args)
             for x in inputs:
                 if not isinstance(x, Tensor):
@@ -281,7 +280,13 @@ class Node:
             if isinstance(saved, Tensor) and saved._changed_at and saved._changed_at[0] > self.born:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
-        return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
+        if count < 3:
+            return (gy, need)[:count]
+        if self.changed_at is not None and self.changed_at[0] > self.born:
+            raise _stale(self.op.name, self.value.shape)
+        out = Tensor._wrap(self.value)             # the op's output, a fresh tensor in its place
+        out._requires_grad, out.node = True, self
+        return gy, need, out
 
     def shares(self, grads, gy: Tensor, need: tuple[bool, ...]) -> list[tuple[int, Tensor]]:
         """What the closure gave to each input that wants a gradient, in the input's shape: pairs of
@@ -293,14 +298,6 @@ class Node:
         return [(k, g if isinstance(g, Tensor) and g.data.shape == self.shapes[k]
                  else accumulate.fit(self.op.name, as_tensor(g, gy), self.shapes[k]))
                 for k, g in enumerate(grads) if need[k] and g is not None]
-
-    def _output(self) -> Tensor:
-        """The op's own output as a fresh tensor of the same place in the graph."""
-        if self.changed_at is not None and self.changed_at[0] > self.born:
-            raise _stale(self.op.name, self.value.shape)
-        out = Tensor._wrap(self.value)
-        out._requires_grad, out.node = True, self
-        return out
 
 
 def _stale(name: str, shape) -> RuntimeError:
@@ -434,7 +431,8 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
         raise RuntimeError(f"{name}: {y._brief()} does not require grad: nothing it was computed "
                            "from was created with requires_grad=True (or it was under no_grad())")
     if gradient is not None:
-        return _fitting_seed(name, y, as_tensor(gradient, y))
+        given = gradient if isinstance(gradient, Tensor) else as_tensor(gradient, y)
+        return _fitting_seed(name, y, given)
     if y.data.size != 1:
         raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
                            f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")
