@@ -193,14 +193,15 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 w.op_begins(entry, inputs)
             try:
                 run = silent.copy().run if ours else _silently
-                outputs = _record(entry, inputs, *run(forward, *args, **options))
+                y, backward = run(forward, *args, **options)
+                return (outputs := _record(entry, inputs, y, backward))
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
             finally:
                 for w in watchers[::-1]:
-                    w.op_ends(entry, args, inputs, outputs)
-            return outputs if len(outputs) > 1 else outputs[0]
+                    w.op_ends(entry, args, inputs,
+                              outputs if type(outputs) is tuple else (outputs,))
 
         apply.op, entry.call = entry, apply
         if ours:
@@ -210,13 +211,15 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
     return decorate(source) if callable(source) else decorate
 
 
-def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
-    """The op's outputs, the first with a node behind it if somebody may want a gradient."""
-    y, *extra = y if type(y) is tuple else (y,)
-    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
-        y = np.asarray(y)
-    if type(y) is not np.ndarray or not (backward is None or type(backward) is FunctionType):
-        _check_result(entry, inputs, y, backward)
+def _record(entry: Op, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
+    """The op's output (the first of several with a node behind it, if somebody may want a
+    gradient)."""
+    extra = ()
+    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+        y, *extra = y if type(y) is tuple else (y,)
+        y = np.asarray(y) if isinstance(y, np.generic) else y     # NumPy's scalars, of shape ()
+        if type(y) is not np.ndarray or type(backward) is not FunctionType:
+            _check_result(entry, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
@@ -227,7 +230,7 @@ def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
                 out._requires_grad = True
                 out.node = Node(entry, inputs, backward, out)
                 break
-    return (out, *[Tensor._wrap(e) for e in extra])
+    return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
 
 
 def _check_result(entry: Op, inputs, y, backward) -> None:
