@@ -252,7 +252,8 @@ def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
     else:
         numbers, shares = _counted(x, t, ignore_index)
     _check_numbers("cross_entropy", input, numbers)
-    loss = cross_entropy_rows(_classes_last(input), numbers, shares)
+    rows = input if input.ndim == 2 else _classes_last(input)
+    loss = cross_entropy_rows(rows, numbers, shares)
     if reduction == "mean":
         return _with(sum(loss), nothing)
     return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
