@@ -476,6 +476,24 @@ def test_the_readable_arithmetic_learns_the_same():
         minidl.use_kernels("fast")
 
 
+@pytest.mark.skipif(bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="plain Python divides so")
+def test_a_division_by_0_is_infinite_and_the_loop_goes_on():
+    """As NumPy's. Python's check for it would end a piece, and no loop with one is vectorised."""
+    from minidl.kernels.threads import parallel
+    from minidl.kernels.tile import get, put
+
+    @parallel
+    def inverse(start, stop, x, y):
+        for i in range(start, stop):
+            put(y, i, 1 / get(x, i))
+
+    x = np.arange(100, dtype=np.float32) - 50
+    y = np.full_like(x, np.nan)
+    inverse(len(x), 10, x, y)
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(y, 1 / x)
+
+
 def test_several_python_threads_train_at_once(threads):
     threads(2)
     expected, found = kernel("_relu"), []
