@@ -106,7 +106,8 @@ def test_a_layers_bias_is_one_more_term(step):
     net, _, outputs, _ = step
     found = outputs[0].explain(0, 1, 0, 0)
     assert found.title.startswith("conv2d (D3-CONV)")
-    assert found.formula[0].endswith("* w[o,c,u,v]  + b[o]") and found.formula[1].endswith("+ b[1]")
+    assert found.formula[0].startswith("y[n,o,i,j] = b[o], then y[n,o,i,j] += x[n, c, i*SH - PH")
+    assert found.formula[1].startswith("y[0,1,0,0] = b[1] + sum over c, u, v of x[0, c, -1 + u, ")
     assert found.outside == 2 * (3 + 2)                    # a corner: 5 of 9 taps, two channels
     assert len(found.terms) == 2 * 4 + 1
     bias = [t for t in found.terms if len(t.factors) == 1]
@@ -236,7 +237,7 @@ def test_wrong_use_is_a_clear_error():
     x = minidl.randn(2, 3, requires_grad=True)
     with pytest.raises(ValueError, match="is a leaf: no recorded op computed it"):
         x.explain(0, 0)
-    y = x.exp()
+    y = (2 * x).exp()
     with pytest.raises(IndexError, match=r"shape \(2, 3\) needs 2 indices, got 1"):
         y.explain(0)
     with pytest.raises(IndexError, match=r"index 5 of axis 1 is outside 0..2"):

@@ -314,17 +314,13 @@ def _formula(call, index) -> tuple[str, ...]:
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
+    product = _solved(call, None, index)
     if len(call.operands) == maps.factors(kind):
-        return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
-    *_, bias = re.findall(r"\w+\[.*?\]", kind.bias)
-    return (f"{kind.text}  + {bias}", f"y{_indexed(index)} = {_solved(call, None, index)} + "
-            f"{names_of(call)[-1]}{_indexed(_bias_index(kind, index))}")
-
-
-def _bias_index(kind: Contract, index) -> tuple[int, ...]:
-    """Where the bias of one output element stands."""
-    y, b = (text.split(",") for text in re.findall(r"\w+\[(.*?)\]", kind.bias))
-    return tuple(index[y.index(axis)] for axis in b)
+        return (kind.text, f"y{_indexed(index)} = {product}")
+    (_, axes), (b, own) = re.findall(r"(\w+)\[(.*?)\]", kind.bias)
+    at = [index[axes.split(",").index(axis)] for axis in own.split(",")]
+    return (maps.with_bias(kind.text, kind.bias),
+            f"y{_indexed(index)} = {b}{_indexed(at)} + {product}")
 
 
 def _solved(call, k: int | None, index) -> str:
