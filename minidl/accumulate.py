@@ -46,16 +46,15 @@ def complete(g: Tensor, place: Tensor | Node, hooks) -> Tensor:
 
 def deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
-    before = place.grad
+    before = place._grad
     if before is None:
         if create_graph:
-            place.grad = g.clone()
+            place._grad = g.clone()
         else:
-            ours = _NOBODY_ELSE and _holders(g) in _NOBODY_ELSE and _suits(g.data, place)
-            array = g.data if ours else _copy(g.data, place)
-            place.grad = Tensor._wrap(array)
+            ours = _NOBODY_ELSE and _is_ours(g, place)
+            place._grad = Tensor._wrap(g.data if ours else _copy(g.data, place))
     elif create_graph:
-        place.grad = before + g
+        place._grad = before + g
     else:
         before.data[...] += g.data
 
@@ -67,31 +66,33 @@ def _copy(g, place: Tensor | Node):
     return copy
 
 
-def _suits(g, place: Tensor | Node) -> bool:
-    """May the array g be a leaf's gradient as it is: in the leaf's memory order, and all of some
-    memory that belongs to an array and may be written?"""
-    owner = g if g.base is None else g.base
-    if type(owner) is not type(g) or not owner.flags.owndata or owner.nbytes != g.nbytes:
-        return False
-    if isinstance(g, np.ndarray) and not g.flags.writeable:
-        return False
-    return isinstance(place, Tensor) and all(
-        [n == 1 or s == t for n, s, t in zip(g.shape, g.strides, place.data.strides)])
-
-
-def _holders(g: Tensor) -> tuple[int, ...]:
-    """How many references there are to g, to its array, and to the array whose memory that is."""
+def _is_ours(g: Tensor, place: Tensor | Node) -> bool:
+    """May the array of g be a leaf's gradient as it is? If nobody else holds g, its array or the
+    memory of that, all of which belongs to an array; and if it lies as the leaf does."""
     array, base = g.data, g.data.base
-    counts = sys.getrefcount(g), sys.getrefcount(array)
-    return counts if base is None else (*counts, sys.getrefcount(base))
+    counts = sys.getrefcount(g), sys.getrefcount(array), base is not None and sys.getrefcount(base)
+    owner = array if base is None else base
+    return counts in _NOBODY_ELSE and isinstance(place, Tensor) and (
+        type(owner) is type(array) and owner.flags.owndata and owner.nbytes == array.nbytes) and (
+        not isinstance(array, np.ndarray) or array.flags.writeable) and all(
+        [n == 1 or s == t for n, s, t in zip(array.shape, array.strides, place.data.strides)])
 
 
-# As many as when nobody else has one. Measured, by a call like that in deposit, for Python
-# versions count differently; where objects have no such counts, nothing is ever kept.
-def _measured(g: Tensor) -> tuple[int, ...]:
-    return _holders(g)
+# What getrefcount counts when nobody else has one, by a call like that in deposit: Python versions
+# count differently. Where objects have no such counts, every gradient is copied.
+_NOBODY_ELSE: list[tuple] = []
 
 
-_NOBODY_ELSE = (_measured(Tensor._wrap(np.empty(2))),
-                _measured(Tensor._wrap(np.empty(2).reshape(2, 1)))) if hasattr(
-                    sys, "getrefcount") else ()
+def _count(g: Tensor) -> None:
+    array, base = g.data, g.data.base
+    _NOBODY_ELSE.append((sys.getrefcount(g), sys.getrefcount(array),
+                         base is not None and sys.getrefcount(base)))
+
+
+def _measured(g: Tensor) -> None:
+    _count(g)
+
+
+if hasattr(sys, "getrefcount"):
+    _measured(Tensor._wrap(np.empty(2)))
+    _measured(Tensor._wrap(np.empty(2).reshape(2, 1)))

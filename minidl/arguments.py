@@ -28,8 +28,15 @@ from .modes import mode
 from .random import Generator
 from .tensor import Tensor, as_tensor
 
-F = TypeVar("F", bound=Callable)
+Function = TypeVar("Function", bound=Callable)
 InPlace = Tensor
+
+
+class _Absent:
+    """What an argument that was not given is."""
+
+
+_ABSENT = _Absent()
 
 
 # --------------------------------------------------------------------------- the gates
@@ -123,30 +130,33 @@ def gates(function: Callable) -> list[tuple]:
     return found
 
 
-def arguments(function: F) -> F:
+def arguments(function: Function) -> Function:
     """Let `function` have its arguments through their gates. Errors begin with its name."""
-    own, found = function.__name__, gates(function)
-    places = [gate for gate in found if gate[0] is not None]
-    names = {name: (types, gate) for _, name, types, gate in found}
+    own = function.__name__
+    found = [(math.inf if place is None else place, name, {*types, type(_ABSENT)}, gate)
+             for place, name, types, gate in gates(function)]
+
+    def let_in(args: tuple, options: dict) -> tuple:
+        """`args` as they pass their gates; `options` are changed in place."""
+        given, args = (*args, *options.values()), list(args)
+        for place, name, types, gate in found:
+            at, values = (place, args) if place < len(args) else (name, options)
+            if values is args or name in options:
+                try:
+                    values[at] = gate(name, values[at], given) if (
+                        type(values[at]) not in types) else values[at]
+                except (TypeError, ValueError) as error:
+                    owner = type(args[0]).__name__ if own == "__init__" else own
+                    raise type(error)(f"{owner}: {error}") from None
+        return tuple(args)
 
     @functools.wraps(function)
     def call(*args, **options):
-        try:
-            for i, name, types, gate in places:
-                if i >= len(args):
-                    break
-                value = args[i]
-                if type(value) not in types:
-                    new = gate(name, value, (*args, *options.values()))
-                    if new is not value:
-                        args = (*args[:i], new, *args[i + 1:])
-            for name, value in options.items():
-                types, gate = names.get(name, ((), None))
-                if gate is not None and type(value) not in types:
-                    options[name] = gate(name, value, (*args, *options.values()))
-        except (TypeError, ValueError) as error:
-            owner = type(args[0]).__name__ if own == "__init__" else own
-            raise type(error)(f"{owner}: {error}") from None
+        for place, name, types, _ in found:
+            value = args[place] if place < len(args) else options.get(name, _ABSENT)
+            if type(value) not in types and not (Tensor in types and isinstance(value, Tensor)):
+                args = let_in(args, options)
+                break
         return function(*args, **options)
 
     return call

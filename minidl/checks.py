@@ -131,8 +131,8 @@ LARGEST_SIZE = 2**31 - 1     # of a kernel, a stride, a border: no image is as l
 
 def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
     """`value`, one whole number or `count` of them, each at least `least`, as `count` of them."""
-    found = tuple([n if type(n) is int else _whole_or_none(n)
-                   for n in (value if several(value) else (value,) * count)])
+    given = value if type(value) is tuple or several(value) else (value,) * count
+    found = tuple([n if type(n) is int else _whole_or_none(n) for n in given])
     if len(found) == 1:
         found *= count
     if (None not in found and len(found) == count

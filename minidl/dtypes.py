@@ -76,7 +76,9 @@ def numbers(name: str, value, dtype=None, copy: bool = False, floats=float32):
     if array.dtype.kind not in _RANK:
         raise TypeError(f"{name}: expected numbers, got {type(value).__name__} of dtype "
                         f"{array.dtype}")
-    dtype = known(name, array.dtype if dtype is None else dtype)
+    dtype = array.dtype if dtype is None else dtype
+    if not isinstance(dtype, np.dtype) or dtype not in _KNOWN:
+        dtype = known(name, dtype)
     if array.dtype == dtype:
         return array.astype(dtype) if copy else array
     if dtype.kind in "iu" and array.size and not is_array(value):

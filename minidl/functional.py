@@ -16,6 +16,7 @@ import numpy as np
 from . import checks, windows
 from .arguments import arguments
 from .arguments import number_argument as _number
+from .checks import sizes
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
@@ -63,13 +64,13 @@ from .ops.loss import (
 from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax
 from .ops.shape import (
-    _scatter,
     cat,
     expand,
     flatten,
     pad,
     permute,
     reshape,
+    scatter_to,
     split,
     squeeze,
     unsqueeze,
@@ -99,11 +100,6 @@ def __dir__() -> list[str]:
 
 
 # --------------------------------------------------------------------------- arguments
-def _pair(op: str, name: str, value, least: int) -> tuple[int, int]:
-    """A number or a pair of numbers, each at least `least`, as a pair."""
-    return checks.sizes(op, name, value, 2, least)
-
-
 def _images(op: str, input: Tensor) -> tuple[Tensor, bool]:
     """(C,H,W) as a batch of one; anything but 3 or 4 axes is an error."""
     if input.ndim not in (3, 4):
@@ -170,8 +166,8 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     input, single = _images("conv2d", input)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
-    stride = _pair("conv2d", "stride", stride, 1)
-    dilation = _pair("conv2d", "dilation", dilation, 1)
+    stride = sizes("conv2d", "stride", stride, 2, 1)
+    dilation = sizes("conv2d", "dilation", dilation, 2, 1)
     _check_channels("conv2d", input, weight, bias, groups, weight.shape[1] * groups,
                     weight.shape[0])
     kernel = weight.shape[2:]
@@ -179,7 +175,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
         padding = tuple(same_padding(*each) for each in zip(input.shape[2:], kernel, stride,
                                                             dilation))
     else:
-        padding = (0, 0) if padding == "valid" else _pair("conv2d", "padding", padding, 0)
+        padding = (0, 0) if padding == "valid" else sizes("conv2d", "padding", padding, 2, 0)
     _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
     geometry = stride, padding, dilation
     y = (_conv.conv2d(input, weight, bias, *geometry) if groups == 1 else
@@ -196,7 +192,7 @@ def _some_pixels(op: str, input: Tensor) -> None:
 def _check_channels(op, input, weight, bias, groups, channels, outputs) -> None:
     """Refuse weights and biases that do not fit `groups`, or images of that many `channels`."""
     same_floats(op, input, ("weight", weight), ("bias", bias))
-    if not weight.numel():
+    if not weight.data.size:
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
     if 0 in input.shape[2:] and input.shape[0]:
         raise ValueError(f"{op}: input {input.shape} has no pixels")
@@ -238,8 +234,8 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     input, single = _images(name, input)
     if weight.ndim != 4:
         raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
-    stride, dilation = _pair(name, "stride", stride, 1), _pair(name, "dilation", dilation, 1)
-    extra = _pair(name, "output_padding", output_padding, 0)
+    stride, dilation = sizes(name, "stride", stride, 2, 1), sizes(name, "dilation", dilation, 2, 1)
+    extra = sizes(name, "output_padding", output_padding, 2, 0)
     _check_channels(name, input, weight, bias, groups, weight.shape[0], weight.shape[1] * groups)
     kernel = weight.shape[2:]
     if padding == "same":
@@ -248,7 +244,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = tuple(same_padding(*each) for each in zip(full, kernel, stride, dilation))
         extra = (0, 0)
     else:
-        padding = _pair(name, "padding", padding, 0)
+        padding = sizes(name, "padding", padding, 2, 0)
         full = tuple((n - 1) * s - 2 * p + (k - 1) * d + e + 1 for n, s, p, k, d, e in zip(
             input.shape[2:], stride, padding, kernel, dilation, extra))
     if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
@@ -284,22 +280,22 @@ def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=
     """The adjoint of :func:`unfold`: overlapping columns are added up. (N, C KH KW, L) ->
     (N,C,H,W) with (H,W) = `output_size`."""
     kernel, args = _window_arguments("fold", kernel_size, dilation, padding, stride)
-    H, W = size = _pair("fold", "output_size", output_size, 1)
+    H, W = size = sizes("fold", "output_size", output_size, 2, 1)
     OH, OW = _out_size("fold", size, kernel, *args)
     KK = kernel[0] * kernel[1]
     if input.ndim != 3 or input.shape[1] % KK or input.shape[2] != OH * OW:
         raise ValueError(f"fold: input must be (N, C*{KK}, {OH * OW}), got {input.shape}")
     (PH, PW), (N, C) = args[1], (input.shape[0], input.shape[1] // KK)
     columns = reshape(input, N, C, KK, OH, OW)
-    parts = [_scatter(columns[:, :, k], under, (N, C, H + 2 * PH, W + 2 * PW))
+    parts = [scatter_to(columns[:, :, k], under, (N, C, H + 2 * PH, W + 2 * PW))
              for k, under in enumerate(_under_taps(kernel, (OH, OW), *args))]
     return functools.reduce(operator.add, parts)[:, :, PH:PH + H, PW:PW + W]
 
 
 def _window_arguments(op, kernel_size, dilation, padding, stride):
-    return _pair(op, "kernel_size", kernel_size, 1), (
-        _pair(op, "stride", stride, 1), _pair(op, "padding", padding, 0),
-        _pair(op, "dilation", dilation, 1))
+    return sizes(op, "kernel_size", kernel_size, 2, 1), (
+        sizes(op, "stride", stride, 2, 1), sizes(op, "padding", padding, 2, 0),
+        sizes(op, "dilation", dilation, 2, 1))
 
 
 def _under_taps(kernel, out, stride, padding, dilation) -> list[tuple]:
@@ -312,9 +308,9 @@ def _under_taps(kernel, out, stride, padding, dilation) -> list[tuple]:
 # --------------------------------------------------------------------------- pooling
 def _pool_geometry(op, input, kernel_size, stride, padding, dilation, ceil_mode):
     """Window, stride, output size, and the border (with what ceil_mode adds after)."""
-    window = _pair(op, "kernel_size", kernel_size, 1)
-    stride = window if stride is None else _pair(op, "stride", stride, 1)
-    padding, dilation = _pair(op, "padding", padding, 0), _pair(op, "dilation", dilation, 1)
+    window = sizes(op, "kernel_size", kernel_size, 2, 1)
+    stride = window if stride is None else sizes(op, "stride", stride, 2, 1)
+    padding, dilation = sizes(op, "padding", padding, 2, 0), sizes(op, "dilation", dilation, 2, 1)
     if any(2 * p > k for p, k in zip(padding, window)):
         raise ValueError(f"{op}: padding {padding} must be at most half of the window {window}")
     _some_pixels(op, input)
@@ -408,7 +404,7 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
             raise ValueError("interpolate: scale_factor must be one or two positive numbers, got "
                              f"{scale_factor!r}")
         size = (int(H * factors[0]), int(W * factors[1]))
-    OH, OW = _pair("interpolate", "size", size, 1)
+    OH, OW = sizes("interpolate", "size", size, 2, 1)
     if (OH, OW) == (H, W):
         return _clone(input)                            # and never a view
     factors = [None if m in (n, 2 * n) else f          # 1 and 2 exactly, as PyTorch

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import checks
 from .arguments import arguments
-from .device import is_array, move, namespace, same_place, to_host
+from .device import is_array, move, namespace, to_host
 from .dtypes import numbers
 from .kernels import replaceable, together
 from .modes import enable_grad, mode, no_grad, setting
@@ -160,31 +160,32 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         moved = [(p, group) for group in self.param_groups for p in group["params"]
-                 if p.requires_grad and p.grad is not None]
-        tell("update_begins", self, moved)
+                 if p._requires_grad and p._grad is not None]
+        for w in mode.watchers:
+            w.update_begins(self, moved)
         try:
             with (setting(False, mode.watchers), together(moved[0][0].data if moved else None),
                   np.errstate(all="ignore")):                        # inf and nan are values
                 for p, group in moved:
                     self._step(p, group)
         finally:
-            tell("update_ends", self, moved)
+            for w in mode.watchers[::-1]:
+                w.update_ends(self, moved)
         return loss
 
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:
-        array, g, state = p.data, p.grad.data, self.state.get(p)
+        array, g, state = p.data, p._grad.data, self.state.get(p)
         if state is None:
             state = self.state[p] = {"step": 0, **self._start(array, group)}
-        kind = array.dtype
         for key, value in state.items():             # the model may have moved: model.to(...)
-            if key != "step" and is_array(value) and (value.dtype != kind
-                                                      or not same_place(value, array)):
-                state[key] = move(value, p.device).astype(kind, copy=False)
+            if getattr(value, "device", array.device) != array.device or (
+                    getattr(value, "dtype", array.dtype) != array.dtype):
+                state[key] = move(value, p.device).astype(array.dtype, copy=False)
         state["step"] += 1
         if group.get("weight_decay") and not self._decoupled:
             g = g + group["weight_decay"] * array    # the gradient of weight_decay / 2 * |p|^2
         self._update(array, g, state, group)
-        p._write("step")                           # a graph that saved p must notice
+        p.changed()
 
     _decoupled = False
 
@@ -423,7 +424,7 @@ def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool = True) -> N
     """Set every gradient to None, or to zero."""
     for p in parameters:
         if set_to_none:
-            p.grad = None
+            (p.node or p)._grad = None
         elif p.grad is not None:
             p.grad = p.grad.detach().zero_()
 

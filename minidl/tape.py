@@ -28,7 +28,7 @@ import numpy as np
 
 from . import accumulate
 from .arguments import tensor_argument
-from .device import is_array
+from .device import constant, is_array
 from .modes import (  # noqa: F401  (the others are found here too)
     enable_grad,
     is_grad_enabled,
@@ -39,12 +39,8 @@ from .modes import (  # noqa: F401  (the others are found here too)
 )
 from .tensor import Tensor, as_tensor, same_device
 
-_CLOCK = itertools.count(1)
-
-
-def now() -> int:
-    """The next moment of the clock by which nodes are born and tensors changed in place."""
-    return next(_CLOCK)
+now = itertools.count(1).__next__
+"""The next moment of the clock by which nodes are born and tensors changed in place."""
 
 
 # --------------------------------------------------------------------------- ops
@@ -63,8 +59,9 @@ def _silently(function: Callable, *args, **kwargs):
 class Op:
     """What the engine knows of an op: name, ledger id, index map, which arguments are tensors."""
 
-    def __init__(self, forward: Callable, source: str | None, terms):
-        self.name, self.source, self.terms = forward.__name__, source, terms
+    def __init__(self, forward: Callable, name: str | None, source: str | None, terms, views: bool):
+        self.name = name or forward.__name__.strip("_")
+        self.source, self.terms, self.views = source, terms, views
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
         self.arity = len(kinds)
@@ -83,7 +80,7 @@ class Op:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.name.strip('_')}: {error}") from None
+            raise TypeError(f"{self.name}: {error}") from None
         bound.apply_defaults()
         return bound.args, bound.kwargs
 
@@ -126,7 +123,7 @@ class Op:
         names = list(self.signature.parameters)
         try:
             for i, x in zip(self.places, inputs):
-                tensor_argument(f"{self.name.strip('_')}: {names[i]}", x, inputs)
+                tensor_argument(f"{self.name}: {names[i]}", x, inputs)
         except (TypeError, ValueError) as named:
             return named
         return error
@@ -134,7 +131,7 @@ class Op:
     def explain_failure(self, inputs, error: Exception) -> None:
         """Say so if an op failed because its inputs are on different devices, or do not broadcast.
         """
-        name = self.name.strip("_")
+        name = self.name
         try:
             same_device(name, *inputs)
         except TypeError as mixed:
@@ -149,7 +146,8 @@ OPS: dict[str, Op] = {}
 """The op table: every op of the library by name (``minidl.ops`` fills it)."""
 
 
-def op(source: str | Callable | None = None, *, terms=None):
+def op(source: str | Callable | None = None, *, name: str | None = None, terms=None,
+       views: bool | None = None):
     """Make a differentiable op of one function; its body is the mathematics, the rest is here.
 
     ::
@@ -170,13 +168,16 @@ def op(source: str | Callable | None = None, *, terms=None):
       k's gradient is wanted (never that of a ``Tensor | None`` which is None); ``out`` is the op's
       own output. ``backward`` may be ``None``.
 
-    Un-broadcasting, dtype, accumulation and the graph are the engine's. `source` is a ledger id and
-    `terms` an index map (``minidl.ops.terms``), both optional.
+    Un-broadcasting, dtype, accumulation and the graph are the engine's. All else is optional:
+    `source` is a ledger id, `name` what the op is called if not as the function (without leading
+    underscores), `terms` an index map (``minidl.ops.terms``). `views` says whether y may be a view
+    of an argument's memory, so that a change in place of one is a change of the other.
     """
 
     def decorate(forward: Callable) -> Callable:
         ours = forward.__module__.startswith(f"{__package__}.ops")
-        entry = Op(forward, source if isinstance(source, str) else None, terms)
+        entry = Op(forward, name, source if isinstance(source, str) else None, terms,
+                   not ours if views is None else views)
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
@@ -193,8 +194,7 @@ def op(source: str | Callable | None = None, *, terms=None):
                 w.op_begins(entry, inputs)
             try:
                 run = silent.copy().run if ours else _silently
-                y, backward = run(forward, *args, **options)
-                outputs = _record(entry, args, inputs, y, backward)
+                outputs = _record(entry, inputs, *run(forward, *args, **options))
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
@@ -211,25 +211,15 @@ def op(source: str | Callable | None = None, *, terms=None):
     return decorate(source) if callable(source) else decorate
 
 
-def _record(entry: Op, args, inputs, y, backward) -> tuple[Tensor, ...]:
+def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
     """The op's outputs, the first with a node behind it if somebody may want a gradient."""
-    extra = ()
-    if type(y) is not np.ndarray:
-        if type(y) is tuple:
-            y, *extra = y
-        if isinstance(y, np.generic):              # NumPy gives scalars where shapes are ()
-            y = np.asarray(y)
-        if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
-            raise TypeError(f"{entry.name.strip('_')}: computed with a {type(y).__name__}, not a "
-                            "plain array: somebody's .data was set to it; use np.asarray(...)")
-        if type(y) is not np.ndarray and len(inputs) > 1:      # CuPy lets some mixtures pass
-            same_device(entry.name.strip("_"), *inputs)
-    if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
-        raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
-                        "them) and backward a function defined in it, or None; got "
-                        f"{type(y).__name__} and {type(backward).__name__}")
+    y, *extra = y if type(y) is tuple else (y,)
+    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
+        y = np.asarray(y)
+    if type(y) is not np.ndarray or not (backward is None or type(backward) is FunctionType):
+        _check_result(entry, inputs, y, backward)
     out = Tensor._wrap(y)
-    if y.base is not None:                         # y may be a view of an input's memory
+    if entry.views and y.base is not None:
         for x in inputs:
             out._share_storage(x)
     if backward is not None and mode.grad:
@@ -241,6 +231,19 @@ def _record(entry: Op, args, inputs, y, backward) -> tuple[Tensor, ...]:
     return (out, *[Tensor._wrap(e) for e in extra])
 
 
+def _check_result(entry: Op, inputs, y, backward) -> None:
+    """Raise TypeError unless an op computed a plain array, and its backward is a function."""
+    if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
+        raise TypeError(f"{entry.name}: computed with a {type(y).__name__}, not a plain array: "
+                        "somebody's .data was set to it; use np.asarray(...)")
+    if type(y) is not np.ndarray and len(inputs) > 1:          # CuPy lets some mixtures pass
+        same_device(entry.name, *inputs)
+    if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
+        raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
+                        "them) and backward a function defined in it, or None; got "
+                        f"{type(y).__name__} and {type(backward).__name__}")
+
+
 class Node:
     """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
 
@@ -249,12 +252,12 @@ class Node:
     """
 
     # What a node seldom has lives here, on the class.
-    hooks = grad = value = changed_at = None
+    hooks = _grad = value = changed_at = None
     retain_grad = False
     kept = None                     # what a watcher keeps of this call: then the node stays, too
 
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
-        self.born = next(_CLOCK)
+        self.born = now()
         self.op, self.backward = entry, backward
         wanting = [(x.node or x) if x._requires_grad else None for x in inputs]
         self.parents = tuple(wanting + [None] * (len(entry.places) - len(wanting)))
@@ -271,8 +274,11 @@ class Node:
         """What the closure is called with, as many of (gy, need, out) as it has parameters; after a
         look at what it saved: no tensor that it names may have been changed in place since."""
         for cell in self.backward.__closure__ or ():
-            saved = _contents(cell)
-            if isinstance(saved, Tensor) and saved._last_change > self.born:
+            try:
+                saved = cell.cell_contents
+            except ValueError:                     # a name that this call did not set
+                continue
+            if isinstance(saved, Tensor) and saved._changed_at and saved._changed_at[0] > self.born:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
@@ -296,17 +302,6 @@ class Node:
         out._requires_grad, out.node = True, self
         return out
 
-    def free(self):
-        """Forget operands and closure; what is left only tells that backward was here."""
-        self.backward, self.parents, self.value = None, (), None
-
-
-def _contents(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:          # a name of the closure that this call did not set
-        return None
-
 
 def _stale(name: str, shape) -> RuntimeError:
     return RuntimeError(
@@ -329,12 +324,12 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
-    watchers = _watchers(nodes)
+    watchers = list(dict.fromkeys([*mode.watchers, *[n.kept.watcher for n in nodes if n.kept]]))
+    inside = tuple([w for w in mode.watchers if create_graph or w.inside_backward])
     for w in watchers:
         w.backward_begins(outputs, gradients, wanted is None)
-    inside = [w for w in mode.watchers if create_graph or w.inside_backward]
     try:
-        with setting(create_graph, tuple(inside)), np.errstate(all="ignore"):   # inf, nan: values
+        with setting(create_graph, inside), np.errstate(all="ignore"):         # inf, nan: values
             for node in nodes:
                 gy = sums.pop(node, None)
                 if gy is None:
@@ -342,15 +337,13 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 gy = accumulate.complete(gy, node, node.hooks)
                 if node in places:
                     sums[node] = gy
-                if run is None:
-                    need = tuple([p is not None for p in node.parents])
-                elif node in run:
-                    need = tuple([p in places or p in run for p in node.parents])
-                else:
+                if run is not None and node not in run:
                     continue
+                need = tuple([p is not None and (run is None or p in places or p in run)
+                              for p in node.parents])
                 for w in watchers:
                     w.node_begins(node, gy)
-                if wanted is None and (node.retain_grad or node.kept is not None):
+                if run is None and (node.retain_grad or node.kept):
                     accumulate.deposit(node, gy, create_graph)
                 grads = node.backward(*node.arguments(gy, need))
                 for k, g in node.shares(grads, gy, need):
@@ -359,28 +352,17 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                         w.contribution(node, k, gy, g, sums[node.parents[k]])
                 for w in watchers:
                     w.node_ends(node)
-                if not (retain_graph or node.kept is not None):
-                    node.free()
+                if not (retain_graph or node.kept):               # forget what it used
+                    node.backward, node.parents, node.value = None, (), None
             grads = g = gy = None              # or the last ones would seem to be in use
-
-            for place in list(sums):
-                if type(place) is not Node:
-                    sums[place] = accumulate.complete(sums[place], place, place._hooks)
-                    if wanted is None:
-                        accumulate.deposit(place, sums.pop(place), create_graph)
+            for place in [place for place in sums if type(place) is not Node]:
+                sums[place] = accumulate.complete(sums[place], place, place._hooks)
+                if wanted is None:
+                    accumulate.deposit(place, sums.pop(place), create_graph)
     finally:
         for w in watchers[::-1]:
             w.backward_ends()
     return None if wanted is None else [sums.get(w.node or w) for w in wanted]
-
-
-def _watchers(nodes: list[Node]) -> list:
-    """This thread's watchers, and those that keep one of these nodes."""
-    found = list(mode.watchers)
-    for node in nodes:
-        if node.kept is not None and node.kept.watcher not in found:
-            found.append(node.kept.watcher)
-    return found
 
 
 def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
@@ -391,7 +373,7 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
         if node.backward is None:
             raise RuntimeError(
                 f"backward: the graph behind this tensor was freed by an earlier backward() (at "
-                f"{node.op.name.strip('_')}); give that first call retain_graph=True, or run "
+                f"{node.op.name}); give that first call retain_graph=True, or run "
                 "forward again")
         for parent in node.parents:
             if type(parent) is Node and parent not in found:
@@ -451,12 +433,17 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
     if not y._requires_grad:
         raise RuntimeError(f"{name}: {y._brief()} does not require grad: nothing it was computed "
                            "from was created with requires_grad=True (or it was under no_grad())")
-    if gradient is None:
-        if y.data.size != 1:
-            raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has "
-                               f"shape {y.shape}: pass gradient=, or reduce with .sum() or .mean()")
-        gradient = 1.0
-    gradient = as_tensor(gradient, y)
+    if gradient is not None:
+        return _fitting_seed(name, y, as_tensor(gradient, y))
+    if y.data.size != 1:
+        raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
+                           f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")
+    one = Tensor._wrap(constant(1.0, y.dtype, y.data))
+    return one if y.shape == () else one.reshape(y.shape)
+
+
+def _fitting_seed(name: str, y: Tensor, gradient: Tensor) -> Tensor:
+    """A given gradient in the shape and dtype of y."""
     same_device(name, y, gradient)
     if gradient.shape != y.shape:
         if gradient.data.size != 1 or y.data.size != 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from operator import attrgetter
 
 import numpy as np
 
@@ -45,7 +46,8 @@ class Tensor:
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
-        array = dtypes.numbers("Tensor", _plain(array), dtype, copy=True)
+        array = array.data if isinstance(array, Tensor) else array
+        array = dtypes.numbers("Tensor", array, dtype, copy=True)
         self.data = array if device is None else _device.move(array, device)
         self.requires_grad = requires_grad
 
@@ -57,9 +59,9 @@ class Tensor:
         return t
 
     # ------------------------------------------------------------------ what it is
-    shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
-    dtype = property(lambda self: self.data.dtype, doc="The dtype, as NumPy names it.")
-    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
+    shape = property(attrgetter("data.shape"), doc="The lengths of the axes.")
+    dtype = property(attrgetter("data.dtype"), doc="The dtype, as NumPy names it.")
+    ndim = property(attrgetter("data.ndim"), doc="The number of axes.")
     device = property(lambda self: _device.device_of(self.data), doc='"cpu" or "cuda:0".')
     is_cuda = property(lambda self: self.device != "cpu", doc="Is it on a GPU?")
     is_leaf = property(lambda self: self.node is None, doc="Was it made by no op of a graph?")
@@ -177,7 +179,7 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward()`` left here; None if none has arrived (not: zero)."""
-        return self._grad if self.node is None else self.node.grad
+        return (self if self.node is None else self.node)._grad
 
     @grad.setter
     def grad(self, value: Tensor | None):
@@ -187,10 +189,7 @@ class Tensor:
             raise ValueError(f"grad: {value._brief()} does not fit {self._brief()}")
         if value is not None:
             same_device("grad", self, value)
-        if self.node is None:
-            self._grad = value
-        else:
-            self.node.grad = value
+        (self if self.node is None else self.node)._grad = value
 
     def backward(self, gradient=None, retain_graph: bool | None = None,
                  create_graph: bool = False) -> None:
@@ -274,8 +273,18 @@ class Tensor:
 
     def _share_storage(self, other: Tensor) -> None:
         """If self is a view of other's memory, they change together."""
-        if _root(self.data) is _root(other.data):
+        mine, others = self.data, other.data
+        while getattr(mine, "base", None) is not None:
+            mine = mine.base
+        while getattr(others, "base", None) is not None:
+            others = others.base
+        if mine is others:
             self._changed_at = other._change_cell()
+
+    def changed(self) -> Tensor:
+        """Say that somebody wrote into the array: graphs that saved it must notice."""
+        self._change_cell()[0] = tape.now()
+        return self
 
     def _write(self, op: str, new=_LATER) -> Tensor:
         """Write `new` into the array, or announce that the caller will; refuse what would break a
@@ -300,8 +309,7 @@ class Tensor:
             except ValueError:
                 raise ValueError(f"{op}: value of shape {new.shape} does not fit a tensor of "
                                  f"shape {self.shape}") from None
-        self._change_cell()[0] = tape.now()
-        return self
+        return self.changed()
 
     def _fitting(self, op: str, value):
         """The array to write for `value`; of numbers and lists each must fit the dtype."""
@@ -610,12 +618,6 @@ def _overlaps_itself(array) -> bool:
 
 def _bool(array) -> Tensor:
     return Tensor._wrap(np.asarray(array) if isinstance(array, (np.generic, bool)) else array)
-
-
-def _root(array):
-    while (base := getattr(array, "base", None)) is not None:
-        array = base
-    return array
 
 
 from . import arguments, explain, ops, tape  # noqa: E402  at the end: they need the class above

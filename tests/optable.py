@@ -11,6 +11,7 @@ from hypothesis import settings
 import minidl
 from minidl import OPS, kernels
 from minidl.ops import arithmetic
+from minidl.testing.compare import equal, scale_of
 from minidl.testing.domains import DOMAINS
 
 every_op = pytest.mark.parametrize("name", [n for n in OPS if n in DOMAINS])
@@ -83,6 +84,7 @@ def assert_close(found, expected, rtol: float = 1e-10, what: str = "") -> None:
     """Equal to `rtol` of the largest entry (or of 1): rounding is relative to what was added up."""
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, f"{what}: shape {found.shape}, want {expected.shape}"
-    if expected.size:
-        scale = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
-        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * scale, err_msg=what)
+    wrong = np.argwhere(~equal(found, expected, rtol, max(1.0, scale_of(expected))))
+    assert not len(wrong), (f"{what}: {len(wrong)} of {found.size} numbers differ, the first at "
+                            f"{wrong[0]}: {found[tuple(wrong[0])]!r}, want "
+                            f"{expected[tuple(wrong[0])]!r}")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optable import assert_close
 
 import minidl
 from minidl import kernels, nn, optim, random
@@ -71,9 +72,7 @@ def assert_same(readable, *args, exact: bool = False, **tolerance) -> None:
         if exact:
             np.testing.assert_array_equal(have, want, err_msg=name)
         else:
-            rtol = 2e-5 if want.dtype == np.float32 else 1e-12
-            scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
-            np.testing.assert_allclose(have, want, rtol=rtol, atol=rtol * scale, err_msg=name)
+            assert_close(have, want, 2e-5 if want.dtype == np.float32 else 1e-12, name)
 
 
 # --------------------------------------------------------------------------- convolution, pooling

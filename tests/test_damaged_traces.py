@@ -274,13 +274,13 @@ def find(document: dict, name: str) -> int:
     ("conv2d", 2, {"node": 0}, "inputs: must be the nodes among the arguments of conv2d"),
     ("conv2d_input_grad", 3, {"tuple": [1 << 30, 1 << 30]}, "size (1073741824, 1073741824) is"),
     ("max_pool2d", 1, {"tuple": [0, 2]}, "a stride, dilation or window below 1"),
-    ("_getitem", 1, {"slice": [0, 1]}, "slice: must be a list of 3"),
-    ("_getitem", 1, {"slice": [0, "1", None]}, "slice[1]: must be a whole number"),
-    ("_getitem", 1, {"ellipsis": 3}, "ellipsis: must be true or false"),
-    ("_getitem", 1, {"dtype": "object"}, "dtype: must be one of float16"),
-    ("_reshape", 1, {"tuple": [1 << 50]}, "its sizes must be whole numbers"),
-    ("_cat", 0, {"tuple": [{"node": 0}]}, "inputs: must be the nodes among the arguments of _cat"),
-    ("_cat", 0, None, "inputs: must be the nodes among the arguments of _cat")])
+    ("getitem", 1, {"slice": [0, 1]}, "slice: must be a list of 3"),
+    ("getitem", 1, {"slice": [0, "1", None]}, "slice[1]: must be a whole number"),
+    ("getitem", 1, {"ellipsis": 3}, "ellipsis: must be true or false"),
+    ("getitem", 1, {"dtype": "object"}, "dtype: must be one of float16"),
+    ("reshape", 1, {"tuple": [1 << 50]}, "its sizes must be whole numbers"),
+    ("cat", 0, {"tuple": [{"node": 0}]}, "inputs: must be the nodes among the arguments of _cat"),
+    ("cat", 0, None, "inputs: must be the nodes among the arguments of _cat")])
 def test_an_ops_argument(name, argument, value, message, good, file):
     number = find(json.loads(good), name)
     said = followed(file(changed(good, "ops", number, "arguments", argument, to=value)))

@@ -19,9 +19,9 @@ import minidl
 from minidl import functional as F
 from minidl import kernels, nn, optim
 from minidl.explain.cells import Explanation
-from minidl.explain.compare import difference
 from minidl.explain.walk import Walk
 from minidl.ops.terms import Composite
+from minidl.testing.compare import difference
 from minidl.testing.domains import DOMAINS
 
 CLOSE = {np.float64: 1e-9, np.float32: 1e-5}

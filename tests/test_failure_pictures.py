@@ -242,7 +242,7 @@ def test_an_op_with_arguments_that_a_trace_cannot_keep_is_skipped():
         with minidl.record() as trace:
             call(minidl.ones(2, requires_grad=True)).sum().backward()
         statuses = {(trace.ops[c["op"]]["op"], c["status"]) for c in trace.check()}
-        assert statuses == {(trace.ops[0]["op"], "skipped"), ("_sum", "pass")}
+        assert statuses == {(trace.ops[0]["op"], "skipped"), ("sum", "pass")}
 
 
 @pytest.mark.parametrize("logit", [8.0, 12.0, 17.0, 30.0])

@@ -28,8 +28,8 @@ some = settings(max_examples=max(settings.default.max_examples // 4, 3),
 RTOL = {np.float32: 2e-5, np.float64: 1e-11}
 
 SYNCS = {
-    "_getitem": "how many elements a mask picks is known on the device alone",
-    "_scatter": "the adjoint of picking by a mask",
+    "getitem": "how many elements a mask picks is known on the device alone",
+    "scatter": "the adjoint of picking by a mask",
 }
 """Ops that wait for the device by their nature, where a boolean mask is an argument."""
 
@@ -95,8 +95,8 @@ def test_the_two_ways_are_two(gpu, kernels):
 def test_values_and_derivatives_are_the_cpus_and_nothing_waits(gpu, kernels, name, data, dtype):
     args = in_dtype(data.draw(DOMAINS[name]), dtype)
     arrays = tensor_arguments(name, args)
-    on_device = args if name == "_convert" else plain_on_gpu(on_gpu(args))
-    if name == "_convert":
+    on_device = args if name == "convert" else plain_on_gpu(on_gpu(args))
+    if name == "convert":
         args, on_device = (args[0], np.dtype(dtype), "cpu"), (args[0], np.dtype(dtype), "cuda:0")
     for create_graph in (False, True):
         hosts = [Tensor(x).requires_grad_(x.dtype.kind == "f") for x in arrays]
@@ -127,13 +127,13 @@ def test_every_op_that_may_wait_has_a_written_reason():
 def test_a_second_step_sends_no_numbers_over(gpu, kernels, name, data):
     args = data.draw(DOMAINS[name])
     arrays = tensor_arguments(name, args)
-    on_device = args if name == "_convert" else plain_on_gpu(on_gpu(args))
+    on_device = args if name == "convert" else plain_on_gpu(on_gpu(args))
     leaves = [Tensor(x, device="cuda").requires_grad_(x.dtype.kind == "f") for x in arrays]
 
     def step():
         y = call(name, on_device, leaves)
         y.backward(Tensor._wrap(gpu.ones(y.shape, y.dtype)))
-    if name == "_convert":
+    if name == "convert":
         return
     step()
     with fakecupy.counting() as count:

@@ -6,8 +6,12 @@ import ast
 import itertools
 from pathlib import Path
 
+import numpy as np
+
 import minidl
 from minidl import formulas
+from minidl.testing.compare import equal, errors, scale_of
+from minidl.testing.differences import along, first_smooth
 from minidl.windows import output_size
 
 PACKAGE = Path(minidl.__file__).parent
@@ -50,3 +54,62 @@ def test_the_output_size_is_computed_once():
              if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
              and divides(node.left) and getattr(node.right, "value", None) == 1}
     assert found == {"windows.py", "formulas.py"}
+
+
+# --------------------------------------------------------------------------- equal up to rounding
+def test_errors_are_measured_by_their_scale_and_nan_must_meet_nan():
+    found = np.array([1.0, 4.5, np.nan, np.inf, 0.0])
+    expected = np.array([1.0, 4.0, np.nan, np.inf, 0.0])
+    np.testing.assert_array_equal(errors(found, expected), [0, 0.125, 0, 0, 0])
+    np.testing.assert_array_equal(errors(found, expected, 2.0), [0, 0.25, 0, 0, 0])
+    np.testing.assert_array_equal(errors([0.5, 0.5], [0.0, 0.0], np.array([0.0, 2.0])), [0.5, 0.25])
+    for wrong in (np.nan, np.inf, -np.inf):
+        assert not equal(wrong, 1.0, 1e9) and not equal(1.0, wrong, 1e9)
+    assert not equal(np.inf, -np.inf, 1e9)
+    assert equal(0.5, 0.0, 0.5) and not equal(0.5, 0.0, 0.4)
+    assert scale_of(found, [-7, 2], np.zeros((0, 3)), True) == 7 and scale_of(np.nan) == 0
+
+
+def test_the_callers_of_the_comparison_have_none_of_their_own():
+    """Who asks whether numbers are equal up to rounding imports that from testing/compare.py; the
+    public ``allclose``, NumPy's by another name, is the one other way."""
+    by_numpy = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                if {"allclose", "isclose"} & attributes(path)}
+    assert by_numpy == {"__init__.py"}
+
+
+# --------------------------------------------------------------------------- finite differences
+def test_one_driver_moves_an_input_and_waits_for_a_smooth_curve():
+    x, y, d = np.array([2.0, -0.3]), np.array([1.0, 4.0]), np.array([0.0, 1.0])
+    f = lambda x, y: [x * x * y, np.abs(x)]
+    gy = [np.array([1.0, -1.0]), np.array([1.0, 1.0])]
+    line = along(f, [x, y], 0, d, f(x, y), gy)
+    change = -(0.7**2 - 0.3**2) * 4 + (0.7 - 0.3)
+    np.testing.assert_allclose(line(1.0), [change, (0.7**2 - 0.3**2) * 4 + 0.4, 4 + 0.36 + 2.3])
+    tolerance = lambda found: 1e-6
+    slope, allowed, smooth = first_smooth(line, (0.2, 1e-3), tolerance, 1)   # the kink is at 0
+    assert smooth and allowed == 1e-6 and slope.step == 1e-3
+    assert abs(slope.value - (2 * 0.3 * 4 - 1)) < 1e-6
+    assert not first_smooth(line, (0.2,), tolerance, 1)[2]
+    one = [np.ones(1)]
+    nowhere = along(lambda x: [np.log(x)], [np.zeros(1)], 0, one[0], one, one)
+    assert first_smooth(nowhere, (0.1,), tolerance, 1) == (None, 0.0, False)
+
+
+# --------------------------------------------------------------------------- what is shown
+def test_the_line_about_compiling_stands_once():
+    said = [path.name for path in PACKAGE.rglob("*.py")
+            if '"compiling kernels' in path.read_text(encoding="utf-8")]
+    assert said == ["progress.py"]
+
+
+# --------------------------------------------------------------------------- memory order
+def test_kernels_for_the_cpu_and_for_a_gpu_lay_arrays_out_by_one_file():
+    """No other file of the kernels has a function under such a name, with an underscore or not."""
+    defined = {path.name: {node.name.strip("_") for node in ast.walk(ast.parse(
+        path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)}
+        for path in (PACKAGE / "kernels").glob("*.py")}
+    shared = {"by_rows", "like_rows", "channels_last", "images", "taps_first", "alike",
+              "one_a_channel"}
+    assert shared <= defined.pop("layout.py")
+    assert not {file: both for file, own in defined.items() if (both := own & shared)}

@@ -22,7 +22,7 @@ from minidl.ops.terms import Contract, Elementwise
 from minidl.testing import GradientError, KinkError, check_gradients, check_vjp
 from minidl.testing.domains import DOMAINS
 
-ARGUMENTS = {"where": (1, 2), "_cat": (0,), "leaky_relu_grad": (0,)}
+ARGUMENTS = {"where": (1, 2), "cat": (0,), "leaky_relu_grad": (0,)}
 
 
 def one_entry(g):

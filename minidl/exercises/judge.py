@@ -25,7 +25,7 @@ from ..testing import GradientError, KinkError, check_vjp
 from . import process
 from .exercise import Case, Exercise, is_float
 from .report import Verdict, number_text
-from .shared import drawn
+from .shared import drawn, isclose
 
 FLOAT32 = ("right up to float32's rounding: an array of yours is float32; give it its argument's "
            "type, as in np.zeros(shape, x.dtype)")
@@ -144,7 +144,7 @@ def _judge(exercise: Exercise, answers: _Answers, cases: list, checks: list,
         except _Problem as problem:
             first = first or (title, case, problem)
             continue
-        wrong = [k for k, (e, g) in enumerate(zip(right[-1], got)) if not _isclose(e, g).all()]
+        wrong = [k for k, (e, g) in enumerate(zip(right[-1], got)) if not isclose(e, g).all()]
         if wrong:
             first = first or (title, case, wrong)
             differing.append((case, right[-1], got))
@@ -163,7 +163,7 @@ def _judge(exercise: Exercise, answers: _Answers, cases: list, checks: list,
     k, verdict.hint = _known_mistake(exercise, found, differing) or (found[0], None)
     _, expected, got = differing[0]
     e, g, name = expected[k], got[k], exercise.outputs[k]
-    wrong = np.argwhere(~_isclose(e, g))
+    wrong = np.argwhere(~isclose(e, g))
     at = tuple(int(i) for i in wrong[0])
     verdict.problem, verdict.expected, verdict.got = "value", float(e[at]), float(g[at])
     verdict.expected_output, verdict.got_output = e, g
@@ -228,13 +228,6 @@ def _differences(exercise: Exercise, case: Case, rng: np.random.Generator) -> tu
     return changes, check
 
 
-def _isclose(expected: np.ndarray, got: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
-    size = np.abs(expected[np.isfinite(expected)])
-    scale = 1 + (size.max() if size.size else 0)
-    return (np.abs(got - expected) <= tolerance * scale) | (got == expected) | (
-        np.isnan(got) & np.isnan(expected))
-
-
 def _known_mistake(exercise: Exercise, outputs: list[int],
                    differing: list) -> tuple[int, str] | None:
     """The first of `outputs` that a slip explains, and its hint: the slip makes the student's
@@ -242,7 +235,7 @@ def _known_mistake(exercise: Exercise, outputs: list[int],
     need not be where the mistake is: Adam's p is wrong if its m is.)"""
     for first_only in (False, True):
         for k in outputs:
-            wrong = [found for found in differing if not _isclose(found[1][k], found[2][k]).all()]
+            wrong = [found for found in differing if not isclose(found[1][k], found[2][k]).all()]
             for output, text, slip in exercise.slips:
                 if output == exercise.outputs[k] and all(
                         _makes(slip, *found, k) for found in wrong[:1 if first_only else None]):
@@ -254,21 +247,21 @@ def _general_mistake(exercise: Exercise, k: int, expected: list, got: list) -> s
     """What output k looks like beside the answers: another output, another sign, and so on."""
     e, g, name = expected[k], got[k], exercise.outputs[k]
     for j, other in enumerate(expected):
-        if j != k and other.shape == g.shape and _isclose(other, g).all():
+        if j != k and other.shape == g.shape and isclose(other, g).all():
             return f"this is {exercise.outputs[j]}: the order is {', '.join(exercise.outputs)}"
-    if g.dtype == np.float32 and _isclose(e, g, 1e-5).all():
+    if g.dtype == np.float32 and isclose(e, g, 1e-5).all():
         return FLOAT32
-    if not np.isfinite(g[~_isclose(e, g)]).all():
+    if not np.isfinite(g[~isclose(e, g)]).all():
         return ("nan and inf come from an exponential that is too large, a logarithm of 0 or a "
                 "division by 0")
-    if _isclose(-e, g).all():
+    if isclose(-e, g).all():
         return "every number has the wrong sign"
-    if g.ndim == 2 and e.shape == g.T.shape and _isclose(e, g.T).all():
+    if g.ndim == 2 and e.shape == g.T.shape and isclose(e, g.T).all():
         return "this is the transpose"
     if not g.any():
         return f"{name} is 0 everywhere: is anything ever added to it?"
     ratio = g.flat[np.abs(e).argmax()] / np.abs(e).max() * np.sign(e.flat[np.abs(e).argmax()])
-    if np.count_nonzero(e) > 1 and _isclose(e * ratio, g).all():
+    if np.count_nonzero(e) > 1 and isclose(e * ratio, g).all():
         share = f" (1 / {number_text(1 / ratio)})" if abs(ratio) < 1 else ""
         return (f"every number is {number_text(ratio)}{share} times what it should be: a factor is "
                 "missing, or there is one too many")
@@ -280,4 +273,4 @@ def _makes(wrong: Callable, case: Case, expected: list, got: list, k: int) -> bo
         made = np.asarray(wrong(SimpleNamespace(**case), expected), np.float64)
     except (ValueError, IndexError, ZeroDivisionError, TypeError):
         return False                                   # this mistake is impossible here
-    return made.shape == got[k].shape and bool(_isclose(made, got[k]).all())
+    return made.shape == got[k].shape and bool(isclose(made, got[k]).all())

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..testing.compare import equal, scale_of
+
+
+def isclose(expected: np.ndarray, got: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
+    """Where an answer is right: up to `tolerance` of the largest number, or of 1."""
+    return equal(got, expected, tolerance, 1 + scale_of(expected))
+
 
 def array(*rows) -> np.ndarray:
     """An array of floats with these rows."""

@@ -11,16 +11,17 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 import numpy as np
 
 from ..ops.terms import Composite, Contract, Elementwise, Gather
-from ..tape import Node, _contents
+from ..tape import Node
 from ..tensor import Tensor
+from ..testing.compare import difference
 from . import terms as maps
-from .compare import difference
 from .fields import back, forward
 from .keeping import Kept, gradient_began, made, uses
 from .source import Site
@@ -174,8 +175,10 @@ def _alive(node: Node) -> dict:
     names = list(node.op.signature.parameters)
     found = {names[i]: None for i in node.op.places[len(node.shapes):]}
     found |= {names[i]: x for i, x in zip(node.op.places, node.parents) if isinstance(x, Tensor)}
-    return found | dict(zip(node.backward.__code__.co_freevars, map(
-        _contents, node.backward.__closure__ or ())))
+    for name, cell in zip(node.backward.__code__.co_freevars, node.backward.__closure__ or ()):
+        with suppress(ValueError):                       # a name that this call did not set
+            found[name] = cell.cell_contents
+    return found
 
 
 def checked(t: Tensor, index: tuple, who: str) -> tuple[int, ...]:
@@ -411,12 +414,12 @@ def _gradient_parts(x: Tensor, use: Kept, index):
     """What one op's call contributed, once for each place in which it used x."""
     inputs = use.op.inputs(maps.arguments(use.op, use.args))
     for k, operand in enumerate(inputs):
-        if operand is x and use.node.grad is None:
+        if operand is x and use.out.grad is None:
             yield Explanation(f"{_title(use.op)}: no gradient arrived here, so it gave none", (),
                               [], 0.0, None, site=use.site)
         elif operand is x:
             call = call_of(use, "explain_grad", use.out)
-            part = explain_contribution(call, k, index, maps._array(use.node.grad), use.site)
+            part = explain_contribution(call, k, index, maps._array(use.out.grad), use.site)
             yield replace(part, parts=_through(use, part))
 
 

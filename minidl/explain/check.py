@@ -19,12 +19,11 @@ from ..kernels import kernels_in_use, use_kernels
 from ..ops.terms import Composite, Contract, Elementwise, Reduce, Scatter
 from ..tape import no_grad
 from ..tensor import Tensor
-from ..testing.differences import slope
+from ..testing.compare import errors, limit_of, scale_of
+from ..testing.differences import along, first_smooth
 from . import terms as maps
-from .compare import difference
 from .flow import faults
 
-RTOL = {"float32": 2e-5, "float64": 1e-8}
 STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
 MANY = 3_000_000              # terms, above which only some cells are added up
 LISTED = 2000                 # wrong cells that are named
@@ -73,9 +72,8 @@ def _result(status, reason="", compared=0, largest=0.0, cells=(), wrong=0) -> di
 
 def _compared(used, recorded: np.ndarray, expected: np.ndarray, size, what: str) -> dict:
     """Cell by cell, with errors measured by `size`: of what was added up from the arrays `used`."""
-    with np.errstate(all="ignore"):
-        error = np.abs(difference(recorded, expected)) / np.where(size, size, 1.0)
-    right = (error <= RTOL.get(str(recorded.dtype), 1e-2)) | _open(used, recorded, expected)
+    error = errors(recorded, expected, size)
+    right = (error <= limit_of(recorded.dtype)) | _open(used, recorded, expected)
     error, wrong = np.where(right & ~(error <= 1), 0.0, error), np.argwhere(~right)
     if len(wrong):
         return _result("fail", f"{len(wrong)} of {error.size} cells differ from {what}", error.size,
@@ -89,10 +87,6 @@ def _open(used, recorded, expected):
     if all(np.isfinite(x).all() for x in used):
         return np.zeros(np.shape(recorded), bool)
     return ~(np.isfinite(recorded) & np.isfinite(expected))
-
-
-def _scale(*arrays: np.ndarray) -> float:
-    return max([float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays if a.size] or [0])
 
 
 # --------------------------------------------------------------------------- values
@@ -118,7 +112,7 @@ def _replayed(trace, op: dict) -> dict:
     if expected.shape != recorded.shape:
         return _result("fail", f"run again it gives shape {expected.shape}, recorded is "
                        f"{recorded.shape}", 0, 1.0)
-    return _compared(call.operands, recorded, expected, _scale(expected, *call.operands[:1]),
+    return _compared(call.operands, recorded, expected, scale_of(expected, *call.operands[:1]),
                      "the op replayed in float64")
 
 
@@ -183,20 +177,18 @@ def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
             return _result("pass", "no gradient declared")
         expected, size = found
         if isinstance(kind, Elementwise) and "-" in kind.partials[k]:
-            size = np.maximum(size, 0.1 * _scale(gy))      # of a slope like p - t, p was rounded
+            size = np.maximum(size, 0.1 * scale_of(gy))     # of a slope like p - t, p was rounded
         return _compared(used, recorded, expected, size, what)
     chosen = _some(recorded, entries if isinstance(kind, Contract) else min(entries, 8), rng)
     wrong, largest = [], 0.0
     for index in chosen:
         found = explain_contribution(call, k, index, gy)
-        least = _scale(recorded, gy) if isinstance(kind, Composite) else found.magnitude
+        least = scale_of(recorded, gy) if isinstance(kind, Composite) else found.magnitude
         if _open(used, recorded[index], found.total):
             continue
-        with np.errstate(all="ignore"):
-            error = float(np.abs(difference(recorded[index], found.total)) / (
-                max(found.magnitude, least) or 1.0))
+        error = float(errors(recorded[index], found.total, max(found.magnitude, least)))
         largest = max(largest, error)
-        if not error <= RTOL.get(str(recorded.dtype), 1e-2):
+        if not error <= limit_of(recorded.dtype):
             wrong.append(index)
     if wrong:
         return _result("fail", f"{len(wrong)} of {len(chosen)} cells tried differ from {what}",
@@ -225,7 +217,7 @@ def _some(array: np.ndarray, count: int, rng) -> list[tuple[int, ...]]:
 
 def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, rng) -> dict:
     """Against <f, gy> along single entries and random directions."""
-    x, scale = call.operands[k], max(_scale(recorded), 1e-3 * _scale(gy))
+    x, scale = call.operands[k], max(scale_of(recorded), 1e-3 * scale_of(gy))
     lines = []
     kind = call.op.terms
     largest_operand = max(a.size for a in call.operands)
@@ -245,29 +237,20 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
     if not recorded.size:
         return _result("pass", "no numbers to compare")
     y0, compared, kinks, largest = _run(call, call.operands), 0, 0, 0.0
+    wide, limit = max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)), limit_of(recorded.dtype)
     wrong, what = [], ""
     for index, d in lines:
-        def along(t, d=d):
-            moved = list(call.operands)
-            moved[k] = x + t * d
-            y = _run(call, moved)
-            return float(((y - y0) * gy).sum()), float(np.abs(y0 * gy).sum())
         analytic = float((recorded * d).sum() if index is None else recorded[index])
         size = abs(analytic) if np.isfinite(analytic) else 0.0
-        for step in STEPS:
-            found = slope(along, step * max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)))
-            moved = list(call.operands)
-            moved[k] = x + found.step * d           # what cancels in the slope was rounded too
-            added = float(np.abs((_run(call, moved) - y0) * gy).sum()) / found.step
-            tolerance = found.rounding + 1e-3 * max(size, abs(found.value)) + 1e-4 * scale + (
-                RTOL.get(str(recorded.dtype), 1e-2) * (added if np.isfinite(added) else 0.0))
-            smooth = np.isfinite(found.value) and found.kink <= tolerance
-            if smooth:
-                break
-        error = abs(found.value - analytic)
+        line = along(lambda *xs: [_run(call, xs)], call.operands, k, d, [y0], [gy])
+        found, tolerance, smooth = first_smooth(
+            line, [step * wide for step in STEPS], lambda found: (
+                found.rounding + 1e-3 * max(size, abs(found.value)) + 1e-4 * scale
+                + limit * found.magnitude), 1)      # what cancels in the slope was rounded too
         if not smooth or _open((*call.operands, gy), analytic, found.value):
             kinks += 1
         else:
+            error = abs(found.value - analytic)
             compared, largest = compared + 1, max(largest, error / (scale or 1.0))
             if not error <= tolerance:
                 wrong.append(index)

@@ -13,10 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .compare import difference
+from ..testing.compare import equal, limit_of, scale_of
 from .updates import applied
-
-CLOSE = {"float32": 2e-5, "float64": 1e-8}
 
 
 def faults(trace) -> Iterator[tuple[int | None, int | None, int, str]]:
@@ -49,9 +47,8 @@ def _all_close(found, expected) -> bool:
     """Are they equal up to rounding? Yes, if numbers were left out of a file."""
     if found is None or expected is None:
         return True
-    close, finite = CLOSE.get(str(found.dtype), 1e-2), np.abs(found[np.isfinite(found)])
-    limit = close * (finite.max(initial=0) + np.abs(np.nan_to_num(expected)))
-    return bool((np.abs(difference(found, expected)) <= limit).all())
+    scale = scale_of(found) + np.abs(np.nan_to_num(expected))
+    return bool(equal(found, expected, limit_of(found.dtype), scale).all())
 
 
 def updated(trace, event: dict) -> np.ndarray | None:

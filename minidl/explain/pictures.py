@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..plots import GREY, bare_axes, blue_orange, picture
+from ..testing.compare import scale_of
 
 DARK, WRONG = "#111827", "#d4002a"
 PADDING, EMPTY = 1, 2         # why a cell has no number: it is not of the array; not computed yet
@@ -24,7 +25,7 @@ LARGEST_CELL, HEAD, ABOVE, FOOT, GAP = 0.38, 0.35, 0.35, 0.35, 0.3  # inches: a 
 # --------------------------------------------------------------------------- arrays as cells
 def bound_of(*arrays: np.ndarray) -> float:
     """The largest finite magnitude: what the colours end at."""
-    return float(max(abs(a[np.isfinite(a)]).max(initial=0) for a in arrays)) or 1.0
+    return scale_of(*arrays) or 1.0
 
 
 def short(value: float) -> str:

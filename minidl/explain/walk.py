@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
-from .compare import difference
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
 from .terms import _SHORT, Call, with_bias
 from .trace import Trace
@@ -236,11 +236,10 @@ class Walk:
 
     def _compared(self, total: float, a: np.ndarray, cell: tuple, scale: float) -> str:
         """A sum beside what is stored. Rounding is measured by `scale`, or the largest of a."""
-        stored, apart = float(a[cell]), float(difference(a[cell], total))
-        limit = (1e-4 if a.dtype.itemsize <= 4 else 1e-8) * max(
-            scale, np.abs(a[np.isfinite(a)].astype(float)).max(initial=0.0))
-        text = f"sum {total + 0:.6g}, stored {stored + 0:.6g}, difference {apart:.2g}"
-        return text if abs(apart) <= limit else red(f"! {text}: THEY DIFFER", self.colour)
+        apart, limit = difference(a[cell], total), 1e-4 if a.dtype.itemsize <= 4 else 1e-8
+        text = f"sum {total + 0:.6g}, stored {a[cell] + 0:.6g}, difference {apart:.2g}"
+        close = equal(a[cell], total, limit, max(scale, scale_of(a, total)))
+        return text if close else red(f"! {text}: THEY DIFFER", self.colour)
 
     def _verdict(self, check: dict | None) -> str:
         if check is None:

@@ -71,13 +71,13 @@ def _elementwise(draw: Draw) -> Cases:
         "neg": [(a,), (x,)], "abs": [(draw.off_zero(37, 96),)],
         "exp": [(a,), (x,)], "log": [(positive,)], "sqrt": [(positive,)], "sin": [(a,)],
         "cos": [(a,)],
-        "_clamp": [(a, -1.0, 1.0), (a, None, 0.5), (a, -0.5, None)],
+        "clamp": [(a, -1.0, 1.0), (a, None, 0.5), (a, -0.5, None)],
         "maximum": [(both[0], both[1]), (both[0], both[1, :1])],
         "minimum": [(both[0], both[1]), (both[0], both[1, :1])],
         "weighed": [(draw.off_zero(37, 96), a), (a > 0, a), (draw.off_zero(96), a)],
         "where": [(a > 0, a, draw(37, 96)), (row > 0, a, draw())],
         "clone": [(a,), (x,)],
-        "_convert": [(a, np.dtype(np.float64), HERE), (a, np.dtype(np.float32), HERE),
+        "convert": [(a, np.dtype(np.float64), HERE), (a, np.dtype(np.float32), HERE),
                      (x, np.dtype(np.float64), "cpu")],
     }
 
@@ -93,7 +93,7 @@ def _activations(draw: Draw) -> Cases:
         "bias_activation": [(*before(x, draw(96)), slope) for slope in (0.0, 0.2, 1.0)]
         + [(*before(images, bias.reshape(shape)), slope) for shape in ((32, 1, 1), (1, 32, 1, 1))
            for slope in (0.0, 0.3, 1.0)] + [(*before(x, draw(37, 1)), 0.0)],
-        "elu": [(x, 1.0), (x, 0.5)], "normal_cdf": [(x,)], "_softplus1": [(x,)],
+        "elu": [(x, 1.0), (x, 0.5)], "normal_cdf": [(x,)], "softplus1": [(x,)],
         "sigmoid": [(x,)], "tanh": [(x,), (images,)],
         "masked": [(g, draw(37, 96)), (images, draw.images(3, 32, 7, 5))],
     }
@@ -106,16 +106,16 @@ def _rearranging(draw: Draw) -> Cases:
     indices = [(slice(1, None, 3), slice(None, None, -1)), (rows,), (Ellipsis, 3),
                (a > 0), (rows, draw.rng.integers(0, 96, 50))]
     return {
-        "_reshape": [(a, (96, 37)), (x, (3, -1)), (a, (-1, 1))],
-        "_permute": [(a, (1, 0)), (x, (0, 2, 3, 1))],
-        "_expand": [(draw(37, 1), (5, 37, 96)), (draw(32, 1, 1), (3, 32, 7, 5))],
-        "_cat": [([a, draw(1, 96)], 0), ([x, draw.images(3, 3, 7, 5)], 1), ([a], 1)],
-        "_getitem": [(a, index) for index in indices],
-        "_scatter": [(draw(*np.empty((37, 96))[index].shape), index, (37, 96))
+        "reshape": [(a, (96, 37)), (x, (3, -1)), (a, (-1, 1))],
+        "permute": [(a, (1, 0)), (x, (0, 2, 3, 1))],
+        "expand": [(draw(37, 1), (5, 37, 96), ()), (draw(32), (3, 32, 7, 5), (0, 2, 3))],
+        "cat": [([a, draw(1, 96)], 0), ([x, draw.images(3, 3, 7, 5)], 1), ([a], 1)],
+        "getitem": [(a, index) for index in indices],
+        "scatter": [(draw(*np.empty((37, 96))[index].shape), index, (37, 96))
                      for index in indices],
-        "_pad": [(x, ((0, 0), (0, 0), (1, 2), (2, 0)), 0.0), (a, ((1, 0), (0, 3)), 1.5)],
-        "_put_along": [(draw(37, 1), draw.rng.integers(0, 96, (37, 1)), 1, 96)],
-        "_take_along": [(a, draw.rng.integers(0, 96, (37, 1)), 1)],
+        "pad": [(x, ((0, 0), (0, 0), (1, 2), (2, 0)), 0.0), (a, ((1, 0), (0, 3)), 1.5)],
+        "put_along": [(draw(37, 1), draw.rng.integers(0, 96, (37, 1)), 1, 96)],
+        "take_along": [(a, draw.rng.integers(0, 96, (37, 1)), 1)],
     }
 
 
@@ -123,11 +123,11 @@ def _reductions(draw: Draw) -> Cases:
     a, x = draw(37, 96), draw.images(3, 32, 7, 5)
     either = [(a, (0,), False), (a, (0, 1), False), (x, (0, 2, 3), True), (x, (1,), False)]
     return {
-        "_sum": either,
-        "_norm": [(draw.off_zero(*y.shape), *rest) for y, *rest in either],
-        "_amax": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
-        "_amin": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
-        "_logsumexp": either,
+        "sum": either,
+        "norm": [(draw.off_zero(*y.shape), *rest) for y, *rest in either],
+        "amax": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
+        "amin": [(draw.distinct(*y.shape), *rest) for y, *rest in either],
+        "logsumexp": either,
         "softmax": [(a, 1), (a, 0), (x, 1)], "log_softmax": [(a, 1), (a, 0), (x, 1)],
         "standardize": [(a, (0,), 1e-5), (x, (0, 2, 3), 1e-3)],
         "normalized_affine": [
@@ -138,9 +138,9 @@ def _reductions(draw: Draw) -> Cases:
 
 def _matrix_products(draw: Draw) -> Cases:
     return {
-        "_matmul": [(draw(37, 96), draw(96, 10)), (draw(96, 37).T, draw(10, 96).T),
+        "matmul": [(draw(37, 96), draw(96, 10)), (draw(96, 37).T, draw(10, 96).T),
                     (draw(3, 5, 7), draw(3, 7, 4)), (draw(2, 1, 5, 7), draw(3, 7, 4))],
-        "_linear": [(draw(37, 96), draw(10, 96), draw(10)), (draw(1, 96), draw(64, 96), None)],
+        "linear": [(draw(37, 96), draw(10, 96), draw(10)), (draw(1, 96), draw(64, 96), None)],
     }
 
 
@@ -150,7 +150,7 @@ def _losses(draw: Draw) -> Cases:
         "cross_entropy_rows": [(logits, draw.classes(37, 10), draw(37, low=0.0)),
                                (30 * draw(300, 10), draw.classes(300, 10), np.ones(300) / 300)],
         "bce_logits": [(logits, t), (draw.images(3, 1, 28, 28), draw.images(3, 1, 28, 28) > 0.0)],
-        "_bce": [(draw(37, 10, low=0.1, high=0.9), t)],
+        "bce": [(draw(37, 10, low=0.1, high=0.9), t)],
     }
 
 
@@ -189,7 +189,7 @@ POOLINGS = [
 
 
 def _pooling(draw: Draw) -> Cases:
-    found: Cases = {name: [] for name in ("max_pool2d", "max_pool2d_grad", "_max_pool2d_pick",
+    found: Cases = {name: [] for name in ("max_pool2d", "max_pool2d_grad", "max_pool2d_pick",
                                           "sum_pool2d", "sum_pool2d_grad")}
     for shape, window, stride, pads, dilation in POOLINGS:
         last = window, stride, pads, dilation
@@ -197,7 +197,7 @@ def _pooling(draw: Draw) -> Cases:
         tap, g = max_pool2d(x, *last, out)[1].numpy(), draw.images(*shape[:2], *out)
         found["max_pool2d"].append((x, *last, out))
         found["max_pool2d_grad"].append((g, tap, *last, shape[2:]))
-        found["_max_pool2d_pick"].append((x, tap, *last, shape[2:]))
+        found["max_pool2d_pick"].append((x, tap, *last, shape[2:]))
         if dilation == (1, 1):
             found["sum_pool2d"].append((x, window, stride, pads, out))
             found["sum_pool2d_grad"].append((g, window, stride, pads, shape[2:]))

@@ -13,6 +13,7 @@ from ..device import move, to_host
 from ..kernels import launch
 from ..tape import OPS
 from ..tensor import Tensor
+from ..testing.compare import errors
 from . import DEVICE, Sizes
 from .cases import HERE, kernel_cases, op_cases
 from .report import Part
@@ -25,14 +26,7 @@ def error_of(found: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference, divided by the largest entry; nan where only one of both is nan."""
     if found.shape != expected.shape:
         raise ValueError(f"the result has shape {found.shape}, {expected.shape} is right")
-    if not expected.size:
-        return 0.0
-    found, expected = found.astype(np.float64), expected.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        alike = (found == expected) | (np.isnan(found) & np.isnan(expected))
-        differences = np.where(alike, 0.0, np.abs(found - expected))
-    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
-    return float(differences.max() / (scale or 1.0))
+    return float(errors(found, expected).max(initial=0.0))
 
 
 def convert(value: Any, dtype: np.dtype, device: str) -> Any:
@@ -68,7 +62,7 @@ def op_error(name: str, args: tuple, dtype: np.dtype, which: str) -> float:
     float64."""
     truth = with_kernels("reference", op_outputs, name, args, np.dtype(np.float64), "cpu")
     found = with_kernels(which, op_outputs, name, args, dtype, DEVICE)
-    if found[0].dtype != dtype and name != "_convert" and found[0].dtype.kind == "f":
+    if found[0].dtype != dtype and name != "convert" and found[0].dtype.kind == "f":
         raise TypeError(f"{name}: the result is {found[0].dtype}, the arguments are {dtype}")
     if len(found) != len(truth):
         raise ValueError(f"{name}: {len(found)} results and gradients, {len(truth)} are right")

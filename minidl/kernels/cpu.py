@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, elementwise, layout, loss, memory, noise, norm, pool, product, update
+from . import conv, elementwise, loss, memory, noise, norm, pool, product, transpose, update
 
 TABLE = {function.__name__: function for function in (
     conv._conv2d, conv._conv2d_input_grad, conv._conv2d_weight_grad,
@@ -17,7 +17,7 @@ TABLE = {function.__name__: function for function in (
     loss._cross_entropy, loss._cross_entropy_grad, loss._bce_logits, loss._bce_logits_grad,
     noise._dropout_mask,
     update._sgd, update._sgd_momentum, update._rmsprop, update._adam, update._adagrad,
-    layout._reshaped,
+    transpose._reshaped,
 )}
 
 memory.keep_freed_memory()

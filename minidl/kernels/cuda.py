@@ -18,7 +18,7 @@ import numpy as np
 
 from ..device import namespace
 from ..windows import output_size, sides
-from . import READABLE, fits
+from . import READABLE, fits, layout
 from .launch import CONSTANTS, THREADS, launch, pointer, structs
 
 COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
@@ -29,22 +29,6 @@ LONGEST = 2**17           # class numbers whose shares one block counts
 
 
 # --------------------------------------------------------------------------- memory order
-def _channels_last(x):
-    """The numbers of images x (N,C,H,W) in the order n, h, w, c: flat, a view if they lie so."""
-    return namespace(x).ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(-1)
-
-
-def _images(flat, N, C, H, W):
-    """Numbers in the order n, h, w, c as images (N,C,H,W)."""
-    return flat.reshape(N, H, W, C).transpose(0, 3, 1, 2)
-
-
-def _taps_first(w):
-    """Weights w (O,C,KH,KW) as a matrix (KH KW C, O), a view if they lie so."""
-    O, C, KH, KW = w.shape
-    return namespace(w).ascontiguousarray(w.transpose(2, 3, 1, 0)).reshape(KH * KW * C, O)
-
-
 @functools.lru_cache(256)
 def _window(real, C, size, out_size, kernel, stride, before, dilation):
     """The struct Window of kernels.cu; `before` is the border above and on the left."""
@@ -57,39 +41,39 @@ def _before(padding):
 
 
 # --------------------------------------------------------------------------- convolution
-def _rows(x, kernel, out_size, stride, padding, dilation):
-    """im2col: the window under each output pixel as a row (N OH OW, KH KW C)."""
+def _im2col(x, kernel, out_size, stride, padding, dilation):
+    """The window under each output pixel as a row (N OH OW, KH KW C)."""
     N, C, H, W = x.shape
     window = _window(x.dtype, C, (H, W), out_size, kernel, stride, _before(padding), dilation)
     rows = namespace(x).empty((N * math.prod(out_size), math.prod(kernel) * C), x.dtype)
-    launch("im2col", rows.size, x.dtype, _channels_last(x), rows, window, rows.size)
+    launch("im2col", rows.size, x.dtype, layout.channels_last(x), rows, window, rows.size)
     return rows
 
 
 def _conv2d(x, w, b, stride, padding, dilation):
     O, kernel = len(w), w.shape[2:]
     out_size = output_size(x.shape[2:], kernel, stride, padding, dilation)
-    rows = _rows(x, kernel, out_size, stride, padding, dilation)
-    y = rows @ _taps_first(w)
-    return _images(y if b is None else y + b, len(x), O, *out_size)
+    rows = _im2col(x, kernel, out_size, stride, padding, dilation)
+    y = rows @ layout.taps_first(w).reshape(-1, O)
+    return layout.images(y if b is None else y + b, len(x), O, *out_size)
 
 
 def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     N, O, *out_size = g.shape
     _, C, *kernel = w.shape
-    rows = _channels_last(g).reshape(-1, O) @ _taps_first(w).T
+    rows = layout.channels_last(g).reshape(-1, O) @ layout.taps_first(w).reshape(-1, O).T
     window = _window(g.dtype, C, tuple(size), tuple(out_size), tuple(kernel), stride,
                      _before(padding), dilation)
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
     launch("col2im", gx.size, g.dtype, rows, gx, window, gx.size)
-    gx = _images(gx, N, C, *size)
+    gx = layout.images(gx, N, C, *size)
     return gx if b is None else gx + b.reshape(-1, 1, 1)
 
 
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     (KH, KW), C, (O, *out_size) = kernel, x.shape[1], g.shape[1:]
-    rows = _rows(x, kernel, tuple(out_size), stride, padding, dilation)
-    taps = rows.T @ _channels_last(g).reshape(-1, O)
+    rows = _im2col(x, kernel, tuple(out_size), stride, padding, dilation)
+    taps = rows.T @ layout.channels_last(g).reshape(-1, O)
     return taps.reshape(KH, KW, C, O).transpose(3, 2, 0, 1)
 
 
@@ -99,56 +83,41 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
     xp, count = namespace(x), N * C * math.prod(out_size)
     y, taps = xp.empty(count, x.dtype), xp.empty(count, np.int32)
     window = _window(x.dtype, C, tuple(size), out_size, window, stride, _before(pads), dilation)
-    launch("max_pool", count, x.dtype, _channels_last(x), y, taps, window, count)
-    return _images(y, N, C, *out_size), _images(taps, N, C, *out_size)
+    launch("max_pool", count, x.dtype, layout.channels_last(x), y, taps, window, count)
+    return layout.images(y, N, C, *out_size), layout.images(taps, N, C, *out_size)
 
 
 def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     N, C, *out_size = g.shape
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
     window = _window(g.dtype, C, size, tuple(out_size), window, stride, _before(pads), dilation)
-    launch("max_pool_grad", gx.size, g.dtype, _channels_last(g), _channels_last(tap), gx, window,
-           gx.size)
-    return _images(gx, N, C, *size)
+    launch("max_pool_grad", gx.size, g.dtype, layout.channels_last(g), layout.channels_last(tap),
+           gx, window, gx.size)
+    return layout.images(gx, N, C, *size)
 
 
 # --------------------------------------------------------------------------- bias and activation
-def _by_rows(x):
-    """x (N,C) or (N,C,H,W), flat, the channels innermost."""
-    return namespace(x).ascontiguousarray(x).reshape(-1) if x.ndim == 2 else _channels_last(x)
-
-
-def _like_rows(flat, shape):
-    return flat.reshape(shape) if len(shape) == 2 else _images(flat, *shape)
-
-
-def _one_a_channel(shape, x) -> bool:
-    """Does an array of `shape` broadcast along the channels of x (N,C) or (N,C,H,W)?"""
-    tail = (x.shape[1],) if x.ndim == 2 else (x.shape[1], 1, 1)
-    return shape in (tail, (1, *tail))
-
-
-@fits(lambda x, b: x.ndim in (2, 4) and _one_a_channel(b.shape, x))
+@fits(lambda x, b: layout.one_a_channel(b.shape, x))
 def _bias_activation(x, b, slope):
-    flat, b = _by_rows(x), namespace(b).ascontiguousarray(b).reshape(-1)
+    flat, b = layout.by_rows(x), layout.line(b)
     y = namespace(x).empty_like(flat)
     launch("bias_activation", y.size, x.dtype, flat, b, y, b.size, slope, y.size)
-    return _like_rows(y, x.shape)
+    return layout.like_rows(y, x.shape)
 
 
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
-    if not _one_a_channel(shape, gy):
+    if not layout.one_a_channel(shape, gy):
         return READABLE["_bias_activation_grad"](gy, y, shape, slope)
-    xp, g, C = namespace(gy), _by_rows(gy), gy.shape[1]
+    xp, g, C = namespace(gy), layout.by_rows(gy), gy.shape[1]
     rows = g.size // C
     parts = min(PARTS, -(-rows // LANES))
     gx, sums, total = xp.empty_like(g), xp.empty(parts * C, np.float64), xp.empty(C, gy.dtype)
     blocks = parts * -(-C // COLUMNS)
-    launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, _by_rows(y), gx, sums, rows, C,
-           parts, slope)
+    launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, layout.by_rows(y), gx, sums, rows,
+           C, parts, slope)
     launch("part_sums", C, gy.dtype, sums, total, C, parts)
-    return _like_rows(gx, gy.shape), total.reshape(shape)
+    return layout.like_rows(gx, gy.shape), total.reshape(shape)
 
 
 # --------------------------------------------------------------------------- cross entropy
@@ -203,7 +172,7 @@ def _dropout_mask(x, p, seed, counter, first=0):
     mask = namespace(x).empty(x.size, x.dtype)
     launch("dropout_mask", x.size, x.dtype, mask, seed, counter, first, p,
            0 if p == 1 else 1 / (1 - p), C, pixels, x.size)
-    return _images(mask, *x.shape) if channels_last else mask.reshape(x.shape)
+    return layout.images(mask, *x.shape) if channels_last else mask.reshape(x.shape)
 
 
 # --------------------------------------------------------------------------- optimisers
@@ -253,35 +222,28 @@ def _later(kernel, numbers, p, g, m=None, v=None, a=0.0, b=0.0):
         _waiting.updates.setdefault((kernel, p.dtype, numbers, p.device.id), []).append(each)
 
 
-def _alike(p, *others) -> bool:
-    """Do all stand in memory without gaps, in the same order?"""
-    dense = p.transpose(sorted(range(p.ndim), key=lambda i: -p.strides[i]))
-    return dense.flags.c_contiguous and all([a.shape == p.shape and all(
-        [n == 1 or s == t for n, s, t in zip(p.shape, p.strides, a.strides)]) for a in others])
-
-
-@fits(_alike)
+@fits(layout.alike)
 def _sgd(p, g, lr):
     _later("sgd", (lr,), p, g)
 
 
-@fits(_alike)
+@fits(layout.alike)
 def _sgd_momentum(p, g, b, lr, momentum, share, nesterov):
     _later("sgd_momentum", (lr, momentum, float(nesterov)), p, g, m=b, a=share)
 
 
-@fits(_alike)
+@fits(layout.alike)
 def _rmsprop(p, g, v, lr, alpha, eps):
     _later("rmsprop", (lr, alpha, 1 - alpha, eps), p, g, v=v)
 
 
-@fits(_alike)
+@fits(layout.alike)
 def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
     _later("adam", (beta1, 1 - beta1, beta2, 1 - beta2, eps), p, g, m, v,
            a=lr / (1 - beta1**t), b=math.sqrt(1 - beta2**t))
 
 
-@fits(_alike)
+@fits(layout.alike)
 def _adagrad(p, g, s, lr, eps):
     _later("adagrad", (eps,), p, g, v=s, a=lr)
 

@@ -75,18 +75,6 @@ def _sum_loop(start, stop, a, b, y):
         put(y, i, get(a, i) + get(b, i))
 
 
-def _dense(*arrays) -> bool:
-    """Do they all stand in memory without gaps, in the same order?"""
-    first = arrays[0]
-    if layout.flat(first) is None:
-        return False
-    for a in arrays[1:]:
-        if a.shape != first.shape or (a.strides != first.strides and any(
-                [n > 1 and s != t for n, s, t in zip(a.shape, a.strides, first.strides)])):
-            return False
-    return True
-
-
 def _each(loop, *arrays_and_numbers, like):
     """The result of `loop` over all elements, in the memory order of `like`."""
     y = np.empty_like(like)
@@ -96,47 +84,47 @@ def _each(loop, *arrays_and_numbers, like):
     return y
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _relu(x):
     return _each(_relu_loop, x, like=x)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _relu_grad(gy, y):
     return _each(_slope_loop, gy, y, 0.0, like=gy)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _leaky_relu(x, slope):
     return _each(_leaky_loop, x, float(slope), like=x)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _leaky_relu_grad(gy, x, slope):
     return _each(_slope_loop, gy, x, float(slope), like=gy)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _tanh(x):
     return _each(_tanh_loop, x, like=x)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _tanh_grad(gy, y):
     return _each(_tanh_grad_loop, gy, y, like=gy)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _normal_cdf(x):
     return _each(_normal_cdf_loop, x, like=x)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _product_arrays(a, b):
     return _each(_product_loop, a, b, like=a)
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _sum_arrays(a, b):
     return _each(_sum_loop, a, b, like=a)
 
@@ -181,26 +169,6 @@ def _row_sums(start, stop, x, sums, rows, C):
                 put(sums, s * C + c, get(sums, s * C + c) + np.float64(get(x, r * C + c)))
 
 
-def rows(x):
-    """x (N,C) or (N,C,H,W), flat, the channels innermost."""
-    return layout.line(x) if x.ndim == 2 else layout.channels_last(x)
-
-
-def like_rows(flat, shape):
-    """Numbers with the channels innermost as an array of `shape`, (N,C) or (N,C,H,W)."""
-    return flat.reshape(shape) if len(shape) == 2 else layout.images(flat, *shape)
-
-
-def _one_a_channel(shape, ndim: int, C: int) -> bool:
-    """Does an array of this shape broadcast along the channels of (N,C) or (N,C,H,W)?"""
-    tail = (C,) if ndim == 2 else (C, 1, 1)
-    return shape in (tail, (1, *tail))
-
-
-def _a_channel(x, b, *more) -> bool:
-    return x.ndim in (2, 4) and _one_a_channel(b.shape, x.ndim, x.shape[1])
-
-
 def plus_bias(y, b):
     """y + b (O,) along y's last axis, or along the O innermost numbers of a flat y: in place where
     y has no gaps. Without a bias (None) it is y."""
@@ -213,22 +181,22 @@ def plus_bias(y, b):
     return y
 
 
-@fits(_a_channel)
+@fits(lambda x, b, *more: layout.one_a_channel(b.shape, x))
 def _bias_activation(x, b, slope):
-    flat, C = rows(x), x.shape[1]
+    flat, C = layout.by_rows(x), x.shape[1]
     y = np.empty_like(flat)
     _bias_loop(flat.size // C, max(1, PIECE // C), flat, layout.line(b), y, float(slope))
-    return like_rows(y, x.shape)
+    return layout.like_rows(y, x.shape)
 
 
 @fits(lambda gy, y: gy.ndim in (2, 4))
 def _bias_activation_grad(gy, y, shape, slope):
-    g, C = rows(gy), gy.shape[1]
-    if not _one_a_channel(shape, gy.ndim, C):
+    g, C = layout.by_rows(gy), gy.shape[1]
+    if not layout.one_a_channel(shape, gy):
         return READABLE["_bias_activation_grad"](gy, y, shape, slope)
     sums, gx = np.empty(SUMS * C), np.empty_like(g)
-    _bias_grad_loop(SUMS, 1, g, rows(y), gx, sums, g.size // C, C, float(slope))
-    return like_rows(gx, gy.shape), _added_up(sums, g.dtype).reshape(shape)
+    _bias_grad_loop(SUMS, 1, g, layout.by_rows(y), gx, sums, g.size // C, C, float(slope))
+    return layout.like_rows(gx, gy.shape), _added_up(sums, g.dtype).reshape(shape)
 
 
 def _total(x, axis, keepdims=True):
@@ -236,7 +204,7 @@ def _total(x, axis, keepdims=True):
     if keepdims or axis != ((0,) if x.ndim == 2 else (0, 2, 3)) or x.ndim not in (2, 4):
         return READABLE["_total"](x, axis, keepdims)
     C, sums = x.shape[1], np.empty(SUMS * x.shape[1])
-    _row_sums(SUMS, 1, rows(x), sums, x.size // C, C)
+    _row_sums(SUMS, 1, layout.by_rows(x), sums, x.size // C, C)
     return _added_up(sums, x.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Memory order: images with the channels last, weights with the taps first.
+"""Memory order: images with the channels last, weights with the taps first; for the CPU and a GPU.
 
 Shapes are logically (N,C,H,W) everywhere. A kernel walks flat memory and knows no strides: every
 array on its way to a kernel goes through one of these functions, which give what the kernel can
@@ -9,39 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fits
-from .threads import parallel
-from .tile import get, put
+from ..device import namespace
 
-BLOCK = 32
-LARGE = 2**17              # numbers; below, NumPy's own copy is as good
-
-
-@parallel
-def _transpose(start, stop, source, target, rows, columns):
-    """target[i, c, r] = source[i, r, c] for matrices i; a step is BLOCK rows of one matrix."""
-    strips = -(-rows // BLOCK)
-    for step in range(start, stop):
-        base, first = step // strips * rows * columns, step % strips * BLOCK
-        last = min(first + BLOCK, rows)
-        for c0 in range(0, columns, BLOCK):              # a block stays in the nearest cache
-            for c in range(c0, min(c0 + BLOCK, columns)):
-                for r in range(first, last):
-                    put(target, base + c * rows + r, get(source, base + r * columns + c))
-
-
-def transposed(array, count: int, rows: int, columns: int):
-    """`count` contiguous matrices (rows, columns), each transposed, flat."""
-    target = np.empty(array.size, array.dtype)
-    strips = -(-rows // BLOCK)
-    _transpose(count * strips, max(1, 16384 // (BLOCK * columns + 1)), flat(array), target,
-               rows, columns)
-    return target
+LARGE = 2**17              # numbers; below, NumPy's own copy is as good as transpose.py
 
 
 def line(x):
     """The numbers of x in the order of its axes: flat, without gaps."""
-    return (x if x.flags.c_contiguous else np.ascontiguousarray(x)).reshape(-1)
+    return (x if x.flags.c_contiguous else namespace(x).ascontiguousarray(x)).reshape(-1)
 
 
 def channels_last(x):
@@ -49,7 +24,8 @@ def channels_last(x):
     last = x.transpose(0, 2, 3, 1)
     if last.flags.c_contiguous:
         return last.reshape(-1)
-    if x.flags.c_contiguous and x.size > LARGE:
+    if x.size > LARGE and x.flags.c_contiguous and isinstance(x, np.ndarray):
+        from .transpose import transposed
         N, C, H, W = x.shape
         return transposed(x, N, C, H * W)
     return line(last)
@@ -65,7 +41,8 @@ def taps_first(w):
     first = w.transpose(2, 3, 1, 0)
     if first.flags.c_contiguous:
         return first.reshape(-1)
-    if w.flags.c_contiguous and w.size > LARGE:
+    if w.size > LARGE and w.flags.c_contiguous and isinstance(w, np.ndarray):
+        from .transpose import transposed
         O, C, KH, KW = w.shape
         return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
             transposed(w, O, C, KH * KW), 1, O, KH * KW * C)
@@ -91,9 +68,32 @@ def flat(x):
     return dense.reshape(-1) if dense.flags.c_contiguous else None
 
 
-@fits(lambda x: x.size > LARGE and x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
-def _reshaped(x, shape):
-    N, C, H, W = x.shape
-    if x.flags.c_contiguous or [n for n in x.shape if n > 1] == [n for n in shape if n > 1]:
-        return x.reshape(shape)                        # a view
-    return transposed(x, N, H * W, C).reshape(shape)
+def alike(*arrays) -> bool:
+    """Do they all stand in memory without gaps, in the same order?"""
+    first = arrays[0]
+    if flat(first) is None:
+        return False
+    for a in arrays[1:]:
+        if a.shape != first.shape or (a.strides != first.strides and any(
+                [n > 1 and s != t for n, s, t in zip(a.shape, a.strides, first.strides)])):
+            return False
+    return True
+
+
+# --------------------------------------------------------------------------- rows of channels
+def by_rows(x):
+    """x (N,C) or (N,C,H,W), flat, the channels innermost."""
+    return line(x) if x.ndim == 2 else channels_last(x)
+
+
+def like_rows(flat, shape):
+    """Numbers with the channels innermost as an array of `shape`, (N,C) or (N,C,H,W)."""
+    return flat.reshape(shape) if len(shape) == 2 else images(flat, *shape)
+
+
+def one_a_channel(shape, x) -> bool:
+    """Does an array of `shape` broadcast along the channels of x (N,C) or (N,C,H,W)?"""
+    if x.ndim not in (2, 4):
+        return False
+    tail = (x.shape[1], *(1,) * (x.ndim - 2))
+    return shape in (tail, (1, *tail))

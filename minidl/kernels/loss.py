@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from . import fits, layout
-from .elementwise import PIECE, _dense, _each
+from .elementwise import PIECE, _each
 from .threads import parallel
 from .tile import get, put
 
@@ -77,14 +77,14 @@ def _cross_entropy_grad(gy, log_p, t):
     return gx
 
 
-@fits(_dense)
+@fits(layout.alike)
 def _bce_logits(x, t):
     return _each(_bce_loop, x, t, like=x)
 
 
-@fits(lambda gy, x, t: _dense(x, t))
+@fits(lambda gy, x, t: layout.alike(x, t))
 def _bce_logits_grad(gy, x, t):
-    if not _dense(x, gy):                    # of a sum, as a rule: one number seen many times
+    if not layout.alike(x, gy):              # of a sum, as a rule: one number seen many times
         g = np.empty_like(x)
         g[...] = gy
         gy = g

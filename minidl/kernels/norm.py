@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from . import fits, layout
-from .elementwise import like_rows, rows
 from .threads import parallel
 from .tile import get, put
 
@@ -93,18 +92,18 @@ def _channels(x, w, *more) -> bool:
 
 @fits(_channels)
 def _batch_norm(x, w, b, dim, eps):
-    flat, C, shape = rows(x), x.shape[1], w.shape
+    flat, C, shape = layout.by_rows(x), x.shape[1], w.shape
     mean, variance = (s.astype(x.dtype) for s in _statistics(flat, flat.size // C, C))
     scale = 1 / np.sqrt(variance + x.dtype.type(eps))
     y = np.empty_like(flat)
     _scale_loop(flat.size // C, max(1, 16384 // C), flat, mean, scale * w.reshape(-1),
                 layout.line(b), y, C)
-    return like_rows(y, x.shape), *(s.reshape(shape) for s in (mean, variance, scale))
+    return layout.like_rows(y, x.shape), *(s.reshape(shape) for s in (mean, variance, scale))
 
 
 @fits(lambda gy, x, mean, scale, w: _channels(x, w))
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
-    g, flat, C, shape = rows(gy), rows(x), x.shape[1], w.shape
+    g, flat, C, shape = layout.by_rows(gy), layout.by_rows(x), x.shape[1], w.shape
     R, mean, scale = flat.size // C, layout.line(mean), layout.line(scale)
     sums = np.empty((SUMS, 2, C))
     _grad_sum_loop(_steps(C), 1, g, flat, mean, scale, sums.reshape(-1), R, C)
@@ -112,4 +111,4 @@ def _batch_norm_grad(gy, x, mean, scale, w, dim):
     gx = np.empty_like(flat)
     _grad_loop(R, max(1, 16384 // C), g, flat, mean, scale, scale * w.reshape(-1),
                (gb / R).astype(x.dtype), (gw / R).astype(x.dtype), gx, C)
-    return like_rows(gx, x.shape), *(s.astype(x.dtype).reshape(shape) for s in (gw, gb))
+    return layout.like_rows(gx, x.shape), *(s.astype(x.dtype).reshape(shape) for s in (gw, gb))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from . import fits, layout
-from .elementwise import PIECE, _dense
+from .elementwise import PIECE
 from .threads import parallel
 from .tile import get, put
 
@@ -67,7 +67,7 @@ def _adagrad_loop(start, stop, p, g, s, lr, eps):
 
 
 def _writable(p, g, *state) -> bool:
-    return _dense(p, g, *state) and all([a.flags.writeable for a in (p, *state)])
+    return layout.alike(p, g, *state) and all([a.flags.writeable for a in (p, *state)])
 
 
 def _over(loop, arrays, *numbers):

@@ -28,6 +28,7 @@ from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from ..windows import output_size, sides
+from .reduce import sum_over
 from .terms import Contract
 
 
@@ -112,7 +113,7 @@ def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     def backward(gy, need):
         gx = conv2d_input_grad(gy, w, None, size, stride, padding, dilation) if need[0] else None
         gw = conv2d_weight_grad(x, gy, kernel, stride, padding, dilation) if need[1] else None
-        gb = gy.sum((0, 2, 3)) if need[2] else None
+        gb = sum_over(gy, (0, 2, 3), False) if need[2] else None
         return gx, gw, gb
     return y, backward
 
@@ -130,7 +131,7 @@ def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padd
     def backward(gy, need):
         gg = conv2d(gy, w, None, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
-        gb = gy.sum((0, 2, 3)) if need[2] else None
+        gb = sum_over(gy, (0, 2, 3), False) if need[2] else None
         return gg, gw, gb
     return y, backward
 

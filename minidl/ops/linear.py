@@ -11,7 +11,8 @@ from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from .arithmetic import _pair, same_floats
-from .shape import reshape, squeeze, transpose, unsqueeze
+from .reduce import sum_over
+from .shape import permute_axes, reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
 
 
@@ -55,8 +56,8 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None):
     """gx = gy W,  gW = gy^T x,  gb = sum_n gy"""
     def backward(gy, need):
         return (_matmul(gy, w) if need[0] else None,
-                _matmul(gy.mT, x) if need[1] else None,
-                gy.sum(0) if need[2] else None)
+                _matmul(permute_axes(gy, (1, 0)), x) if need[1] else None,
+                sum_over(gy, (0,), False) if need[2] else None)
     return _linear_arrays(x.data, w.data, None if b is None else b.data), backward
 
 

@@ -13,7 +13,7 @@ from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
 from .arithmetic import _constant, clone, needs_floats, same_floats
-from .reduce import _axes, _sum, _total, var
+from .reduce import _axes, _total, sum_over, var
 from .shape import _sizes, reshape
 from .terms import Composite
 
@@ -52,8 +52,8 @@ def standardize(x: Tensor, dim, eps):
             return _constant(_standardize_grad(gy.data, y, scale, dim))
         # Recording: the same in tensors, the scale too as a function of x.
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
-        mean_g = _sum(gy, dim, True) / count
-        mean_gy = _sum(gy * out, dim, True) / count
+        mean_g = sum_over(gy, dim, True) / count
+        mean_gy = sum_over(gy * out, dim, True) / count
         return scale_x * (gy - mean_g - out * mean_gy)
 
     return (y, mean, variance), backward
@@ -93,7 +93,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
             return [_constant(g) for g in grads]
         normal, *_ = standardize(x, dim, eps)
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
-        gw, gb = _sum(gy * normal, dim, True), _sum(gy, dim, True)
+        gw, gb = sum_over(gy * normal, dim, True), sum_over(gy, dim, True)
         return w * scale_x * (gy - gb / count - normal * (gw / count)), gw, gb
 
     return (y, mean, variance), backward

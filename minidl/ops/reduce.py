@@ -15,7 +15,7 @@ from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
 from .arithmetic import _constant, _real, clone, maximum, minimum, needs_floats, where
-from .shape import _axis, _expand, _reshape
+from .shape import _axis, expand_to, reshape_to
 from .terms import Composite, Gather, Reduce, Scatter
 
 
@@ -53,26 +53,27 @@ def _total(x, axis, keepdims=True):
     return x.sum(axis=axis, keepdims=keepdims, dtype=float64).astype(x.dtype, copy=False)
 
 
-@op(terms=Reduce())
-def _sum(input: Tensor, dim, keepdim):
+@op(name="sum", terms=Reduce())
+def sum_over(input: Tensor, dim, keepdim):
     shape = input.shape
     def backward(gy):
-        return _expand(_reshape(gy, _kept(shape, dim)), shape)
+        return expand_to(gy, shape, () if keepdim else dim)
     return _total(input.data, dim, keepdim), backward
 
 
 @arguments
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The sum over `dim`. Booleans and integers are counted in int64."""
-    return _sum(input, _axes("sum", dim, input.ndim), keepdim)
+    axes = tuple(range(input.ndim)) if dim is None else _axes("sum", dim, input.ndim)
+    return sum_over(input, axes, keepdim)
 
 
 @arguments
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
     needs_floats("mean", input)
-    axes = _axes("mean", dim, input.ndim)
-    return _sum(input, axes, keepdim) / _count(input, axes)
+    axes = tuple(range(input.ndim)) if dim is None else _axes("mean", dim, input.ndim)
+    return sum_over(input, axes, keepdim) / math.prod([input.shape[i] for i in axes])
 
 
 def _count(input: Tensor, axes) -> int:
@@ -104,7 +105,7 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: fl
     dim, correction = _correction("var", dim, unbiased, correction)
     axes = _axes("var", dim, input.ndim)
     centred = _centred(input, axes)
-    return _sum(centred * centred, axes, keepdim) / builtins.max(
+    return sum_over(centred * centred, axes, keepdim) / builtins.max(
         _count(input, axes) - correction, 0)
 
 
@@ -145,10 +146,10 @@ def _norm(input: Tensor, dim, keepdim):
     y = xp.sqrt(_total.readable(scaled * scaled, dim)) * top
     kept = y.shape
     def backward(gy, need, out):
-        length = _reshape(out, kept)
+        length = reshape_to(out, kept)
         zero = length.data == 0
         safe = length + _constant(zero.astype(x.dtype))      # x / |x| with 0 / 0 = 0
-        return _reshape(gy, kept) * (input / safe)
+        return reshape_to(gy, kept) * (input / safe)
     return (y if keepdim else y.squeeze(dim)), backward
 
 
@@ -177,7 +178,7 @@ def _to_equals(input: Tensor, dim):
     def backward(gy, need, out):
         x, extreme = input.data, out.data.reshape(kept)
         equal = (x == extreme) | ((x != x) & (extreme != extreme))              # nan counts too
-        return where(_constant(equal), _reshape(gy, kept) / _constant(
+        return where(_constant(equal), reshape_to(gy, kept) / _constant(
             equal.sum(axis=dim, keepdims=True).astype(x.dtype)), 0.0)
     return backward
 
@@ -237,7 +238,7 @@ def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
     values = _take_along(input, where.data, axis)
     shape = where.shape if keepdim else where.shape[:axis] + where.shape[axis + 1:]
     places = where.data.reshape(shape).copy()  # the caller's own: the backward pass keeps `where`
-    return Extreme(_reshape(values, shape), Tensor._wrap(places))
+    return Extreme(reshape_to(values, shape), Tensor._wrap(places))
 
 
 @arguments
@@ -280,7 +281,7 @@ def _logsumexp(input: Tensor, dim, keepdim):
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
     y = xp.log(_total.readable(xp.exp(x - top), dim)) + top
     def backward(gy, need, out):
-        return _reshape(gy, y.shape) * (input - _reshape(out, y.shape)).exp()
+        return reshape_to(gy, y.shape) * (input - reshape_to(out, y.shape)).exp()
     return (y if keepdim else y.squeeze(dim)), backward
 
 

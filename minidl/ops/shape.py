@@ -41,11 +41,11 @@ def _axis(name: str, dim: int, ndim: int) -> int:
     return dim % count
 
 
-@op(terms=Gather())
-def _reshape(input: Tensor, shape):
+@op(name="reshape", terms=Gather(), views=True)
+def reshape_to(input: Tensor, shape):
     before = input.shape
     def backward(gy):
-        return _reshape(gy, before)
+        return reshape_to(gy, before)
     return _reshaped(input.data, shape), backward
 
 
@@ -64,7 +64,7 @@ def reshape(input: Tensor, *shape) -> Tensor:
             (rest == 0 or input.numel() % rest) if unknown else rest != input.numel()):
         raise ValueError(f"reshape: shape {shape} does not fit {input.numel()} elements of a "
                          f"tensor of shape {input.shape}")
-    return _reshape(input, shape)
+    return reshape_to(input, shape)
 
 
 @arguments
@@ -75,14 +75,14 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     joined = math.prod(input.shape[first:last + 1])
-    return reshape(input, *input.shape[:first], joined, *input.shape[last + 1:])
+    return reshape_to(input, (*input.shape[:first], joined, *input.shape[last + 1:]))
 
 
-@op(terms=Gather())
-def _permute(input: Tensor, dims):
+@op(name="permute", terms=Gather(), views=True)
+def permute_axes(input: Tensor, dims):
     back = tuple(dims.index(i) for i in range(len(dims)))
     def backward(gy):
-        return _permute(gy, back)
+        return permute_axes(gy, back)
     return input.data.transpose(dims), backward
 
 
@@ -92,7 +92,7 @@ def permute(input: Tensor, *dims) -> Tensor:
     dims = tuple(_axis("permute", d, input.ndim) for d in _sizes("permute: each of dims", dims))
     if sorted(dims) != list(range(input.ndim)):
         raise ValueError(f"permute: {dims} is not a permutation of {input.ndim} axes")
-    return _permute(input, dims)
+    return permute_axes(input, dims)
 
 
 @arguments
@@ -101,7 +101,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     a, b = _axis("transpose", dim0, input.ndim), _axis("transpose", dim1, input.ndim)
     dims = list(range(input.ndim)) or [0]
     dims[a], dims[b] = dims[b], dims[a]
-    return _permute(input, tuple(dims[:input.ndim]))
+    return permute_axes(input, tuple(dims[:input.ndim]))
 
 
 @arguments
@@ -109,7 +109,7 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without axes of length 1 (all of them, or only those that `dim` names)."""
     drop = range(input.ndim) if dim is None else [
         _axis("squeeze", d, input.ndim) for d in (dim if checks.several(dim) else [dim])]
-    return _reshape(input, tuple(n for i, n in enumerate(input.shape)
+    return reshape_to(input, tuple(n for i, n in enumerate(input.shape)
                                  if not (i in drop and n == 1)))
 
 
@@ -117,14 +117,16 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of length 1 at `dim`."""
     dim = _axis("unsqueeze", dim, input.ndim + 1)
-    return _reshape(input, (*input.shape[:dim], 1, *input.shape[dim:]))
+    return reshape_to(input, (*input.shape[:dim], 1, *input.shape[dim:]))
 
 
-@op(terms=Gather())
-def _expand(input: Tensor, shape):
-    def backward(gy):
-        return gy                        # the engine sums a broadcast gradient back
-    return namespace(input.data).broadcast_to(input.data, shape), backward
+@op(name="expand", terms=Gather(), views=True)
+def expand_to(input: Tensor, shape, axes):
+    """New axes at `axes`, then all that have length 1 repeated: the adjoint of a sum over them."""
+    xp = namespace(input.data)
+    def backward(gy):                    # the engine sums a broadcast gradient back
+        return gy.sum(axes) if axes else gy
+    return xp.broadcast_to(xp.expand_dims(input.data, axes), shape), backward
 
 
 @arguments
@@ -135,7 +137,7 @@ def expand(input: Tensor, *sizes) -> Tensor:
     shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
     if len(own) != len(sizes) or any(n < 0 or m not in (1, n) for n, m in zip(shape, own)):
         raise ValueError(f"expand: shape {input.shape} cannot be expanded to {sizes}")
-    return _expand(input, shape)
+    return expand_to(input, shape, ())
 
 
 # --------------------------------------------------------------------------- joining, cutting
@@ -229,7 +231,7 @@ def plain_index(index, of: Tensor):
     return array.copy()
 
 
-@op(terms=Gather())
+@op(terms=Gather(), views=True)
 def _getitem(input: Tensor, index):
     try:
         y = input.data[_viewing(index)]
@@ -237,12 +239,12 @@ def _getitem(input: Tensor, index):
         raise IndexError(f"x[...]: {error}; the tensor has shape {input.shape}") from None
     shape = input.shape
     def backward(gy):
-        return _scatter(gy, index, shape)
+        return scatter_to(gy, index, shape)
     return y, backward
 
 
-@op(terms=Scatter())
-def _scatter(input: Tensor, index, shape):
+@op(name="scatter", terms=Scatter())
+def scatter_to(input: Tensor, index, shape):
     """The adjoint of x[index]: an array of zeros to which x is added at `index`."""
     xp = namespace(input.data)
     if _is_basic(index):

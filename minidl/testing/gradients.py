@@ -5,7 +5,7 @@ any direction d of input k its component is the slope of one function of one num
 
     <gx_k, d> = d/dt <f(..., x_k + t d, ...), gy>  at t = 0,
 
-which ``differences.slope`` measures in float64. Small inputs are checked entry by entry (d has a
+which ``differences`` measures in float64. Small inputs are checked entry by entry (d has a
 single 1), large ones along random directions. gy is random, not ones: a sum hides what cancels.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from ..tape import enable_grad, grad
 from ..tensor import Tensor
-from .differences import Slope, slope
+from .differences import Slope, along, first_smooth
 
 STEPS = (1e-3, 1e-4, 1e-5)
 """Tried in turn until the five points lie on a smooth curve."""
@@ -64,37 +64,19 @@ class _Check:
     atol: float
     tensors: Callable | None = None              # f as a function of tensors, if it is one
 
-    def along(self, k: int, direction: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """t -> <f(x_k + t d) - f(x_k), gy>, and the size of the terms."""
-        def value(t: float) -> tuple[float, float]:
-            moved = list(self.inputs)
-            moved[k] = moved[k] + t * direction
-            total = size = 0.0
-            for y, y0, gy in zip(self.f(*moved), self.outputs, self.upstream):
-                total += float(((y - y0) * gy).sum())
-                size += float((np.abs(y0) * np.abs(gy)).sum())
-            return total, size
-        return value
-
     def measure(self, k: int, direction: np.ndarray, analytic: float) -> tuple[Slope, float]:
         """The slope at the first step that shows a smooth curve, and the tolerance there."""
-        f, finite = self.along(k, direction), None
-        for step in STEPS:
-            with np.errstate(all="ignore"):
-                found = slope(f, step)
-            if not np.isfinite(found.value):
-                continue
-            tolerance = (self.atol + found.rounding
-                         + self.rtol * max(abs(found.value), abs(analytic)))
-            finite = found, tolerance
-            if found.kink <= 100 * tolerance:
-                return finite
-        if finite is None:
+        f = along(self.f, self.inputs, k, direction, self.outputs, self.upstream)
+        found, tolerance, smooth = first_smooth(f, STEPS, lambda found: (
+            self.atol + found.rounding + self.rtol * max(abs(found.value), abs(analytic))), 100)
+        if smooth:
+            return found, tolerance
+        if found is None:
             raise self.error(GradientError, k, direction, analytic, None, (
                 "f is not finite around this point: it cannot be checked here"))
-        raise self.error(KinkError, k, direction, analytic, finite[0], (
+        raise self.error(KinkError, k, direction, analytic, found, (
             "f has a kink or a jump here: slopes from both sides differ by about "
-            f"{finite[0].kink:.6g}. Check at another point (the strategies of minidl.testing draw "
+            f"{found.kink:.6g}. Check at another point (the strategies of minidl.testing draw "
             "such points)"))
 
     def error(self, kind: type[GradientError], k: int, direction: np.ndarray, *about):
