@@ -335,7 +335,8 @@ def test_sums_over_any_axes(shape_, keepdims, monkeypatch):
     """A bias's gradient is the sum over all axes but the channels, which the kernel adds up; sums
     over other axes it leaves to the readable function. Some sizes lie below the smallest."""
     rng, channels = np.random.default_rng(7), {2: (0,), 4: (0, 2, 3)}.get(len(shape_))
-    axes = [a for n in range(len(shape_) + 1) for a in itertools.combinations(range(len(shape_)), n)]
+    axes = [a for n in range(len(shape_) + 1)
+            for a in itertools.combinations(range(len(shape_)), n)]
     for dtype, order, axis in itertools.product(
             (np.float32, np.float64), ("C", "channels-last", "sliced"), axes):
         x = drawn(rng, *shape_, dtype=dtype) + dtype(0.5)

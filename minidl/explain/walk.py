@@ -169,8 +169,8 @@ class Walk:
         """The user's line, the op's formula and its options."""
         kind = self.trace.maps[op["op"]]
         text = kind.get("text") or KINDS.get(kind["kind"], "none: an op of your own")
-        if len(op["inputs"]) > _factors(kind):
-            text = with_bias(text, kind.get("bias", ""))
+        if len(op["inputs"]) > _factors(kind) and kind.get("bias"):
+            text = with_bias(text, kind["bias"])
         if "value" in kind:
             text = f"{self._result(op)} = {kind['value']}"
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))
