@@ -279,8 +279,8 @@ def find(document: dict, name: str) -> int:
     ("getitem", 1, {"ellipsis": 3}, "ellipsis: must be true or false"),
     ("getitem", 1, {"dtype": "object"}, "dtype: must be one of float16"),
     ("reshape", 1, {"tuple": [1 << 50]}, "its sizes must be whole numbers"),
-    ("cat", 0, {"tuple": [{"node": 0}]}, "inputs: must be the nodes among the arguments of _cat"),
-    ("cat", 0, None, "inputs: must be the nodes among the arguments of _cat")])
+    ("cat", 0, {"tuple": [{"node": 0}]}, "inputs: must be the nodes among the arguments of cat"),
+    ("cat", 0, None, "inputs: must be the nodes among the arguments of cat")])
 def test_an_ops_argument(name, argument, value, message, good, file):
     number = find(json.loads(good), name)
     said = followed(file(changed(good, "ops", number, "arguments", argument, to=value)))
