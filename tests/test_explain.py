@@ -209,6 +209,9 @@ def test_groups_dilation_and_transposed_convolution():
         y = F.conv2d(x, w, b, stride=2, padding=2, dilation=2, groups=2)
         z = F.conv_transpose2d(y, minidl.randn(6, 3, 3, 3), c, stride=2, padding=1)
         z.sum().backward()
+    assert [line.strip() for line in y.why()[2:]] == [
+        "x0: shape (1, 3, 4, 4), float32, from conv2d",
+        "x1: shape (1, 3, 4, 4), float32, from conv2d", "dim = 1"]
     for o in range(6):
         assert_adds_up(b.explain_grad(o), np.float32)
     found = z.explain(0, 1, 1, 1)

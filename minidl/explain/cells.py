@@ -487,7 +487,11 @@ def why(t: Tensor) -> Lines:
         return lines
     args = maps.arguments(kept.op, kept.args)
     lines.inputs = tuple(x for x in kept.op.inputs(args) if isinstance(x, Tensor))
-    for name, value in zip(kept.op.signature.parameters, args):
+    given = dict(zip(kept.op.signature.parameters, args))
+    if kept.op.sequence:                               # cat's list, one by one
+        tensors, *others = given.items()
+        given = {f"x{k}": x for k, x in enumerate(tensors[1])} | dict(others)
+    for name, value in given.items():
         if isinstance(value, Tensor):
             before = made(value)
             lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "
