@@ -47,23 +47,16 @@ def complete(g: Tensor, place: Tensor | Node, hooks) -> Tensor:
 def deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
     """Add g to a leaf's ``.grad`` (or a kept node's); no two gradients ever share memory."""
     before = place._grad
-    if before is None:
-        if create_graph:
-            place._grad = g.clone()
-        else:
-            ours = _NOBODY_ELSE and _is_ours(g, place)
-            place._grad = Tensor._wrap(g.data if ours else _copy(g.data, place))
-    elif create_graph:
-        place._grad = before + g
-    else:
+    if before is not None and not create_graph:
         before.data[...] += g.data
-
-
-def _copy(g, place: Tensor | Node):
-    """A copy of g, for a leaf in the leaf's own memory order: optimisers walk both together."""
-    copy = namespace(g).empty_like(place.data if isinstance(place, Tensor) else g)
-    copy[...] = g
-    return copy
+    elif create_graph:
+        place._grad = g.clone() if before is None else before + g
+    elif _NOBODY_ELSE and _is_ours(g, place):
+        place._grad = Tensor._wrap(g.data)
+    else:                            # in the leaf's memory order: optimisers walk both together
+        like = place.data if isinstance(place, Tensor) else g.data
+        place._grad = Tensor._wrap(namespace(like).empty_like(like))
+        place._grad.data[...] = g.data
 
 
 def _is_ours(g: Tensor, place: Tensor | Node) -> bool:

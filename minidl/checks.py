@@ -138,10 +138,14 @@ def sizes(op: str, name: str, value, count: int, least: int) -> tuple[int, ...]:
     if (None not in found and len(found) == count
             and least <= min(found) <= max(found) <= LARGEST_SIZE):
         return found
-    expected = f"{op}: {name} must be a whole number" + f", or {count} of them" * (count > 1)
+    raise _no_sizes(f"{op}: {name}", value, count, least, found)
+
+
+def _no_sizes(what: str, value, count: int, least: int, found: tuple) -> Exception:
+    expected = f"{what} must be a whole number" + f", or {count} of them" * (count > 1)
     if None in found:
-        raise TypeError(f"{expected}, got {brief(value)}")
-    raise ValueError(f"{expected}, at least {least}, got {brief(value)}")
+        return TypeError(f"{expected}, got {brief(value)}")
+    return ValueError(f"{expected}, at least {least}, got {brief(value)}")
 
 
 def number(what: str, value, below: float = math.inf) -> float:

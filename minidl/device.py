@@ -22,13 +22,14 @@ _NAMESPACES = {np.ndarray: np}
 
 def namespace(array):
     """The array library (``numpy`` or ``cupy``) that `array` belongs to."""
-    try:
-        return _NAMESPACES[type(array)]
-    except KeyError:
-        if isinstance(array, np.generic):     # what NumPy makes of a 0-d array: never remembered as
-            return np                         # an array type, see is_array
-        module = sys.modules[type(array).__module__.partition(".")[0]]
-        return _NAMESPACES.setdefault(type(array), module)
+    return _NAMESPACES.get(type(array)) or _other_namespace(array)
+
+
+def _other_namespace(array):
+    if isinstance(array, np.generic):         # what NumPy makes of a 0-d array: never remembered as
+        return np                             # an array type, see is_array
+    module = sys.modules[type(array).__module__.partition(".")[0]]
+    return _NAMESPACES.setdefault(type(array), module)
 
 
 def is_array(value) -> bool:
@@ -45,9 +46,13 @@ def device_of(array) -> str:
 def constant(value: float, dtype, like):
     """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU it is made
     once and kept, so that a training step sends no numbers over: it must not be written to."""
+    if type(like) is np.ndarray and -3e38 < value < 3e38:
+        return np.asarray(value, dtype)
+    return _constant_there(value, dtype, like)
+
+
+def _constant_there(value: float, dtype, like):
     if type(like) is np.ndarray:
-        if -3e38 < value < 3e38:
-            return np.asarray(value, dtype)
         with np.errstate(all="ignore"):                   # beyond float32 it is infinite
             return np.asarray(value, dtype)
     number = float(value) if isinstance(value, float) else int(value)

@@ -60,7 +60,9 @@ def numbers(name: str, value, dtype=None, copy: bool = False, floats=float32):
     this machine's. Raises TypeError for masked arrays, for what is no array of numbers and for a
     dtype that is not known; ValueError for lists of unequal length.
     """
-    array = unmasked(name, value)
+    array, inner = value, value if isinstance(value, (list, tuple)) else (value,)
+    if any([isinstance(v, (list, tuple, np.ma.MaskedArray)) for v in inner]):
+        unmasked(name, value)
     if isinstance(value, np.ndarray):
         array = np.asarray(value)
     elif not is_array(value):

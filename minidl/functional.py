@@ -142,9 +142,8 @@ def _grouped(x: Tensor, w: Tensor, b: Tensor | None, groups: int, convolve, *geo
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """Keras's "same": zeros before and after, so that the output has ceil(size / stride) pixels;
     an odd one goes after. With stride 1 PyTorch's "same" is equal to it."""
-    checks.whole("same_padding: stride", stride, 1)
-    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
+    return windows.same_border(size, kernel, checks.whole("same_padding: stride", stride, 1),
+                               dilation)
 
 
 # --------------------------------------------------------------------------- convolution
@@ -171,11 +170,9 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     _check_channels("conv2d", input, weight, bias, groups, weight.shape[1] * groups,
                     weight.shape[0])
     kernel = weight.shape[2:]
-    if padding == "same":
-        padding = tuple(same_padding(*each) for each in zip(input.shape[2:], kernel, stride,
-                                                            dilation))
-    else:
-        padding = (0, 0) if padding == "valid" else sizes("conv2d", "padding", padding, 2, 0)
+    padding = (tuple(map(windows.same_border, input.shape[2:], kernel, stride, dilation))
+               if padding == "same" else (0, 0) if padding == "valid"
+               else sizes("conv2d", "padding", padding, 2, 0))
     _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
     geometry = stride, padding, dilation
     y = (_conv.conv2d(input, weight, bias, *geometry) if groups == 1 else
@@ -241,7 +238,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     if padding == "same":
         # What "same" convolution adds around an image, its adjoint leaves out.
         full = tuple(n * s for n, s in zip(input.shape[2:], stride))
-        padding = tuple(same_padding(*each) for each in zip(full, kernel, stride, dilation))
+        padding = tuple(map(windows.same_border, full, kernel, stride, dilation))
         extra = (0, 0)
     else:
         padding = sizes(name, "padding", padding, 2, 0)
@@ -348,11 +345,17 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
     y = squeeze(y, 0) if single else y
     if not return_indices:
         return y
-    xp, t = namespace(tap.data), tap.data.astype(np.int64)
-    rows = xp.arange(out[0])[:, None] * stride[0] - pads[0][0] + t // window[1] * dilation[0]
-    columns = xp.arange(out[1]) * stride[1] - pads[1][0] + t % window[1] * dilation[1]
-    places = Tensor._wrap(rows * input.shape[3] + columns)
+    places = _places_of_maxima(tap.data, input.shape[3], window, stride, pads, dilation)
     return y, (squeeze(places, 0) if single else places)
+
+
+def _places_of_maxima(tap, W: int, window, stride, pads, dilation) -> Tensor:
+    """The place y W + x in its plane of each maximum, from the number of its tap."""
+    xp, t = namespace(tap), tap.astype(np.int64)
+    OH, OW = tap.shape[2:]
+    rows = xp.arange(OH)[:, None] * stride[0] - pads[0][0] + t // window[1] * dilation[0]
+    columns = xp.arange(OW) * stride[1] - pads[1][0] + t % window[1] * dilation[1]
+    return Tensor._wrap(rows * W + columns)
 
 
 @arguments

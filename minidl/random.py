@@ -23,7 +23,7 @@ import numpy as np
 from . import checks
 from .device import empty, move, resolve
 from .kernels import replacement
-from .watch import tell
+from .modes import mode
 
 ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
 
@@ -69,13 +69,13 @@ class Generator:
         """Uniform numbers in [0, 1), of float32 or float64: an array on `device`, of the draw's
         elements from number `first` on (0 <= first, and at most 2^63 elements in all)."""
         first = placed("uniform: first", first, math.prod(shape))
-        return _tell(_drawn(uniform, shape, self.next_draw(), dtype, device, first))
+        return _drawn(uniform, shape, self.next_draw(), dtype, device, first)
 
     def normal(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
         """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`, of the
         draw's elements from number `first` on, as in `uniform`."""
         first = placed("normal: first", first, math.prod(shape))
-        return _tell(_drawn(normal, shape, self.next_draw(), dtype, device, first))
+        return _drawn(normal, shape, self.next_draw(), dtype, device, first)
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
@@ -89,7 +89,8 @@ class Generator:
 def placed(what: str, first: int, count: int, size: int = 1) -> int:
     """The element at which row `first` of a draw begins, rows being of `size` elements. Raises
     TypeError or ValueError, in the name of `what`, unless the draw has `count` rows from there."""
-    first, last = checks.whole(what, first), ELEMENTS // max(int(size), 1) - int(count)
+    last = ELEMENTS // max(int(size), 1) - int(count)
+    first = first if type(first) is int and first >= 0 else checks.whole(what, first)
     if first > last:
         raise ValueError(f"{what} must be at most {last}, for a draw has 2**63 elements, got "
                          f"{checks.brief(first)}")
@@ -97,20 +98,21 @@ def placed(what: str, first: int, count: int, size: int = 1) -> int:
 
 
 def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
-    """What `numbers`, a function below, draws; on a GPU by the kernel of its name, which fills an
-    array there."""
-    if device == "cpu" or resolve(device) == "cpu":
-        return numbers(shape, *state, dtype, first)
+    """What `numbers`, a function below, draws; whoever watches is told."""
+    y = numbers(shape, *state, dtype, first) if device == "cpu" or resolve(device) == "cpu" else (
+        _drawn_there(numbers, shape, state, dtype, device, first))
+    for w in mode.watchers:
+        w.drawn(y)
+    return y
+
+
+def _drawn_there(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
+    """The same on a GPU, by the kernel of its name, which fills an array there."""
     y = empty(shape, dtype, device)
     kernel = replacement(numbers.__name__, (y,))
     if kernel is None:
         return move(numbers(shape, *state, dtype, first), device)
     return kernel(y, *state, first)
-
-
-def _tell(numbers):
-    tell("drawn", numbers)
-    return numbers
 
 
 def _cipher(seed: int, counter: int, block: int = 0) -> np.random.Philox:

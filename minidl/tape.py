@@ -101,7 +101,7 @@ class Op:
                 if x.data.dtype.kind == "f":
                     break
         try:
-            inputs = [as_tensor(x.copy() if mode.grad and is_array(x) else x, like)
+            inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise self.refusal(inputs, error) from None
@@ -181,9 +181,8 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
 
         @functools.wraps(forward)
         def apply(*args, **kwargs):
-            options = {}
-            if kwargs or len(args) != entry.arity:
-                args, options = entry.bound(args, kwargs)
+            args, options = (args, {}) if len(args) == entry.arity and not kwargs else (
+                entry.bound(args, kwargs))
             inputs = args if entry.all_tensors else entry.inputs(args)
             for x in inputs:
                 if not isinstance(x, Tensor):
@@ -194,14 +193,14 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 w.op_begins(entry, inputs)
             try:
                 run = silent.copy().run if ours else _silently
-                outputs = _record(entry, inputs, *run(forward, *args, **options))
+                y, backward = run(forward, *args, **options)
+                return (outputs := _record(entry, inputs, y, backward))
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
             finally:
-                for w in watchers[::-1]:
-                    w.op_ends(entry, args, inputs, outputs)
-            return outputs if len(outputs) > 1 else outputs[0]
+                if watchers:
+                    _tell_the_end(watchers, entry, args, inputs, outputs)
 
         apply.op, entry.call = entry, apply
         if ours:
@@ -211,13 +210,19 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
     return decorate(source) if callable(source) else decorate
 
 
-def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
-    """The op's outputs, the first with a node behind it if somebody may want a gradient."""
-    y, *extra = y if type(y) is tuple else (y,)
-    if isinstance(y, np.generic):                  # NumPy gives scalars where shapes are ()
-        y = np.asarray(y)
-    if type(y) is not np.ndarray or not (backward is None or type(backward) is FunctionType):
-        _check_result(entry, inputs, y, backward)
+def _tell_the_end(watchers, entry: Op, args, inputs, outputs) -> None:
+    for w in watchers[::-1]:
+        w.op_ends(entry, args, inputs, outputs if type(outputs) is tuple else (outputs,))
+
+
+def _record(entry: Op, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
+    """What an op returns, with a node behind the output if somebody may want a gradient."""
+    extra = ()
+    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+        y, *extra = y if type(y) is tuple else (y,)
+        y = np.asarray(y) if isinstance(y, np.generic) else y     # NumPy's scalars, of shape ()
+        if type(y) is not np.ndarray or type(backward) is not FunctionType:
+            _check_result(entry, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
@@ -228,7 +233,7 @@ def _record(entry: Op, inputs, y, backward) -> tuple[Tensor, ...]:
                 out._requires_grad = True
                 out.node = Node(entry, inputs, backward, out)
                 break
-    return (out, *[Tensor._wrap(e) for e in extra])
+    return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
 
 
 def _check_result(entry: Op, inputs, y, backward) -> None:
@@ -281,7 +286,13 @@ class Node:
             if isinstance(saved, Tensor) and saved._changed_at and saved._changed_at[0] > self.born:
                 raise _stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
-        return (gy,) if count == 1 else (gy, need) if count == 2 else (gy, need, self._output())
+        if count < 3:
+            return (gy, need)[:count]
+        if self.changed_at is not None and self.changed_at[0] > self.born:
+            raise _stale(self.op.name, self.value.shape)
+        out = Tensor._wrap(self.value)             # the op's output, a fresh tensor in its place
+        out._requires_grad, out.node = True, self
+        return gy, need, out
 
     def shares(self, grads, gy: Tensor, need: tuple[bool, ...]) -> list[tuple[int, Tensor]]:
         """What the closure gave to each input that wants a gradient, in the input's shape: pairs of
@@ -293,14 +304,6 @@ class Node:
         return [(k, g if isinstance(g, Tensor) and g.data.shape == self.shapes[k]
                  else accumulate.fit(self.op.name, as_tensor(g, gy), self.shapes[k]))
                 for k, g in enumerate(grads) if need[k] and g is not None]
-
-    def _output(self) -> Tensor:
-        """The op's own output as a fresh tensor of the same place in the graph."""
-        if self.changed_at is not None and self.changed_at[0] > self.born:
-            raise _stale(self.op.name, self.value.shape)
-        out = Tensor._wrap(self.value)
-        out._requires_grad, out.node = True, self
-        return out
 
 
 def _stale(name: str, shape) -> RuntimeError:
@@ -319,8 +322,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     """
     nodes = _youngest_first(outputs)
     # Where gradients stay: the wanted places. Which nodes are run: those on a way there, or all.
-    places = () if wanted is None else {w.node or w for w in wanted}
-    run = None if wanted is None else _leading_to(places, nodes)
+    places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
@@ -373,8 +375,7 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
         if node.backward is None:
             raise RuntimeError(
                 f"backward: the graph behind this tensor was freed by an earlier backward() (at "
-                f"{node.op.name}); give that first call retain_graph=True, or run "
-                "forward again")
+                f"{node.op.name}); give that first call retain_graph=True, or run forward again")
         for parent in node.parents:
             if type(parent) is Node and parent not in found:
                 found.add(parent)
@@ -383,13 +384,14 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
     return order
 
 
-def _leading_to(places: set, nodes: list[Node]) -> set[Node]:
-    """The nodes from which a wanted place is reached; the others need not be run."""
-    found: set[Node] = set()
+def _on_the_way(wanted: Sequence[Tensor], nodes: list[Node]) -> tuple[set, set[Node]]:
+    """The wanted places, and the nodes from which one of them is reached: others need not be run.
+    """
+    places, found = {w.node or w for w in wanted}, set()
     for node in reversed(nodes):
         if any([p is not None and (p in places or p in found) for p in node.parents]):
             found.add(node)
-    return found
+    return places, found
 
 
 def _add(sums: dict, key, g: Tensor) -> None:
@@ -434,7 +436,8 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
         raise RuntimeError(f"{name}: {y._brief()} does not require grad: nothing it was computed "
                            "from was created with requires_grad=True (or it was under no_grad())")
     if gradient is not None:
-        return _fitting_seed(name, y, as_tensor(gradient, y))
+        given = gradient if isinstance(gradient, Tensor) else as_tensor(gradient, y)
+        return _fitting_seed(name, y, given)
     if y.data.size != 1:
         raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
                            f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")

@@ -514,7 +514,8 @@ def as_tensor(value, like: Tensor | None = None) -> Tensor:
     of `like`, if that can hold them. Raises TypeError for a list of tensors that require grad."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, float) and like is not None and like.data.dtype.kind == "f":   # often
+    if type(value) in (float, int) and like is not None and like.data.dtype.kind == "f" and (
+            abs(value) < 1e300):                           # the usual case, without looking further
         return Tensor._wrap(_device.constant(value, like.data.dtype, like.data))
     if like is not None and isinstance(value, np.generic) and value.dtype.kind in "fiub":
         value = value.astype(float64).item() if value.dtype.kind == "f" else value.item()
@@ -602,7 +603,7 @@ def same_device(name: str, *tensors: Tensor) -> None:
     """Raise TypeError, naming two of them, unless all tensors are on one device."""
     first = tensors[0].data
     for x in tensors[1:]:
-        if not _device.same_place(x.data, first):
+        if not type(x.data) is type(first) is np.ndarray and not _device.same_place(x.data, first):
             raise TypeError(f"{name}: {tensors[0]._brief()} and {x._brief()} are on different "
                             f"devices; move one with .to(device), or make it there: "
                             "minidl.tensor(array, device=...)")

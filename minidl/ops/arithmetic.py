@@ -107,9 +107,8 @@ def weighed(input: Tensor, other: Tensor):
 def div(input: Tensor, other: Tensor):
     """x / y; of two integers float32."""
     a, b = input.data, other.data
-    if a.dtype.kind != "f" and b.dtype.kind != "f":
-        a, b = a.astype(float32), b.astype(float32)
-    a, b = paired(a, b)
+    a, b = _pair(input, other) if "f" in (a.dtype.kind, b.dtype.kind) else (
+        a.astype(float32), b.astype(float32))
     def backward(gy, need, out):
         gx = gy / other
         return gx, -gx * out if need[1] else None

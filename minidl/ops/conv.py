@@ -107,8 +107,7 @@ def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     `padding` may give pairs, as many after as before or others. Source: D0-CONV (one channel),
     D3-CONV.
     """
-    bias = None if b is None else b.data
-    y = _conv2d(x.data, w.data, bias, stride, padding, dilation)
+    y = _conv2d(x.data, w.data, b if b is None else b.data, stride, padding, dilation)
     size, kernel = x.shape[2:], w.shape[2:]
     def backward(gy, need):
         gx = conv2d_input_grad(gy, w, None, size, stride, padding, dilation) if need[0] else None
@@ -127,9 +126,10 @@ def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padd
     """
     bias = None if b is None else b.data
     y = _conv2d_input_grad(g.data, w.data, bias, size, stride, padding, dilation)
-    kernel, (OH, OW) = w.shape[2:], g.shape[2:]
+    kernel, shape = w.shape[2:], g.shape
     def backward(gy, need):
-        gg = conv2d(gy, w, None, stride, padding, dilation)[:, :, :OH, :OW] if need[0] else None
+        gg = conv2d(gy, w, None, stride, padding, dilation) if need[0] else None
+        gg = gg if gg is None or gg.shape == shape else gg[:, :, :shape[2], :shape[3]]
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
         gb = sum_over(gy, (0, 2, 3), False) if need[2] else None
         return gg, gw, gb

@@ -16,12 +16,12 @@ from ..tensor import Tensor
 from .activation import _softplus1
 from .loss import _reduced, bce_logits
 from .reduce import mean, norm, sum
-from .shape import reshape
+from .shape import reshape_to
 
 
 def _rows(x: Tensor) -> Tensor:
     """(N, ...) as (N, all the rest)."""
-    return reshape(x, len(x), math.prod(x.shape[1:]))
+    return reshape_to(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 # --------------------------------------------------------------------------- GAN

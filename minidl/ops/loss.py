@@ -160,7 +160,7 @@ def cross_entropy_rows(x: Tensor, t, k):
     y = namespace(y).where(k == 0, k, y * k)
     def backward(gy):
         if not mode.grad:
-            return _constant(_cross_entropy_grad(gy.data * k, log_p, t))
+            return Tensor._wrap(_cross_entropy_grad(gy.data * k, log_p, t))
         true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
         return reshape(gy * _constant(k), -1, 1) * (softmax(x, 1) - true)
     return y, backward
@@ -233,7 +233,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     needs_floats("cross_entropy", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
-    soft = target.is_floating_point() and target.shape == input.shape
+    soft = target.dtype.kind == "f" and target.shape == input.shape
     if soft and ignore_index >= 0:
         raise ValueError(f"cross_entropy: ignore_index={ignore_index} is for class numbers, target "
                          "has probabilities")
@@ -252,7 +252,8 @@ def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
     else:
         numbers, shares = _counted(x, t, ignore_index)
     _check_numbers("cross_entropy", input, numbers)
-    loss = cross_entropy_rows(_classes_last(input), numbers, shares)
+    rows = input if input.ndim == 2 else _classes_last(input)
+    loss = cross_entropy_rows(rows, numbers, shares)
     if reduction == "mean":
         return _with(sum(loss), nothing)
     return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
@@ -325,7 +326,7 @@ def bce_logits(x: Tensor, t: Tensor):
     a, b = _pair(x, t)
     def backward(gy, need):
         if not mode.grad and not need[1]:
-            return _constant(_bce_logits_grad(gy.data, a, b)), None
+            return Tensor._wrap(_bce_logits_grad(gy.data, a, b)), None
         return gy * (sigmoid(x) - t), gy * -x if need[1] else None
     return _bce_logits(a, b), backward
 

@@ -27,7 +27,7 @@ class Extreme(NamedTuple):
 
 
 def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
-    dims = dim if several(dim) else [dim]
+    dims = [dim] if type(dim) is int or not several(dim) else dim
     if dim is None or not len(dims):
         return tuple(range(ndim))
     axes = tuple(_axis(name, d, ndim) for d in dims)

@@ -61,7 +61,7 @@ def reshape(input: Tensor, *shape) -> Tensor:
     rest = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
     if unknown > 1 or builtins.min(shape, default=0) < -1 or (
-            (rest == 0 or input.numel() % rest) if unknown else rest != input.numel()):
+            (rest == 0 or input.data.size % rest) if unknown else rest != input.data.size):
         raise ValueError(f"reshape: shape {shape} does not fit {input.numel()} elements of a "
                          f"tensor of shape {input.shape}")
     return reshape_to(input, shape)
