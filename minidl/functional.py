@@ -1,8 +1,8 @@
 """``import minidl.functional as F``: the functions under PyTorch's names and signatures.
 
 The formulas are in ``minidl.ops``. Here stands what is option rather than formula, as a composition
-above it: a bias is an addition, groups are split and concatenated, "same" is a padding, an average
-is a sum divided by a count. One number for an argument of pairs means it for both axes.
+above it: groups are split and concatenated, "same" is a padding, an average is a sum divided by a
+count. One number for an argument of pairs means it for both axes.
 """
 
 from __future__ import annotations

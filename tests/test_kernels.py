@@ -29,8 +29,9 @@ from minidl.testing.strategies import conv_geometries, generators, in_order, mem
 
 pytest.importorskip("numba")
 OPS = [importlib.import_module(f"minidl.ops.{name}") for name in (
-    "activation", "arithmetic", "conv", "dropout", "linear", "loss", "norm", "pool", "shape")]
-activation, arithmetic, conv, dropout, linear, loss, norm, pool, shape = OPS
+    "activation", "arithmetic", "conv", "dropout", "linear", "loss", "norm", "pool", "reduce",
+    "shape")]
+activation, arithmetic, conv, dropout, linear, loss, norm, pool, reduce, shape = OPS
 READABLE = dict(kernels.READABLE)
 dtypes = st.sampled_from([np.float32, np.float64])
 some = settings(max_examples=max(settings.default.max_examples // 2, 8))
@@ -324,6 +325,40 @@ def test_bias_and_activation(shape_, rng, dtype, order, slope):
     gx, gb = agree("_bias_activation_grad", gy, y, b.shape, slope, dtype=dtype, fits=2)
     assert_close(gb.ravel(), np.moveaxis(gx, 1, -1).reshape(-1, shape_[1]).sum(0, np.float64),
                  1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("shape_", [
+    (2049,), (23, 89), (31, 67), (1, 2048), (2048, 1), (13, 11, 17), (7, 5, 8, 8), (2, 64, 3, 3),
+    (700, 3, 1, 1), (3, 2, 7, 7, 8), (5, 0), (0, 5), ()])
+def test_sums_over_any_axes(shape_, keepdims, monkeypatch):
+    """A bias's gradient is the sum over all axes but the channels, which the kernel adds up; sums
+    over other axes it leaves to the readable function. Some sizes lie below the smallest."""
+    rng, channels = np.random.default_rng(7), {2: (0,), 4: (0, 2, 3)}.get(len(shape_))
+    axes = [a for n in range(len(shape_) + 1)
+            for a in itertools.combinations(range(len(shape_)), n)]
+    for dtype, order, axis in itertools.product(
+            (np.float32, np.float64), ("C", "channels-last", "sliced"), axes):
+        x = drawn(rng, *shape_, dtype=dtype) + dtype(0.5)
+        if order == "channels-last" and len(shape_) == 4:
+            x = in_order(x, order)
+        elif order == "sliced" and x.ndim:
+            x = np.repeat(x, 2, axis=-1)[..., ::2]
+        want = READABLE["_total"](x, axis, keepdims)
+        found = [reduce._total(x, axis, keepdims)]
+        if x.size:
+            own = axis == channels and not keepdims
+            with monkeypatch.context() as m:
+                m.setitem(kernels.READABLE, "_total", lambda *args: None)
+                assert (kernel("_total")(x, axis, keepdims) is not None) == own
+            found.append(kernel("_total")(x, axis, keepdims))
+        for y in found:
+            assert y.shape == want.shape and y.dtype == want.dtype
+            assert_close(y, want, 1e-6 if dtype == np.float32 else 1e-13)
+    whole = rng.integers(-9, 9, shape_)
+    for axis in axes:
+        np.testing.assert_array_equal(reduce._total(whole, axis, keepdims),
+                                      whole.sum(axis, keepdims=keepdims))
 
 
 @some

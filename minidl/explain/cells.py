@@ -317,17 +317,13 @@ def _formula(call, index) -> tuple[str, ...]:
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
+    product = _solved(call, None, index)
     if len(call.operands) == maps.factors(kind):
-        return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
-    *_, bias = re.findall(r"\w+\[.*?\]", kind.bias)
-    return (f"{kind.text}  + {bias}", f"y{_indexed(index)} = {_solved(call, None, index)} + "
-            f"{names_of(call)[-1]}{_indexed(_bias_index(kind, index))}")
-
-
-def _bias_index(kind: Contract, index) -> tuple[int, ...]:
-    """Where the bias of one output element stands."""
-    y, b = (text.split(",") for text in re.findall(r"\w+\[(.*?)\]", kind.bias))
-    return tuple(index[y.index(axis)] for axis in b)
+        return (kind.text, f"y{_indexed(index)} = {product}")
+    (_, axes), (b, own) = re.findall(r"(\w+)\[(.*?)\]", kind.bias)
+    at = [index[axes.split(",").index(axis)] for axis in own.split(",")]
+    return (maps.with_bias(kind.text, kind.bias),
+            f"y{_indexed(index)} = {b}{_indexed(at)} + {product}")
 
 
 def _solved(call, k: int | None, index) -> str:
@@ -491,7 +487,11 @@ def why(t: Tensor) -> Lines:
         return lines
     args = maps.arguments(kept.op, kept.args)
     lines.inputs = tuple(x for x in kept.op.inputs(args) if isinstance(x, Tensor))
-    for name, value in zip(kept.op.signature.parameters, args):
+    given = dict(zip(kept.op.signature.parameters, args))
+    if kept.op.sequence:                               # cat's list, one by one
+        tensors, *others = given.items()
+        given = {f"x{k}": x for k, x in enumerate(tensors[1])} | dict(others)
+    for name, value in given.items():
         if isinstance(value, Tensor):
             before = made(value)
             lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "

@@ -214,6 +214,11 @@ def factors(kind: Contract) -> int:
     return len(re.findall(r"\w+\[", kind.text)) - 1
 
 
+def with_bias(text: str, bias: str) -> str:
+    """Both index maps as one line: the bias first, for it is added once, and not in every term."""
+    return f"{bias.replace('+=', '=')}, then {text}"
+
+
 def _summed(call: Call, kind: Contract, at) -> list[Terms]:
     """The products, and the bias if there is one."""
     k, wanted = factors(kind), None if at is None else at[0]

@@ -16,7 +16,7 @@ import numpy as np
 from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
-from .terms import _SHORT, Call
+from .terms import _SHORT, Call, with_bias
 from .trace import Trace
 from .updates import worked
 
@@ -169,8 +169,8 @@ class Walk:
         """The user's line, the op's formula and its options."""
         kind = self.trace.maps[op["op"]]
         text = kind.get("text") or KINDS.get(kind["kind"], "none: an op of your own")
-        if len(op["inputs"]) > _factors(kind):
-            text += "  + " + kind["bias"].rpartition(" ")[2]
+        if len(op["inputs"]) > _factors(kind) and kind.get("bias"):
+            text = with_bias(text, kind["bias"])
         if "value" in kind:
             text = f"{self._result(op)} = {kind['value']}"
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))

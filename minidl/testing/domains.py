@@ -188,7 +188,7 @@ def _linear(draw):
 
 
 def _bias(channels: int):
-    return st.none() | arrays((channels,))
+    return arrays((channels,)) | st.none()
 
 
 # --------------------------------------------------------------------------- windows
