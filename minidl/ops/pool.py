@@ -13,7 +13,6 @@ from ..tape import op
 from ..tensor import Tensor
 from .terms import Contract, Gather, Scatter
 
-
 NO_BORDER = ((0, 0), (0, 0))
 
 
