@@ -264,12 +264,12 @@ def test_another_machine_another_entry(cache, monkeypatch):
     """Machine, processor, its features, types, function, Numba's settings: each has its own file.
     A home folder may be shared by machines with AVX-512 and without."""
     import numba
-    one = kept.Kept(double)
+    one = kept.KeptCode(double)
     machines = [("linux", "znver4", "+avx2,+avx512f"), ("linux", "znver4", "+avx2,-avx512f"),
                 ("linux", "haswell", "+avx2,+avx512f"), ("darwin", "znver4", "+avx2,+avx512f")]
     paths = [one._path((numba.float32,), OtherMachine(*machine)) for machine in machines]
     paths.append(one._path((numba.float64,), OtherMachine(*machines[0])))
-    paths.append(kept.Kept(call)._path((numba.float32,), OtherMachine(*machines[0])))
+    paths.append(kept.KeptCode(call)._path((numba.float32,), OtherMachine(*machines[0])))
     monkeypatch.setattr(numba.config, "BOUNDSCHECK", 1)
     paths.append(one._path((numba.float32,), OtherMachine(*machines[0])))
     assert len(set(paths)) == len(paths)
