@@ -14,7 +14,7 @@ TABLE = {function.__name__: function for function in (
     elementwise._product_arrays, elementwise._sum_arrays,
     pool._max_pool2d, pool._scatter_taps, pool._sum_pool2d, pool._sum_pool2d_grad,
     norm._batch_norm, norm._batch_norm_grad,
-    loss._cross_entropy, loss._cross_entropy_grad, loss._bce_logits, loss._bce_logits_grad,
+    loss._bce_logits, loss._bce_logits_grad,
     noise._dropout_mask,
     update._sgd, update._sgd_momentum, update._rmsprop, update._adam, update._adagrad,
     layout._reshaped,
