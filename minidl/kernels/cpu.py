@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, elementwise, layout, loss, memory, noise, norm, pool, product, update
+from . import conv, elementwise, layout, memory, noise, norm, pool, product, update
 
 TABLE = {function.__name__: function for function in (
     conv._conv2d, conv._conv2d_input_grad, conv._conv2d_weight_grad,
@@ -14,7 +14,6 @@ TABLE = {function.__name__: function for function in (
     elementwise._product_arrays, elementwise._sum_arrays,
     pool._max_pool2d, pool._scatter_taps, pool._sum_pool2d, pool._sum_pool2d_grad,
     norm._batch_norm, norm._batch_norm_grad,
-    loss._bce_logits, loss._bce_logits_grad,
     noise._dropout_mask,
     update._sgd, update._sgd_momentum, update._rmsprop, update._adam, update._adagrad,
     layout._reshaped,
