@@ -92,9 +92,9 @@ class Case:
             "normal": lambda: ((array(self.images, fresh=True), 5, 6, 7), 1),
             "_leaky_relu": lambda: ((array(self.images), 0.3), 1),
             "_leaky_relu_grad": lambda: ((array(self.images), array(self.images), 0.3), 2),
-            **{n: lambda: ((array(self.images),), 1) for n in ("_relu", "_tanh", "_normal_cdf")},
+            **{n: lambda: ((array(self.images),), 1) for n in ("_relu", "_normal_cdf")},
             **{n: lambda: ((array(self.images), array(self.images)), 2) for n in (
-                "_relu_grad", "_tanh_grad", "_product_arrays", "_sum_arrays")},
+                "_relu_grad", "_product_arrays", "_sum_arrays")},
         }[name]()
 
     def updated(self, count: int, *numbers):

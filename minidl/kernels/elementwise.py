@@ -45,19 +45,6 @@ def _slope_loop(start, stop, gy, x, gx, slope):
 
 
 @parallel
-def _tanh_loop(start, stop, x, y):
-    for i in range(start, stop):
-        put(y, i, math.tanh(get(x, i)))
-
-
-@parallel
-def _tanh_grad_loop(start, stop, gy, y, gx):
-    for i in range(start, stop):
-        t = get(y, i)
-        put(gx, i, get(gy, i) * (1 - t * t))
-
-
-@parallel
 def _normal_cdf_loop(start, stop, x, y):
     for i in range(start, stop):
         put(y, i, 0.5 * (1 + math.erf(get(x, i) * math.sqrt(0.5))))
@@ -114,16 +101,6 @@ def _leaky_relu(x, slope):
 @fits(_dense)
 def _leaky_relu_grad(gy, x, slope):
     return _each(_slope_loop, gy, x, float(slope), like=gy)
-
-
-@fits(_dense)
-def _tanh(x):
-    return _each(_tanh_loop, x, like=x)
-
-
-@fits(_dense)
-def _tanh_grad(gy, y):
-    return _each(_tanh_grad_loop, gy, y, like=gy)
 
 
 @fits(_dense)
