@@ -295,8 +295,6 @@ def test_elementwise(shape_, rng, dtype, order):
     agree("_normal_cdf", x, dtype=dtype, fits=1)
     agree("_relu_grad", gy, x, dtype=dtype, fits=2)
     agree("_leaky_relu_grad", gy, x, 0.3, dtype=dtype, fits=2)
-    agree("_product_arrays", gy, x, dtype=dtype, fits=2)
-    agree("_sum_arrays", gy, x, dtype=dtype, fits=2)
 
 
 def test_at_the_kink_and_for_what_is_no_number():

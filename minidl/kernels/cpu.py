@@ -11,7 +11,6 @@ TABLE = {function.__name__: function for function in (
     elementwise._leaky_relu_grad, elementwise._bias_activation,
     elementwise._bias_activation_grad, elementwise._total,
     elementwise._normal_cdf,
-    elementwise._product_arrays, elementwise._sum_arrays,
     pool._max_pool2d, pool._scatter_taps, pool._sum_pool2d, pool._sum_pool2d_grad,
     norm._batch_norm, norm._batch_norm_grad,
     noise._dropout_mask,

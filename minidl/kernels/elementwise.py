@@ -50,18 +50,6 @@ def _normal_cdf_loop(start, stop, x, y):
         put(y, i, 0.5 * (1 + math.erf(get(x, i) * math.sqrt(0.5))))
 
 
-@parallel
-def _product_loop(start, stop, a, b, y):
-    for i in range(start, stop):
-        put(y, i, get(a, i) * get(b, i))
-
-
-@parallel
-def _sum_loop(start, stop, a, b, y):
-    for i in range(start, stop):
-        put(y, i, get(a, i) + get(b, i))
-
-
 def _dense(*arrays) -> bool:
     """Do they all stand in memory without gaps, in the same order?"""
     first = arrays[0]
@@ -106,16 +94,6 @@ def _leaky_relu_grad(gy, x, slope):
 @fits(_dense)
 def _normal_cdf(x):
     return _each(_normal_cdf_loop, x, like=x)
-
-
-@fits(_dense)
-def _product_arrays(a, b):
-    return _each(_product_loop, a, b, like=a)
-
-
-@fits(_dense)
-def _sum_arrays(a, b):
-    return _each(_sum_loop, a, b, like=a)
 
 
 # --------------------------------------------------------------------------- bias and activation
