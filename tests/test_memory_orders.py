@@ -82,7 +82,6 @@ class Case:
             "_cross_entropy_grad": lambda: ((array((R,)), array((R, K)), array((R,), K)), 2),
             "_class_shares": lambda: ((array((R, K)), array((R,), K), 3), 1),
             "_dropout_mask": lambda: ((array(self.images), 0.4, 5, 6, 7), 1),
-            "_reshaped": lambda: ((array(self.images), (N, -1)), 1),
             "_sgd": lambda: (self.updated(2, 0.1), 2),
             "_sgd_momentum": lambda: (self.updated(3, 0.1, 0.9, 0.7, True), 3),
             "_rmsprop": lambda: (self.updated(3, 0.1, 0.5, 1e-3), 3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import conv, elementwise, layout, memory, noise, norm, pool, product, update
+from . import conv, elementwise, memory, noise, norm, pool, product, update
 
 TABLE = {function.__name__: function for function in (
     conv._conv2d, conv._conv2d_input_grad, conv._conv2d_weight_grad,
@@ -15,7 +15,6 @@ TABLE = {function.__name__: function for function in (
     norm._batch_norm, norm._batch_norm_grad,
     noise._dropout_mask,
     update._sgd, update._sgd_momentum, update._rmsprop, update._adam, update._adagrad,
-    layout._reshaped,
 )}
 
 memory.keep_freed_memory()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fits
 from .threads import parallel
 from .tile import get, put
 
@@ -89,11 +88,3 @@ def flat(x):
                 return dense.reshape(-1)
     dense = x.transpose(sorted(range(x.ndim), key=lambda i: -x.strides[i]))
     return dense.reshape(-1) if dense.flags.c_contiguous else None
-
-
-@fits(lambda x: x.size > LARGE and x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous)
-def _reshaped(x, shape):
-    N, C, H, W = x.shape
-    if x.flags.c_contiguous or [n for n in x.shape if n > 1] == [n for n in shape if n > 1]:
-        return x.reshape(shape)                        # a view
-    return transposed(x, N, H * W, C).reshape(shape)
