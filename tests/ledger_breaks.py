@@ -46,7 +46,7 @@ BREAKS = [
     Break("D2-RELU", ACTIVATION, "return namespace(x).maximum(x, 0)", "return namespace(x).abs(x)"),
     Break("D0-LRELU", ACTIVATION, "where(x > 0, x, x * x.dtype.type(slope))",
           "where(x > 0, x, -x * x.dtype.type(slope))"),
-    Break("D0-TANH", ACTIVATION, "return namespace(x).tanh(x)", "return namespace(x).tanh(x / 2)"),
+    Break("D0-TANH", ACTIVATION, ".tanh(_real(input))", ".tanh(_real(input) / 2)"),
     Break("D0-SIGMOID", ACTIVATION, "return xp.where(x >= 0, 1, e) / (1 + e)",
           "return xp.where(x >= 0, e, 1) / (1 + e)"),
     Break("D1-SOFTMAX", REDUCE, "return e / _total.readable(e, dim)",

@@ -237,7 +237,6 @@ def test_one_bad_number_stays_where_it_is(bad):
         same_places("_bias_activation", spoilt(9, 5), np.ones(5, np.float32), slope)
         same_places("_leaky_relu_grad", spoilt(9, 5), spoilt(9, 5), slope)
     same_places("_relu_grad", spoilt(9, 5), -np.ones((9, 5), np.float32))
-    same_places("_cross_entropy", spoilt(9, 5), np.ones(9, np.int64))
 
 
 def test_a_bias_of_the_last_axis_is_none_of_the_channels():
@@ -290,19 +289,13 @@ shapes_ = st.sampled_from([(5,), (40, 7), (3, 5, 4, 6), (2, 17, 3, 3)])
 @some
 @given(shapes_, generators(), dtypes, st.sampled_from(["C", "F", "channels-last"]))
 def test_elementwise(shape_, rng, dtype, order):
-    """D2-RELU, D0-LRELU, D0-TANH, D0-BCE."""
-    x, gy, t = (in_order(drawn(rng, *shape_, dtype=dtype), order) for _ in range(3))
+    """D2-RELU, D0-LRELU."""
+    x, gy = (in_order(drawn(rng, *shape_, dtype=dtype), order) for _ in range(2))
     agree("_relu", x, dtype=dtype, fits=1)
     agree("_leaky_relu", x, 0.3, dtype=dtype, fits=1)
-    agree("_tanh", x, dtype=dtype, fits=1)
     agree("_normal_cdf", x, dtype=dtype, fits=1)
     agree("_relu_grad", gy, x, dtype=dtype, fits=2)
     agree("_leaky_relu_grad", gy, x, 0.3, dtype=dtype, fits=2)
-    agree("_tanh_grad", gy, np.tanh(x), dtype=dtype, fits=2)
-    agree("_product_arrays", gy, x, dtype=dtype, fits=2)
-    agree("_sum_arrays", gy, x, dtype=dtype, fits=2)
-    agree("_bce_logits", 500 * x, t, dtype=dtype, fits=2)
-    agree("_bce_logits_grad", gy, 500 * x, t, dtype=dtype, fits=3)
 
 
 def test_at_the_kink_and_for_what_is_no_number():
@@ -383,16 +376,6 @@ def test_batch_norm(shape_, rng, dtype, order, offset):
         assert_close(a, c, loose)
 
 
-@some
-@given(generators(), dtypes, st.integers(1, 9), st.integers(1, 30))
-def test_cross_entropy(rng, dtype, n, classes):
-    """D0-CE, at logits of some hundreds too."""
-    x, t, gy = drawn(rng, n, classes, dtype=dtype), rng.integers(0, classes, n), drawn(
-        rng, n, dtype=dtype)
-    (_, log_p) = agree("_cross_entropy", 100 * x, t, dtype=dtype)
-    agree("_cross_entropy_grad", gy, log_p, t, dtype=dtype, fits=2)
-
-
 # --------------------------------------------------------------------------- optimisers, noise
 @pytest.mark.parametrize("order", ["C", "channels-last"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -452,13 +435,11 @@ def test_philox_is_numpys():
 
 
 @pytest.mark.parametrize("shape_", [(70, 33, 8, 9), (3, 5, 100, 101)])
-def test_reshaping_channels_last_images(shape_):
-    x = in_order(drawn(np.random.default_rng(0), *shape_), "channels-last")
-    assert kernel("_reshaped").fits(x)
-    agree("_reshaped", x, (shape_[0], -1))
+def test_large_images_are_brought_to_channels_last(shape_):
     from minidl.kernels import layout
+    x = in_order(drawn(np.random.default_rng(0), *shape_), "channels-last")
+    assert x.size > layout.LARGE
     np.testing.assert_array_equal(layout.channels_last(x.copy()), layout.channels_last(x))
-    assert not kernel("_reshaped").fits(x[:1, :2])                  # small: NumPy is as fast
 
 
 # --------------------------------------------------------------------------- threads

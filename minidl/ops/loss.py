@@ -12,7 +12,7 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .activation import _sigmoid, _softplus1, sigmoid
+from .activation import _softplus1, sigmoid
 from .arithmetic import _constant, _pair, log, needs_floats, same_floats, weighed, where
 from .reduce import _top, _total, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
@@ -301,19 +301,6 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                     reduction)
 
 
-@replaceable("x", "t")
-def _bce_logits(x, t):
-    xp = namespace(x)
-    share = xp.where(x > 0, 1 - t, t)        # softplus(x) - x t, without its inf - inf and inf * 0
-    size = xp.abs(x)
-    return xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
-
-
-@replaceable("gy", "x", "t")
-def _bce_logits_grad(gy, x, t):
-    return gy * (_sigmoid(x) - t)
-
-
 @op("D0-BCE", terms=Elementwise(
     "log1p(exp(-abs(x))) + where(where(x > 0, 1 - t, t) == 0, 0, where(x > 0, 1 - t, t) * abs(x))",
     "1 / (1 + exp(-x)) - t", "-x"))
@@ -324,11 +311,13 @@ def bce_logits(x: Tensor, t: Tensor):
     gx = gy (p - t). Source: D0-BCE.
     """
     a, b = _pair(x, t)
+    xp = namespace(a)
+    share = xp.where(a > 0, 1 - b, b)        # softplus(x) - x t, without its inf - inf and inf * 0
+    size = xp.abs(a)
+    y = xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
     def backward(gy, need):
-        if not mode.grad and not need[1]:
-            return Tensor._wrap(_bce_logits_grad(gy.data, a, b)), None
         return gy * (sigmoid(x) - t), gy * -x if need[1] else None
-    return _bce_logits(a, b), backward
+    return y, backward
 
 
 @arguments
