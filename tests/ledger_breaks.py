@@ -71,7 +71,7 @@ BREAKS = [
     Break("D1-MSE", LOSS, "difference * difference, reduction", "difference.abs(), reduction"),
     Break("D0-BCE", LOSS, "y = -(b * log_p + (1 - b) * log_q)",
           "y = -(b * log_q + (1 - b) * log_p)"),
-    Break("D0-BCE", LOSS, "share = xp.where(x > 0, 1 - t, t)", "share = xp.where(x > 0, t, 1 - t)"),
+    Break("D0-BCE", LOSS, "share = xp.where(a > 0, 1 - b, b)", "share = xp.where(a > 0, b, 1 - b)"),
     # ---- adversarial losses
     Break("D3-GAN-V", GENERATIVE, "-mean(_softplus1(-real)) - mean(_softplus1(fake))",
           "-mean(_softplus1(real)) - mean(_softplus1(fake))"),
