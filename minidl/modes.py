@@ -17,19 +17,20 @@ class _Mode(threading.local):
 
     grad = True          # is a graph being recorded?
     watchers = ()        # whom the engine tells what happens: see watch.py
+    op_watchers = ()     # and whom of ops: the same, or in a backward pass those who asked for it
 
 
 mode = _Mode()
 
 
 @contextmanager
-def setting(grad: bool, watchers: tuple) -> Iterator[None]:
-    """Both switches set inside a ``with`` block of the engine."""
-    before, mode.grad, mode.watchers = (mode.grad, mode.watchers), grad, watchers
+def setting(grad: bool, op_watchers: tuple) -> Iterator[None]:
+    """Both set inside a ``with`` block of the engine."""
+    before, mode.grad, mode.op_watchers = (mode.grad, mode.op_watchers), grad, op_watchers
     try:
         yield
     finally:
-        mode.grad, mode.watchers = before
+        mode.grad, mode.op_watchers = before
 
 
 class Switch(ContextDecorator):

@@ -158,7 +158,7 @@ class Optimizer:
         for w in mode.watchers:
             w.update_begins(self, moved)
         try:
-            with (setting(False, mode.watchers), together(moved[0][0].data if moved else None),
+            with (setting(False, mode.op_watchers), together(moved[0][0].data if moved else None),
                   np.errstate(all="ignore")):                        # inf and nan are values
                 for p, group in moved:
                     self._step(p, group)

@@ -188,7 +188,7 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 if not isinstance(x, Tensor):
                     args, inputs = entry.converted(args, inputs)
                     break
-            watchers, outputs = mode.watchers, ()
+            watchers, outputs = mode.op_watchers, ()
             for w in watchers:
                 w.op_begins(entry, inputs)
             try:

@@ -85,11 +85,13 @@ class Watching(Switch):
         self._before.append(new)
         if new:
             mode.watchers = (*mode.watchers, self._value)
+            mode.op_watchers = (*mode.op_watchers, self._value)
         return self
 
     def __exit__(self, *exc: Any) -> None:
         if self._before.pop():             # others may have come and gone meanwhile
             mode.watchers = tuple([w for w in mode.watchers if w is not self._value])
+            mode.op_watchers = tuple([w for w in mode.op_watchers if w is not self._value])
 
     def _recreate_cm(self) -> Watching:
         return Watching(self._value)

@@ -28,6 +28,7 @@ from minidl import data, nn, optim
 from minidl.training import first_step
 from minidl.training.config import config_for
 from minidl.training.job import Job
+from minidl.watch import Watcher, Watching, tell
 
 PACKAGE = Path(minidl.__file__).parent
 STEPS = 5
@@ -440,6 +441,43 @@ def askers(tree: ast.Module) -> list[str]:
 
     visit(tree, "")
     return found
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_backward_pass_hides_nothing_but_its_ops(create_graph):
+    """A watcher that did not ask for the ops of a backward pass is told all else that happens in
+    it: kernels that are compiled there, noise that is drawn there, nodes and contributions."""
+    told: list[str] = []
+
+    class Listener(Watcher):
+        def compiling(self, kernel):
+            told.append(kernel)
+
+        def drawn(self, numbers):
+            told.append("noise")
+
+        def op_ends(self, op, args, inputs, outputs):
+            told.append(op.name)
+
+        def node_ends(self, node):
+            told.append(f"back through {node.op.name}")
+
+    @minidl.op
+    def noisy(x: minidl.Tensor):
+        def backward(gy):
+            tell("compiling", "_weights")
+            minidl.rand(2)
+            return gy * 2
+        return x.data * 2, backward
+
+    x = minidl.ones(3, requires_grad=True)
+    with Watching(Listener()):
+        noisy(x).backward(minidl.ones(3), create_graph=create_graph)
+    inside = ["_weights", "noise", *["mul"] * create_graph]
+    assert told[:1 + len(inside) + 1] == ["noisy", *inside, "back through noisy"]
+    told.clear()
+    noisy(x).backward(minidl.ones(3))
+    assert told == []
 
 
 def test_no_op_layer_or_model_asks_whether_it_is_watched():

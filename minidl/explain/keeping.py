@@ -146,4 +146,4 @@ def keep(function: Callable | None = None):
 
 
 if os.environ.get("MINIDL_KEEP", "0") not in ("", "0"):
-    type(mode).watchers = (KEEPER,)        # in every thread
+    type(mode).watchers = type(mode).op_watchers = (KEEPER,)       # in every thread
