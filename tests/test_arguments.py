@@ -179,10 +179,8 @@ FUNCTIONS = {
     "F.squeeze": (lambda **o: F.squeeze(IMAGE[..., :1], **o), {"dim": 0}),
     "F.unfold": (lambda **o: F.unfold(IMAGE, 2, **o), SEEN),
     # ---- minidl
-    **{name: (lambda **o: type(minidl.no_grad(**o)), {"function": lambda: None})
-       for name in ("minidl.no_grad", "optim.no_grad", "init.no_grad")},
-    **{name: (lambda **o: type(minidl.enable_grad(**o)), {"function": lambda: None})
-       for name in ("minidl.enable_grad", "optim.enable_grad")},
+    "minidl.no_grad": (lambda **o: type(minidl.no_grad(**o)), {"function": lambda: None}),
+    "minidl.enable_grad": (lambda **o: type(minidl.enable_grad(**o)), {"function": lambda: None}),
     "minidl.keep": (lambda **o: type(minidl.keep(**o)), {"function": lambda: None}),
     "minidl.add": (lambda **o: minidl.add(X, Y, **o), {"alpha": 2}),
     "minidl.sub": (lambda **o: minidl.sub(X, Y, **o), {"alpha": 2}),
@@ -223,7 +221,6 @@ FUNCTIONS = {
 }
 NOT_TRIED = {
     "minidl.op": "makes ops; tested in test_engine.py", "minidl.record": "tested in test_trace.py",
-    "optim.replaceable": "not public", "optim.numbers": "not public",
     **{f"minidl.{n}": f"F.{n}" for n in ("cat", "flatten", "log_softmax", "softmax", "split",
                                          "squeeze")},
 }
@@ -382,10 +379,11 @@ def public() -> dict:
     """Every public function and class with options, by the name of its rows."""
     found = {}
     for where, module in (("minidl", minidl), ("F", F), ("optim", optim), ("init", nn.init)):
-        for name, f in vars(module).items():
-            if name[0] != "_" and callable(f) and not inspect.isclass(f) and getattr(
-                    f, "__module__", "").startswith("minidl"):
-                found[f"{where}.{name}"] = f
+        offered = getattr(module, "__all__", None)           # or else what the module defines
+        found |= {f"{where}.{name}": f for name, f in vars(module).items()
+                  if name[0] != "_" and callable(f) and not inspect.isclass(f)
+                  and getattr(f, "__module__", "").startswith("minidl")
+                  and (name in offered if offered else f.__module__ == module.__name__)}
     for module in (nn, optim, schedules):
         found |= {c.__name__: c for c in vars(module).values() if inspect.isclass(c)
                   and c.__module__.startswith("minidl") and c not in (minidl.Tensor, nn.Module)}

@@ -9,7 +9,7 @@ TABLE = {function.__name__: function for function in (
     product._matmul_arrays, product._linear_arrays,
     elementwise._relu, elementwise._relu_grad, elementwise._leaky_relu,
     elementwise._leaky_relu_grad, elementwise._bias_activation,
-    elementwise._bias_activation_grad, elementwise._total,
+    elementwise._bias_activation_grad, elementwise.array_sum,
     elementwise._tanh, elementwise._tanh_grad, elementwise._normal_cdf,
     elementwise._product_arrays, elementwise._sum_arrays,
     pool._max_pool2d, pool._scatter_taps, pool._sum_pool2d, pool._sum_pool2d_grad,

@@ -61,7 +61,7 @@ def main() -> None:
         lambda: call["_conv2d"](many, np.ones((8, 8, 1, 1), np.float32), *same),
         lambda: call["_conv2d"](many, np.ones((8, 8, 2, 2), np.float32), *same),
         lambda: call["_conv2d"](image, np.ones((8, 1, 2, 2), np.float32), *same),
-        lambda: call["_total"](square, (0,), False),
+        lambda: call["array_sum"](square, (0,), False),
     ):
         work()
 
