@@ -50,7 +50,7 @@ def record(step=None, *args, probe: int | None = None, **kwargs):
 @_arguments
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new leaf tensor of numbers, nested lists or an array (copied)."""
-    return Tensor(data, requires_grad, dtype, device)
+    return Tensor(data, requires_grad, _dtype("tensor", dtype, None), device)
 
 
 def from_numpy(array: _np.ndarray) -> Tensor:

@@ -46,9 +46,13 @@ def device_of(array) -> str:
 def constant(value: float, dtype, like):
     """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU it is made
     once and kept, so that a training step sends no numbers over: it must not be written to."""
+    if type(like) is np.ndarray and -3e38 < value < 3e38:
+        return np.asarray(value, dtype)
+    return _constant_there(value, dtype, like)
+
+
+def _constant_there(value: float, dtype, like):
     if type(like) is np.ndarray:
-        if -3e38 < value < 3e38:
-            return np.asarray(value, dtype)
         with np.errstate(all="ignore"):                   # beyond float32 it is infinite
             return np.asarray(value, dtype)
     number = float(value) if isinstance(value, float) else int(value)

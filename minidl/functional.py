@@ -1,8 +1,8 @@
 """``import minidl.functional as F``: the functions under PyTorch's names and signatures.
 
 The formulas are in ``minidl.ops``. Here stands what is option rather than formula, as a composition
-above it: a bias is an addition, groups are split and concatenated, "same" is a padding, an average
-is a sum divided by a count. One number for an argument of pairs means it for both axes.
+above it: groups are split and concatenated, "same" is a padding, an average is a sum divided by a
+count. One number for an argument of pairs means it for both axes.
 """
 
 from __future__ import annotations
@@ -345,11 +345,17 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
     y = squeeze(y, 0) if single else y
     if not return_indices:
         return y
-    xp, t = namespace(tap.data), tap.data.astype(np.int64)
-    rows = xp.arange(out[0])[:, None] * stride[0] - pads[0][0] + t // window[1] * dilation[0]
-    columns = xp.arange(out[1]) * stride[1] - pads[1][0] + t % window[1] * dilation[1]
-    places = Tensor._wrap(rows * input.shape[3] + columns)
+    places = _places_of_maxima(tap.data, input.shape[3], window, stride, pads, dilation)
     return y, (squeeze(places, 0) if single else places)
+
+
+def _places_of_maxima(tap, W: int, window, stride, pads, dilation) -> Tensor:
+    """The place y W + x in its plane of each maximum, from the number of its tap."""
+    xp, t = namespace(tap), tap.astype(np.int64)
+    OH, OW = tap.shape[2:]
+    rows = xp.arange(OH)[:, None] * stride[0] - pads[0][0] + t // window[1] * dilation[0]
+    columns = xp.arange(OW) * stride[1] - pads[1][0] + t % window[1] * dilation[1]
+    return Tensor._wrap(rows * W + columns)
 
 
 @arguments

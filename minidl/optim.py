@@ -156,13 +156,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Move every parameter that has a gradient. `closure`, if given, computes loss and
         gradients first; its loss is returned."""
-        loss = None
-        if closure is not None and not callable(closure):
-            raise TypeError(f"{type(self).__name__}.step: closure must be a function, got "
-                            f"{checks.brief(closure)}")
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = None if closure is None else self._loss_of(closure)
         moved = [(p, group) for group in self.param_groups for p in group["params"]
                  if p._requires_grad and p._grad is not None]
         for w in mode.watchers:
@@ -176,6 +170,13 @@ class Optimizer:
             for w in mode.watchers[::-1]:
                 w.update_ends(self, moved)
         return loss
+
+    def _loss_of(self, closure: Callable[[], Tensor]) -> Tensor:
+        if not callable(closure):
+            raise TypeError(f"{type(self).__name__}.step: closure must be a function, got "
+                            f"{checks.brief(closure)}")
+        with enable_grad():
+            return closure()
 
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:
         array, g, state = p.data, p._grad.data, self.state.get(p)

@@ -199,9 +199,8 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 entry.explain_failure(inputs, error)
                 raise
             finally:
-                for w in watchers[::-1]:
-                    w.op_ends(entry, args, inputs,
-                              outputs if type(outputs) is tuple else (outputs,))
+                if watchers:
+                    _tell_the_end(watchers, entry, args, inputs, outputs)
 
         apply.op, entry.call = entry, apply
         if ours:
@@ -211,9 +210,13 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
     return decorate(source) if callable(source) else decorate
 
 
+def _tell_the_end(watchers, entry: Op, args, inputs, outputs) -> None:
+    for w in watchers[::-1]:
+        w.op_ends(entry, args, inputs, outputs if type(outputs) is tuple else (outputs,))
+
+
 def _record(entry: Op, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
-    """The op's output (the first of several with a node behind it, if somebody may want a
-    gradient)."""
+    """What an op returns, with a node behind the output if somebody may want a gradient."""
     extra = ()
     if type(y) is not np.ndarray or type(backward) is not FunctionType:
         y, *extra = y if type(y) is tuple else (y,)
@@ -319,8 +322,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     """
     nodes = _youngest_first(outputs)
     # Where gradients stay: the wanted places. Which nodes are run: those on a way there, or all.
-    places = () if wanted is None else {w.node or w for w in wanted}
-    run = None if wanted is None else _leading_to(places, nodes)
+    places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
@@ -373,8 +375,7 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
         if node.backward is None:
             raise RuntimeError(
                 f"backward: the graph behind this tensor was freed by an earlier backward() (at "
-                f"{node.op.name}); give that first call retain_graph=True, or run "
-                "forward again")
+                f"{node.op.name}); give that first call retain_graph=True, or run forward again")
         for parent in node.parents:
             if type(parent) is Node and parent not in found:
                 found.add(parent)
@@ -383,13 +384,14 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
     return order
 
 
-def _leading_to(places: set, nodes: list[Node]) -> set[Node]:
-    """The nodes from which a wanted place is reached; the others need not be run."""
-    found: set[Node] = set()
+def _on_the_way(wanted: Sequence[Tensor], nodes: list[Node]) -> tuple[set, set[Node]]:
+    """The wanted places, and the nodes from which one of them is reached: others need not be run.
+    """
+    places, found = {w.node or w for w in wanted}, set()
     for node in reversed(nodes):
         if any([p is not None and (p in places or p in found) for p in node.parents]):
             found.add(node)
-    return found
+    return places, found
 
 
 def _add(sums: dict, key, g: Tensor) -> None:

@@ -10,7 +10,6 @@ from hypothesis import settings
 
 import minidl
 from minidl import OPS, kernels
-from minidl.ops import arithmetic
 from minidl.testing.compare import equal, scale_of
 from minidl.testing.domains import DOMAINS
 
@@ -65,7 +64,7 @@ def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool 
 @contextlib.contextmanager
 def taken_from(smallest: int | None):
     """Inside, kernels are taken for arrays of this size and above; None: as always."""
-    places = [(kernels, "SMALLEST"), (arithmetic, "LARGE")]
+    places = [(kernels, "SMALLEST")]
     kernels.load(warn=False)
     if kernels.CPU:                      # also where none are kept for the next process
         from minidl.kernels import layout, product

@@ -106,7 +106,8 @@ def test_a_layers_bias_is_one_more_term(step):
     net, _, outputs, _ = step
     found = outputs[0].explain(0, 1, 0, 0)
     assert found.title.startswith("conv2d (D3-CONV)")
-    assert found.formula[0].endswith("* w[o,c,u,v]  + b[o]") and found.formula[1].endswith("+ b[1]")
+    assert found.formula[0].startswith("y[n,o,i,j] = b[o], then y[n,o,i,j] += x[n, c, i*SH - PH")
+    assert found.formula[1].startswith("y[0,1,0,0] = b[1] + sum over c, u, v of x[0, c, -1 + u, ")
     assert found.outside == 2 * (3 + 2)                    # a corner: 5 of 9 taps, two channels
     assert len(found.terms) == 2 * 4 + 1
     bias = [t for t in found.terms if len(t.factors) == 1]
@@ -149,6 +150,26 @@ def test_the_uses_of_a_tensor_add_up():
     assert "backward() began with" in repr(c.explain_grad(0))
 
 
+def test_a_bias_of_two_layers_and_one_that_is_a_weight_too():
+    x, w = minidl.tensor([[1.0, 2.0]]), minidl.tensor([[3.0, 0.0], [1.0, -1.0]])
+    b, fixed = minidl.tensor([0.5, 4.0], requires_grad=True), minidl.tensor([1.0, 2.0])
+    with minidl.keep():
+        y = F.linear(F.linear(x, w, b), w, b)
+        y.sum().backward()
+    parts = b.explain_grad(0).parts              # 1 directly, and 3 + 1 through the second layer
+    assert sorted(part.total for part in parts) == [1.0, 4.0] and b.grad[0].item() == 5.0
+    assert [line.split()[0] for line in b.where_used()] == ["linear", "linear"]
+    with minidl.keep():
+        y = F.linear(x, w, fixed)
+    assert y.explain(0, 0).total == 1 * 3 + 1 and "b: shape (2,)" in repr(y.why())
+    assert y.is_leaf and fixed.grad is None
+
+    square = minidl.tensor([2.0], requires_grad=True)            # y = b x + b: two places, one op
+    with minidl.keep():
+        F.linear(minidl.tensor([[3.0]]), square.reshape(1, 1), square).backward()
+    assert sorted(part.total for part in square.explain_grad(0).parts) == [1.0, 3.0]
+
+
 def test_an_op_that_no_gradient_is_asked_of_explains_itself_too():
     with minidl.keep():
         y = F.conv2d(minidl.ones(1, 1, 3, 3), minidl.ones(1, 1, 2, 2))
@@ -183,10 +204,23 @@ def test_without_keep_what_is_alive_is_enough():
 def test_groups_dilation_and_transposed_convolution():
     minidl.manual_seed(1)
     x, w = minidl.randn(1, 4, 7, 7), minidl.randn(6, 2, 3, 3, requires_grad=True)
+    b, c = minidl.randn(6, requires_grad=True), minidl.randn(3)
     with minidl.keep():
-        y = F.conv2d(x, w, stride=2, padding=2, dilation=2, groups=2)
-        z = F.conv_transpose2d(y, minidl.randn(6, 3, 3, 3), stride=2, padding=1)
+        y = F.conv2d(x, w, b, stride=2, padding=2, dilation=2, groups=2)
+        z = F.conv_transpose2d(y, minidl.randn(6, 3, 3, 3), c, stride=2, padding=1)
         z.sum().backward()
+    assert [line.strip() for line in y.why()[2:]] == [
+        "x0: shape (1, 3, 4, 4), float32, from conv2d",
+        "x1: shape (1, 3, 4, 4), float32, from conv2d", "dim = 1"]
+    for o in range(6):
+        assert_adds_up(b.explain_grad(o), np.float32)
+    found = z.explain(0, 1, 1, 1)
+    assert found.formula == (
+        "y[n,c,p,q] = b[c], then "
+        "y[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW] += g[n,o,i,j] * w[o,c,u,v]",
+        "y[0,1,1,1] = b[1] + sum over i, j, o, u, v of g[0,o,i,j] * w[o,1,u,v] "
+        "where j*2 - 1 + v = 1 and i*2 - 1 + u = 1")
+    assert [t.value for t in found.terms if len(t.factors) == 1] == [c[1].item()]
     for index in ((0, 5, 0, 3), (0, 0, 2, 1)):
         assert_adds_up(y.explain(index), np.float32)
     assert_adds_up(z.explain(0, 1, 2, 2), np.float32)
@@ -204,8 +238,11 @@ def test_the_receptive_field_of_a_network_is_what_moves_its_output(step):
     with minidl.keep():
         y = net(x)
         y[0, 0, 1, 2].backward()
-    (field,) = [mask for t, mask in y.receptive_field(0, 0, 1, 2) if t is x]
-    assert (field == (x.grad.numpy() != 0)).all() and 0 < field.sum() < field.size
+    fields = [(t, mask) for t, mask in y.receptive_field(0, 0, 1, 2) if t.requires_grad]
+    assert {t for t, _ in fields} == {x, *net.parameters()}
+    for t, field in fields:
+        assert (field == (t.grad.numpy() != 0)).all() and field.any()
+        assert t is not x or not field.all()
     assert "[0, 0, " in repr(y.receptive_field(0, 0, 1, 2))
 
 
@@ -219,11 +256,13 @@ def test_max_pooling_sees_its_whole_window():
 
 
 def test_the_projective_field_mirrors_the_receptive_one():
-    x = minidl.randn(1, 1, 7, 7, requires_grad=True)
+    x, b = minidl.randn(1, 1, 7, 7, requires_grad=True), minidl.randn(2, requires_grad=True)
     w = minidl.randn(2, 1, 3, 3)
     with minidl.keep():
-        y = F.conv2d(x, w, stride=2)
+        y = F.conv2d(x, w, b, stride=2)
         s = F.softmax(y.flatten(1), 1)
+    (_, of_bias), *_ = b.projective_field(1)
+    assert of_bias[:, 1].all() and not of_bias[:, 0].any()        # its own channel, all pixels
     found = {id(t): mask for t, mask in x.projective_field(0, 0, 3, 3)}
     for index in np.ndindex(*y.shape):
         sees = {id(t): m for t, m in y.receptive_field(*index)}[id(x)][0, 0, 3, 3]
@@ -236,7 +275,7 @@ def test_wrong_use_is_a_clear_error():
     x = minidl.randn(2, 3, requires_grad=True)
     with pytest.raises(ValueError, match="is a leaf: no recorded op computed it"):
         x.explain(0, 0)
-    y = x.exp()
+    y = (2 * x).exp()
     with pytest.raises(IndexError, match=r"shape \(2, 3\) needs 2 indices, got 1"):
         y.explain(0)
     with pytest.raises(IndexError, match=r"index 5 of axis 1 is outside 0..2"):

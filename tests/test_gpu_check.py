@@ -174,13 +174,13 @@ def test_a_kernel_without_cases_is_named(gpu, tmp_path, monkeypatch):
     assert ("without cases", "number") in failed(result)
 
 
-@pytest.mark.parametrize("name, op", [("_tanh", "tanh"), ("array_sigmoid", "sigmoid")])
+@pytest.mark.parametrize("name, op", [("_relu", "relu"), ("array_sigmoid", "sigmoid")])
 def test_a_wrong_op_is_named(gpu, tmp_path, monkeypatch, name, op):
     """Wrong on the GPU alone, as a difference between NumPy and CuPy would be."""
     right = getattr(activation, name)
     monkeypatch.setattr(activation, name, lambda x: right(x) * (
         1 if isinstance(x, np.ndarray) else 1.001))
-    keep_ops(monkeypatch, "exp", "tanh", "sigmoid")
+    keep_ops(monkeypatch, "exp", "relu", "sigmoid")
     status, result = run(tmp_path / "check.json", "--only", "ops")
     assert status == 1
     assert {row for row, _ in failed(result)} == {op}
@@ -188,12 +188,12 @@ def test_a_wrong_op_is_named(gpu, tmp_path, monkeypatch, name, op):
 
 
 def test_a_wrong_gradient_is_named(gpu, tmp_path, monkeypatch):
-    right = activation._tanh_grad
-    monkeypatch.setattr(activation, "_tanh_grad", lambda gy, y: right(gy, y) * (
+    right = activation._relu_grad
+    monkeypatch.setattr(activation, "_relu_grad", lambda gy, y: right(gy, y) * (
         1 if isinstance(y, np.ndarray) else 1.001))
-    keep_ops(monkeypatch, "exp", "tanh")
+    keep_ops(monkeypatch, "exp", "relu")
     _, result = run(tmp_path / "check.json", "--only", "ops")
-    assert {row for row, _ in failed(result)} == {"tanh"}
+    assert {row for row, _ in failed(result)} == {"relu"}
 
 
 def keep_ops(monkeypatch, *names: str) -> None:
@@ -258,10 +258,10 @@ def test_training_that_differs_by_rounding_passes(monkeypatch, steps):
 @pytest.mark.parametrize("spoil", [lambda y: y * np.nan, lambda y: y.astype(float).reshape(-1)])
 def test_nan_and_another_shape_are_failures(gpu, tmp_path, monkeypatch, spoil):
     """Of a gradient too: the second of the numbers that are compared."""
-    right = activation._tanh_grad
-    monkeypatch.setattr(activation, "_tanh_grad", lambda gy, y: (
+    right = activation._relu_grad
+    monkeypatch.setattr(activation, "_relu_grad", lambda gy, y: (
         right(gy, y) if isinstance(y, np.ndarray) else spoil(right(gy, y))))
-    keep_ops(monkeypatch, "tanh")
+    keep_ops(monkeypatch, "relu")
     _, result = run(tmp_path / "check.json", "--only", "ops")
     assert len(failed(result)) == 4
 

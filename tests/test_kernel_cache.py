@@ -264,12 +264,12 @@ def test_another_machine_another_entry(cache, monkeypatch):
     """Machine, processor, its features, types, function, Numba's settings: each has its own file.
     A home folder may be shared by machines with AVX-512 and without."""
     import numba
-    one = kept.Kept(double)
+    one = kept.KeptCode(double)
     machines = [("linux", "znver4", "+avx2,+avx512f"), ("linux", "znver4", "+avx2,-avx512f"),
                 ("linux", "haswell", "+avx2,+avx512f"), ("darwin", "znver4", "+avx2,+avx512f")]
     paths = [one._path((numba.float32,), OtherMachine(*machine)) for machine in machines]
     paths.append(one._path((numba.float64,), OtherMachine(*machines[0])))
-    paths.append(kept.Kept(call)._path((numba.float32,), OtherMachine(*machines[0])))
+    paths.append(kept.KeptCode(call)._path((numba.float32,), OtherMachine(*machines[0])))
     monkeypatch.setattr(numba.config, "BOUNDSCHECK", 1)
     paths.append(one._path((numba.float32,), OtherMachine(*machines[0])))
     assert len(set(paths)) == len(paths)
@@ -459,6 +459,26 @@ def test_several_processes_compile_at_once(tmp_path):
         start(STEP, tmp_path, MINIDL_NUM_THREADS="2") for _ in range(3)]}
     assert len(results) == 1
     assert ended(start(STEP, tmp_path)) == f"{results.pop()} 0\n"
+
+
+FIRST_STEP = """
+import numpy as np, minidl
+from minidl.models import MODELS
+from minidl.training import ClassifierSteps
+recipe = MODELS["cnn"]
+model = recipe.build()
+step = ClassifierSteps(model, recipe.optimizer(model.parameters(), recipe.lr)).step
+step(minidl.rand(128, 1, 28, 28), minidl.tensor(np.arange(128) % 10))
+"""
+
+
+@pytest.mark.slow
+def test_all_that_the_first_step_of_a_cnn_needs_is_compiled_ahead(tmp_path):
+    """But what only workers need: on one thread there are none."""
+    ended(start("from minidl.kernels import warm; warm.main()", tmp_path))
+    ahead = set(tmp_path.rglob("*.nbi"))
+    ended(start(FIRST_STEP, tmp_path))
+    assert len(ahead) >= 10 and set(tmp_path.rglob("*.nbi")) == ahead
 
 
 def test_several_threads_compile_at_once(cache):

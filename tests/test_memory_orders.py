@@ -82,7 +82,6 @@ class Case:
             "_cross_entropy_grad": lambda: ((array((R,)), array((R, K)), array((R,), K)), 2),
             "_class_shares": lambda: ((array((R, K)), array((R,), K), 3), 1),
             "_dropout_mask": lambda: ((array(self.images), 0.4, 5, 6, 7), 1),
-            "_reshaped": lambda: ((array(self.images), (N, -1)), 1),
             "_sgd": lambda: (self.updated(2, 0.1), 2),
             "_sgd_momentum": lambda: (self.updated(3, 0.1, 0.9, 0.7, True), 3),
             "_rmsprop": lambda: (self.updated(3, 0.1, 0.5, 1e-3), 3),
@@ -92,10 +91,8 @@ class Case:
             "normal": lambda: ((array(self.images, fresh=True), 5, 6, 7), 1),
             "_leaky_relu": lambda: ((array(self.images), 0.3), 1),
             "_leaky_relu_grad": lambda: ((array(self.images), array(self.images), 0.3), 2),
-            "_bce_logits_grad": lambda: (tuple(array(self.images) for _ in range(3)), 3),
-            **{n: lambda: ((array(self.images),), 1) for n in ("_relu", "_tanh", "_normal_cdf")},
-            **{n: lambda: ((array(self.images), array(self.images)), 2) for n in (
-                "_relu_grad", "_tanh_grad", "_product_arrays", "_sum_arrays", "_bce_logits")},
+            **{n: lambda: ((array(self.images),), 1) for n in ("_relu", "_normal_cdf")},
+            "_relu_grad": lambda: ((array(self.images), array(self.images)), 2),
         }[name]()
 
     def updated(self, count: int, *numbers):

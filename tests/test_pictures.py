@@ -11,7 +11,7 @@ import pytest
 import minidl
 from minidl import functional as F
 from minidl import plots
-from minidl.explain.pictures import WRONG
+from minidl.explain.pictures import WRONG, short
 
 to_hex = pytest.importorskip("matplotlib.colors").to_hex
 QuadMesh = pytest.importorskip("matplotlib.collections").QuadMesh
@@ -55,11 +55,13 @@ def backward_of(trace, name):
             if e["phase"] == "backward" and trace.ops[e["op"]]["op"] == name}
 
 
+@pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("size, kernel, stride, padding, dilation", GEOMETRIES)
-def test_a_convolution_ends_as_the_engine_ended(rng, size, kernel, stride, padding, dilation):
-    x, w = leaf(rng, 2, 2, *size), leaf(rng, 3, 2, *kernel)
+def test_a_convolution_ends_as_the_engine_ended(rng, size, kernel, stride, padding, dilation,
+                                                with_bias):
+    x, w, b = leaf(rng, 2, 2, *size), leaf(rng, 3, 2, *kernel), leaf(rng, 3)
     with minidl.record() as trace:
-        y = F.conv2d(x, w, stride=stride, padding=padding, dilation=dilation)
+        y = F.conv2d(x, w, b if with_bias else None, stride, padding, dilation)
         (y * minidl.tensor(rng.normal(size=y.shape))).sum().backward()
     op, parts = next(trace.calls("conv2d")), backward_of(trace, "conv2d")
     cases = [(plots.sweep(trace, op, part=4), y.numpy()[1, 1]),
@@ -68,6 +70,9 @@ def test_a_convolution_ends_as_the_engine_ended(rng, size, kernel, stride, paddi
              (plots.stamps(trace, parts[0], part=3), x.grad.numpy()[1, 1]),
              (plots.sweep(trace, parts[1], part=5), w.grad.numpy()[2, 1]),
              (plots.stamps(trace, parts[1]), w.grad.numpy()[0, 0])]
+    if with_bias:
+        cases += [(plots.sweep(trace, parts[2]), b.grad.numpy()[None]),
+                  (plots.stamps(trace, parts[2]), b.grad.numpy()[None])]
     for film, expected in cases:
         np.testing.assert_allclose(inner(drawn(film.frame())[-1]), expected, atol=1e-12)
 
@@ -102,10 +107,36 @@ def test_a_step_of_the_scatter_adds_one_number_times_the_kernel(rng):
     assert any(" += " in t for t in texts(film.frame(1)))
 
 
+def test_a_bias_is_drawn_and_added(rng):
+    """In a sweep it is the last operand; stamps are added to a result that began as it."""
+    x, w, b = leaf(rng, 1, 1, 3, 3), leaf(rng, 1, 2, 3, 3), leaf(rng, 2)
+    with minidl.record() as trace:
+        y = F.conv_transpose2d(x, w, b, stride=2, padding=1)
+        y.sum().backward()
+    sweep = plots.sweep(trace, trace.ops[0], part=1)
+    _, _, bias, result = drawn(sweep.frame())
+    np.testing.assert_array_equal(bias, b.detach().numpy()[None])
+    np.testing.assert_allclose(inner(result), y.numpy()[0, 1], atol=1e-12)
+    listed = next(t for t in texts(sweep.frame(3)) if t.startswith("y[0,1,0,3] ="))
+    assert f"and the bias b[1] {short(b[1].item())}" in listed
+    total, stored = (line.split()[1] for line in listed.splitlines()[-2:])
+    assert total == stored == short(y[0, 1, 0, 3].item())
+    stamps = plots.stamps(trace, trace.ops[0], part=1)
+    *_, adds, first = drawn(stamps.frame(0))
+    np.testing.assert_allclose(inner(first), b[1].item() + np.nan_to_num(adds)[1:-1, 1:-1])
+    assert any("y began as the bias b" in t for t in texts(stamps.frame(0)))
+    listed = next(t for t in texts(plots.sweep(trace, backward_of(trace, "conv2d_input_grad")[2])
+                                   .frame(1)) if t.startswith("gb[1] ="))
+    assert "and 16 more" in listed and listed.endswith("sum    25\nstored 25")
+    with minidl.record() as zero:
+        F.linear(leaf(rng, 1, 2), leaf(rng, 2, 2), minidl.zeros(2, dtype=minidl.float64))
+    assert any("and the bias b[0] 0" in t for t in texts(plots.sweep(zero, zero.ops[0]).frame(0)))
+
+
 def test_other_sums_of_products(rng):
     x, w = leaf(rng, 3, 4), leaf(rng, 2, 4)
     with minidl.record() as trace:
-        y = F.linear(x, w)
+        y = F.linear(x, w, leaf(rng, 2))
         y.sum().backward()
         F.relu(y)
     np.testing.assert_allclose(drawn(plots.sweep(trace, trace.ops[0]).frame())[-1], y.numpy())
@@ -123,9 +154,9 @@ def test_other_sums_of_products(rng):
 @pytest.mark.parametrize("kernel, stride, padding, dilation",
                          [(3, 2, 0, 1), (4, 2, 1, 1), (3, 1, 1, 2), (2, 3, 0, 1)])
 def test_overlaps_are_counted(rng, kernel, stride, padding, dilation):
-    x, w = leaf(rng, 1, 2, 3, 4), leaf(rng, 2, 1, kernel, kernel)
+    x, w, b = leaf(rng, 1, 2, 3, 4), leaf(rng, 2, 1, kernel, kernel), leaf(rng, 1)
     with minidl.record() as trace:
-        y = F.conv_transpose2d(x, w, stride=stride, padding=padding, dilation=dilation)
+        y = F.conv_transpose2d(x, w, b, stride=stride, padding=padding, dilation=dilation)
     counts = np.zeros(y.shape[2:])
     for i, j in np.ndindex(3, 4):
         for u, v in np.ndindex(kernel, kernel):

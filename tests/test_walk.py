@@ -100,6 +100,18 @@ def test_an_events_block_has_its_parts(trace):
     assert "check     not made" in text
 
 
+def test_a_bias_is_an_operand_and_its_gradient_a_sum_of_gy(trace):
+    text = Walk(trace).event(find(trace, "forward", "conv2d"))
+    assert "formula   y[n,o,i,j] = b[o], then y[n,o,i,j] += x[n, c, i*SH - PH" in text
+    assert "  b         conv1.bias (parameter), shape " in text
+    cell = re.search(r"cell      y\[\d+,(\d+),\d+,\d+\]", text)[1]
+    assert f"= b[{cell}] + sum over c, u, v of x[" in text and f"      b[{cell}] " in text
+    text = Walk(trace).event(find(trace, "backward", "conv2d", "conv1.bias"))
+    cell = re.search(r"cell      gb\[(\d+)\]", text)[1]
+    assert f"gb[{cell}] = sum over i, j, n of gy[n,{cell},i,j]\n" in text
+    assert "  x  " not in text and "  w  " not in text        # it depends on neither
+
+
 def test_contributions_add_up(trace):
     walk = Walk(trace)
     several = [n for n, e in enumerate(trace.events, 1) if e["phase"] == "backward"

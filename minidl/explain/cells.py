@@ -40,7 +40,7 @@ class Term:
     sign: str = "*"
 
     def __str__(self) -> str:
-        return f"  {self.sign}  ".join(f"{name}{_indexed(index)} {_number(v)}"
+        return f"  {self.sign}  ".join(f"{name}{_indexed(index)} {_digits(v)}"
                                        for name, index, v in self.factors)
 
 
@@ -74,9 +74,9 @@ class Explanation:
         """What is printed, as (what, number)."""
         shown = [t for t in self.terms[:SHOWN] if t.value != 0] or self.terms[:1]
         rest = self.terms[len(shown):]
-        rows = [(str(t), _number(t.value)) for t in shown]
+        rows = [(str(t), _digits(t.value)) for t in shown]
         if rest:
-            rows.append((f"{len(rest)} more term{'s' * (len(rest) > 1)}", _number(_total(rest))))
+            rows.append((f"{len(rest)} more term{'s' * (len(rest) > 1)}", _digits(_total_of(rest))))
         if self.outside:
             rows.append((f"{self.outside} term{'s' * (self.outside > 1)} in the padding", "0"))
         return rows
@@ -90,9 +90,9 @@ class Explanation:
             lines += [f"  {line}" for line in repr(part).splitlines()]
         lines += [f"  {note}" for note in self.notes]
         if self.stored is None:
-            lines.append(f"  sum     {_number(self.total)}")
+            lines.append(f"  sum     {_digits(self.total)}")
         else:
-            lines.append(f"  sum     {_number(self.total)}   stored  {_number(self.stored)}   "
+            lines.append(f"  sum     {_digits(self.total)}   stored  {_digits(self.stored)}   "
                          f"difference {self.difference:.2g}")
         if self.site:
             lines.append(f"  {self.site}")
@@ -105,12 +105,12 @@ class Explanation:
                        for what, number in self.rows())
         parts = "".join(part._repr_html_() for part in self.parts)
         stored = "" if self.stored is None else (
-            f"<tr><td style='text-align:left'>stored</td><td>{_number(self.stored)}</td></tr>"
+            f"<tr><td style='text-align:left'>stored</td><td>{_digits(self.stored)}</td></tr>"
             f"<tr><td style='text-align:left'>difference</td><td>{self.difference:.2g}</td></tr>")
         about = "".join(f"<div><code>{escape(line)}</code></div>" for line in (
             *self.formula, *self.notes, *([str(self.site)] if self.site else [])))
         return (f"<div><b>{escape(self.title)}</b>{about}{parts}<table>{rows}"
-                f"<tr><td style='text-align:left'><b>sum</b></td><td><b>{_number(self.total)}</b>"
+                f"<tr><td style='text-align:left'><b>sum</b></td><td><b>{_digits(self.total)}</b>"
                 f"</td></tr>{stored}</table></div>")
 
 
@@ -123,7 +123,7 @@ class Lines(list):
         return "\n".join(map(str, self))
 
 
-def _number(value: float) -> str:
+def _digits(value: float) -> str:
     return f"{value + 0.0:.6g}"
 
 
@@ -158,7 +158,7 @@ def call_of(kept: Kept, who: str, out) -> maps.Call:
     if op.terms is None:
         raise TypeError(f"{who}: {op.name} declares no terms (op(..., terms=...)), so there "
                         "is nothing to explain it by")
-    for x in (*op.inputs(maps.arguments(op, args)), out):
+    for x in (*op.inputs(maps.bound_arguments(op, args)), out):
         if isinstance(x, Tensor) and x._last_change > kept.born:
             raise RuntimeError(
                 f"{who}: {op.name.strip('_')}: a tensor of shape {x.shape} was changed in "
@@ -207,7 +207,7 @@ def names_of(call: maps.Call) -> list[str]:
         bias = re.findall(r"(\w+)\[", kind.bias)[1:]
         return [*re.findall(r"(\w+)\[", kind.text)[1:], *bias][:len(call.operands)]
     names = list(call.op.signature.parameters)
-    return [maps._SHORT.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
+    return [maps.SHORT_NAMES.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
 
 
 def result_of(call: maps.Call) -> str:
@@ -239,7 +239,7 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
         if len(factors) > SHOWN:
             notes.append(f"and {len(factors) - SHOWN} more operands")
         if isinstance(kind, Composite):
-            notes += [f"{name}[{index[0]}] = {_number(a[index[0]])}" for name, a in
+            notes += [f"{name}[{index[0]}] = {_digits(a[index[0]])}" for name, a in
                       call.named().items() if name not in names and isinstance(a, np.ndarray)
                       and call.out.ndim and a.shape == call.out.shape[:1]]
     else:
@@ -251,17 +251,17 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
             notes.append("the constant around the operand")
             found = [Term((), float(call.named().get("value", 0.0)))]
         if call.op.name == "max_pool2d":
-            notes.append(_window(call, index))
+            notes.append(_window_text(call, index))
     found.sort(key=lambda term: -abs(term.value))
-    return Explanation(title, _formula(call, index), found, _total(found), float(call.out[index]),
-                       outside, site, tuple(notes))
+    return Explanation(title, _formula(call, index), found, _total_of(found),
+                       float(call.out[index]), outside, site, tuple(notes))
 
 
 def _title(op) -> str:
     return op.name.strip("_") + (f" ({op.source})" if op.source else "")
 
 
-def _total(found: list[Term]) -> float:
+def _total_of(found: list[Term]) -> float:
     return float(sum(term.value for term in found))
 
 
@@ -293,10 +293,10 @@ def _seen(call, k: int, index) -> np.ndarray:
     return np.flatnonzero(back(call, k, mask))
 
 
-def _window(call, index) -> str:
-    (group,) = [maps._contract(call, WINDOW, (None, index))]
+def _window_text(call, index) -> str:
+    (group,) = [maps.contraction_terms(call, WINDOW, (None, index))]
     x = call.operands[0]
-    values = ", ".join(f"x{_indexed(place)} {_number(v)}"
+    values = ", ".join(f"x{_indexed(place)} {_digits(v)}"
                        for _, place, v in _factors("x", x, group.operands[0]))
     return f"the largest of {values}"
 
@@ -317,17 +317,13 @@ def _formula(call, index) -> tuple[str, ...]:
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
+    product = _solved(call, None, index)
     if len(call.operands) == maps.factors(kind):
-        return (kind.text, f"y{_indexed(index)} = {_solved(call, None, index)}")
-    *_, bias = re.findall(r"\w+\[.*?\]", kind.bias)
-    return (f"{kind.text}  + {bias}", f"y{_indexed(index)} = {_solved(call, None, index)} + "
-            f"{names_of(call)[-1]}{_indexed(_bias_index(kind, index))}")
-
-
-def _bias_index(kind: Contract, index) -> tuple[int, ...]:
-    """Where the bias of one output element stands."""
-    y, b = (text.split(",") for text in re.findall(r"\w+\[(.*?)\]", kind.bias))
-    return tuple(index[y.index(axis)] for axis in b)
+        return (kind.text, f"y{_indexed(index)} = {product}")
+    (_, axes), (b, own) = re.findall(r"(\w+)\[(.*?)\]", kind.bias)
+    at = [index[axes.split(",").index(axis)] for axis in own.split(",")]
+    return (maps.with_bias(kind.text, kind.bias),
+            f"y{_indexed(index)} = {b}{_indexed(at)} + {product}")
 
 
 def _solved(call, k: int | None, index) -> str:
@@ -372,7 +368,7 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
             "call backward() first, ask before zero_grad(), and for a tensor inside the graph run "
             "all of it inside `with minidl.keep():`")
         raise RuntimeError(f"explain_grad: no gradient has arrived here (None, not zero): {why}")
-    stored = float(maps._array(x.grad)[index])
+    stored = float(maps.float64_array(x.grad)[index])
     since = gradient_began(x) or x.grad._last_change
     seed, used_by = x.history.seed if x.history else None, [
         use for use in dict.fromkeys(uses(x))
@@ -383,11 +379,11 @@ def explain_grad(x: Tensor, index: tuple) -> Explanation:
             + ". Run forward and backward inside `with minidl.keep():`, and ask before the next "
             "update")
     found = [] if seed is None else [Term(
-        (("backward() began with", (), (value := float(maps._array(seed)[index]))),), value)]
+        (("backward() began with", (), (value := float(maps.float64_array(seed)[index]))),), value)]
     parts = tuple(part for use in used_by for part in _gradient_parts(x, use, index))
     count = sum(bool(part.terms) for part in parts)
     notes = [f"{count} uses of this tensor: their contributions add up"] if count > 1 else []
-    total = _total(found) + sum(p.total for p in parts)
+    total = _total_of(found) + sum(p.total for p in parts)
     result = Explanation(f"gradient at {_indexed(index)}", (), found, total, stored,
                          notes=tuple(notes), parts=parts)
     came = max([abs(term.factors[0][2]) for part in parts for term in part.terms], default=0.0)
@@ -407,7 +403,7 @@ def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
         found.append("it was changed in place after backward(), as clipping does")
     if not began:
         found.append("the program put a gradient here itself, or a backward() outside keep() did")
-    if not np.isfinite(total - maps._array(grad)[index]):
+    if not np.isfinite(total - maps.float64_array(grad)[index]):
         found.append("not all is finite here, and a kernel may have multiplied inf by the zeros of "
                      "the padding, or added inf - inf")
     return found or ["its array was written to, or the backward pass of an op that used this "
@@ -416,14 +412,14 @@ def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
 
 def _gradient_parts(x: Tensor, use: Kept, index):
     """What one op's call contributed, once for each place in which it used x."""
-    inputs = use.op.inputs(maps.arguments(use.op, use.args))
+    inputs = use.op.inputs(maps.bound_arguments(use.op, use.args))
     for k, operand in enumerate(inputs):
         if operand is x and use.out.grad is None:
             yield Explanation(f"{_title(use.op)}: no gradient arrived here, so it gave none", (),
                               [], 0.0, None, site=use.site)
         elif operand is x:
             call = call_of(use, "explain_grad", use.out)
-            part = explain_contribution(call, k, index, maps._array(use.out.grad), use.site)
+            part = explain_contribution(call, k, index, maps.float64_array(use.out.grad), use.site)
             yield replace(part, parts=_through(use, part))
 
 
@@ -449,8 +445,8 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
         if isinstance(kind, Elementwise):
             partial = kind.partials[k] or "0"
             formula = f"{slope} = {partial}"
-            slopes = np.broadcast_to(maps._evaluate(partial, call), call.out.shape).ravel()
-            reached = np.flatnonzero(maps._spread(x, call.out.shape).ravel() == place)
+            slopes = np.broadcast_to(maps.evaluated(partial, call), call.out.shape).ravel()
+            reached = np.flatnonzero(maps.broadcast_positions(x, call.out.shape).ravel() == place)
         else:
             formula = f"{slope} of {result} = {kind.value}"
             slopes = maps.slopes(call, k, place).ravel()
@@ -469,7 +465,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
                 outside += group.outside
     found.sort(key=lambda term: -abs(term.value))
     lines = (formula, *filter(None, [k == 0 and getattr(kind, "slope", "")]))
-    return Explanation(f"from {_title(call.op)}", lines, found, _total(found), None, outside,
+    return Explanation(f"from {_title(call.op)}", lines, found, _total_of(found), None, outside,
                        site)
 
 
@@ -489,9 +485,13 @@ def why(t: Tensor) -> Lines:
     if kept.args is None:
         lines += [f"  input of shape {shape}" for shape in kept.node.shapes]
         return lines
-    args = maps.arguments(kept.op, kept.args)
+    args = maps.bound_arguments(kept.op, kept.args)
     lines.inputs = tuple(x for x in kept.op.inputs(args) if isinstance(x, Tensor))
-    for name, value in zip(kept.op.signature.parameters, args):
+    given = dict(zip(kept.op.signature.parameters, args))
+    if kept.op.sequence:                               # cat's list, one by one
+        tensors, *others = given.items()
+        given = {f"x{k}": x for k, x in enumerate(tensors[1])} | dict(others)
+    for name, value in given.items():
         if isinstance(value, Tensor):
             before = made(value)
             lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "

@@ -24,7 +24,7 @@ from ..testing.differences import along, first_smooth
 from . import terms as maps
 from .flow import faults
 
-STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
+DIFFERENCE_STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
 MANY = 3_000_000              # terms, above which only some cells are added up
 LISTED = 2000                 # wrong cells that are named
 
@@ -51,34 +51,34 @@ def _comparisons(trace, *numbers) -> Iterator[dict]:
     for op, k in _missing(trace):
         yield {"op": op["id"], "input": k, **_guarded(_nothing_came, trace, op, k, *numbers)}
     for op, k, number, why in faults(trace):
-        yield {"op": op, "input": k, "event": number, **_result("fail", why, 1, 1.0, (), 1)}
+        yield {"op": op, "input": k, "event": number, **_verdict("fail", why, 1, 1.0, (), 1)}
 
 
 def _guarded(function, *args) -> dict:
     try:
         return function(*args)
     except (ValueError, MemoryError) as error:
-        return _result("skipped", str(error) or "out of memory")
+        return _verdict("skipped", str(error) or "out of memory")
     except Exception as error:            # of an op whose arguments in a file are not its own
-        return _result("fail", f"it cannot be run again: {type(error).__name__}: {error}", 0, 1.0)
+        return _verdict("fail", f"it cannot be run again: {type(error).__name__}: {error}", 0, 1.0)
 
 
-def _result(status, reason="", compared=0, largest=0.0, cells=(), wrong=0) -> dict:
+def _verdict(status, reason="", compared=0, largest=0.0, cells=(), wrong=0) -> dict:
     largest = largest if np.isfinite(largest) else np.finfo(np.float64).max      # for JSON
     return {"status": status, "reason": reason, "compared": int(compared),
             "largest": float(largest), "wrong": int(wrong),
             "cells": [[int(i) for i in c] for c in cells[:LISTED]]}
 
 
-def _compared(used, recorded: np.ndarray, expected: np.ndarray, size, what: str) -> dict:
+def _compare_cells(used, recorded: np.ndarray, expected: np.ndarray, size, what: str) -> dict:
     """Cell by cell, with errors measured by `size`: of what was added up from the arrays `used`."""
     error = errors(recorded, expected, size)
     right = (error <= limit_of(recorded.dtype)) | _open(used, recorded, expected)
     error, wrong = np.where(right & ~(error <= 1), 0.0, error), np.argwhere(~right)
     if len(wrong):
-        return _result("fail", f"{len(wrong)} of {error.size} cells differ from {what}", error.size,
-                       error.max(initial=0), wrong.tolist(), len(wrong))
-    return _result("pass", what, error.size, error.max(initial=0))
+        return _verdict("fail", f"{len(wrong)} of {error.size} cells differ from {what}",
+                        error.size, error.max(initial=0), wrong.tolist(), len(wrong))
+    return _verdict("pass", what, error.size, error.max(initial=0))
 
 
 def _open(used, recorded, expected):
@@ -90,7 +90,7 @@ def _open(used, recorded, expected):
 
 
 # --------------------------------------------------------------------------- values
-def _call(trace, op: dict) -> maps.Call:
+def _recorded_call(trace, op: dict) -> maps.Call:
     """An op's call as recorded, also of one that declares no terms. Raises ValueError without."""
     entry = trace.entry(op)
     if entry is None or entry.terms is not None:
@@ -104,19 +104,19 @@ def _call(trace, op: dict) -> maps.Call:
 
 
 def _replayed(trace, op: dict) -> dict:
-    call = _call(trace, op)
+    call = _recorded_call(trace, op)
     recorded = trace.value(op["outputs"][0])
     if recorded.dtype.kind != "f":
-        return _result("pass", "no float to compare")
-    expected = _run(call, call.operands)
+        return _verdict("pass", "no float to compare")
+    expected = _op_in_float64(call, call.operands)
     if expected.shape != recorded.shape:
-        return _result("fail", f"run again it gives shape {expected.shape}, recorded is "
-                       f"{recorded.shape}", 0, 1.0)
-    return _compared(call.operands, recorded, expected, scale_of(expected, *call.operands[:1]),
-                     "the op replayed in float64")
+        return _verdict("fail", f"run again it gives shape {expected.shape}, recorded is "
+                            f"{recorded.shape}", 0, 1.0)
+    return _compare_cells(call.operands, recorded, expected, scale_of(expected, *call.operands[:1]),
+                          "the op replayed in float64")
 
 
-def _run(call: maps.Call, operands) -> np.ndarray:
+def _op_in_float64(call: maps.Call, operands) -> np.ndarray:
     """The op on these operands, in float64."""
     with no_grad(), np.errstate(all="ignore"):
         return np.asarray(maps.again(call, [Tensor(x) for x in operands]).data)
@@ -136,10 +136,10 @@ def _missing(trace) -> Iterator[tuple[dict, int]]:
 def _nothing_came(trace, op: dict, k: int, entries: int, directions: int, rng) -> dict:
     """No contribution says that there is none to make: is that so?"""
     if trace.entry(op) is None:
-        return _result("skipped", f"{op['op']} is not an op of the library")
-    call, gy = _call(trace, op), trace.arrays[trace.nodes[op["outputs"][0]]["grad"]]
+        return _verdict("skipped", f"{op['op']} is not an op of the library")
+    call, gy = _recorded_call(trace, op), trace.arrays[trace.nodes[op["outputs"][0]]["grad"]]
     if gy is None:
-        return _result("skipped", "its numbers were left out of the file for their size")
+        return _verdict("skipped", "its numbers were left out of the file for their size")
     zero = np.zeros(call.operands[k].shape, gy.dtype)
     found = _by_differences(call, k, zero, gy.astype(np.float64), entries, directions, rng)
     if found["status"] == "fail":
@@ -150,14 +150,14 @@ def _nothing_came(trace, op: dict, k: int, entries: int, directions: int, rng) -
 def _gradient(trace, event: dict, entries: int, directions: int, rng) -> dict:
     op, k = trace.ops[event["op"]], event["input"]
     if trace.entry(op) is None:
-        return _result("skipped", f"{op['op']} is not an op of the library")
-    call = _call(trace, op)
+        return _verdict("skipped", f"{op['op']} is not an op of the library")
+    call = _recorded_call(trace, op)
     recorded, gy = trace.arrays[event["contribution"]], trace.arrays[event["gy"]]
     if recorded is None or gy is None:
-        return _result("skipped", "its numbers were left out of the file for their size")
+        return _verdict("skipped", "its numbers were left out of the file for their size")
     gy = gy.astype(np.float64)
     by_terms = (_by_terms(call, k, recorded, gy, entries, rng) if call.op.terms is not None
-                else _result("pass", "it declares no terms"))
+                else _verdict("pass", "it declares no terms"))
     if by_terms["status"] == "fail":
         return by_terms
     by_differences = _by_differences(call, k, recorded, gy, entries, directions, rng)
@@ -171,15 +171,15 @@ def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
     """Against the declaration: every cell where that is cheap, else the largest and some others."""
     from .cells import explain_contribution
     kind, what, used = call.op.terms, "the sum of its terms", (*call.operands, gy)
-    if not isinstance(kind, Composite) and _count(call) <= MANY:
+    if not isinstance(kind, Composite) and _term_count(call) <= MANY:
         found = maps.gradient(call, gy, k)
         if found is None:
-            return _result("pass", "no gradient declared")
+            return _verdict("pass", "no gradient declared")
         expected, size = found
         if isinstance(kind, Elementwise) and "-" in kind.partials[k]:
             size = np.maximum(size, 0.1 * scale_of(gy))     # of a slope like p - t, p was rounded
-        return _compared(used, recorded, expected, size, what)
-    chosen = _some(recorded, entries if isinstance(kind, Contract) else min(entries, 8), rng)
+        return _compare_cells(used, recorded, expected, size, what)
+    chosen = _some_cells(recorded, entries if isinstance(kind, Contract) else min(entries, 8), rng)
     wrong, largest = [], 0.0
     for index in chosen:
         found = explain_contribution(call, k, index, gy)
@@ -191,12 +191,12 @@ def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
         if not error <= limit_of(recorded.dtype):
             wrong.append(index)
     if wrong:
-        return _result("fail", f"{len(wrong)} of {len(chosen)} cells tried differ from {what}",
-                       len(chosen), largest, wrong, len(wrong))
-    return _result("pass", f"{what} in {len(chosen)} cells", len(chosen), largest)
+        return _verdict("fail", f"{len(wrong)} of {len(chosen)} cells tried differ from {what}",
+                            len(chosen), largest, wrong, len(wrong))
+    return _verdict("pass", f"{what} in {len(chosen)} cells", len(chosen), largest)
 
 
-def _count(call: maps.Call) -> int:
+def _term_count(call: maps.Call) -> int:
     """About how many terms a call has."""
     if not isinstance(call.op.terms, Contract):
         return call.out.size
@@ -205,7 +205,7 @@ def _count(call: maps.Call) -> int:
         call.out.size * 16)
 
 
-def _some(array: np.ndarray, count: int, rng) -> list[tuple[int, ...]]:
+def _some_cells(array: np.ndarray, count: int, rng) -> list[tuple[int, ...]]:
     """The largest cells, and as many at random; all of a small array."""
     if array.size <= count:
         return list(np.ndindex(array.shape))
@@ -224,7 +224,7 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
     if kind is not None and largest_operand > 10_000:      # its terms say enough
         entries = min(entries, 4 if largest_operand < 200_000 else 2)
         directions = min(directions, entries // 2)
-    for index in _some(recorded, entries, rng):
+    for index in _some_cells(recorded, entries, rng):
         d = np.zeros(x.shape)
         d[index] = 1.0
         lines.append((index, d))
@@ -235,16 +235,16 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
         d = rng.choice([-1.0, 1.0], x.shape)
         lines.append((None, d / max(np.sqrt(x.size), 1.0)))
     if not recorded.size:
-        return _result("pass", "no numbers to compare")
-    y0, compared, kinks, largest = _run(call, call.operands), 0, 0, 0.0
+        return _verdict("pass", "no numbers to compare")
+    y0, compared, kinks, largest = _op_in_float64(call, call.operands), 0, 0, 0.0
     wide, limit = max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)), limit_of(recorded.dtype)
     wrong, what = [], ""
     for index, d in lines:
         analytic = float((recorded * d).sum() if index is None else recorded[index])
         size = abs(analytic) if np.isfinite(analytic) else 0.0
-        line = along(lambda *xs: [_run(call, xs)], call.operands, k, d, [y0], [gy])
+        line = along(lambda *xs: [_op_in_float64(call, xs)], call.operands, k, d, [y0], [gy])
         found, tolerance, smooth = first_smooth(
-            line, [step * wide for step in STEPS], lambda found: (
+            line, [step * wide for step in DIFFERENCE_STEPS], lambda found: (
                 found.rounding + 1e-3 * max(size, abs(found.value)) + 1e-4 * scale
                 + limit * found.magnitude), 1)      # what cancels in the slope was rounded too
         if not smooth or _open((*call.operands, gy), analytic, found.value):
@@ -259,10 +259,10 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
                                 f"{analytic:.6g}")
     if wrong:
         what += f"; {len(wrong)} of the {compared} cells and directions tried are wrong"
-        return _result("fail", what, compared, largest, [i for i in wrong if i is not None],
-                       len(wrong))
+        return _verdict("fail", what, compared, largest, [i for i in wrong if i is not None],
+                            len(wrong))
     if not compared:
-        return _result("skipped", f"a kink, or a number that is not finite, in each of {kinks} "
-                       "directions tried")
-    return _result("pass", f"finite differences along {compared} line{'s' * (compared > 1)}" + (
+        return _verdict("skipped", f"a kink, or a number that is not finite, in each of {kinks} "
+                            "directions tried")
+    return _verdict("pass", f"finite differences along {compared} line{'s' * (compared > 1)}" + (
         f" ({kinks} met a kink)" if kinks else ""), compared, largest)

@@ -40,9 +40,9 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     reached = np.zeros(x.size, bool)
     if isinstance(kind, Composite):
         spread = _mixed(call, mask) if k == 0 else mask
-        reached[maps._spread(x, spread.shape)[spread]] = True
+        reached[maps.broadcast_positions(x, spread.shape)[spread]] = True
     elif isinstance(kind, Elementwise):
-        reached[maps._spread(x, mask.shape)[mask]] = True
+        reached[maps.broadcast_positions(x, mask.shape)[mask]] = True
     elif isinstance(kind, Contract):                 # ones all over: a sum of paths, none cancels
         with enable_grad():
             leaves = [Tensor(np.ones(a.shape), requires_grad=True) for a in call.operands]
@@ -64,7 +64,7 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
             mask = np.broadcast_to(mask.any(dims, keepdims=True), x.shape)
             if call.out.shape != x.shape:
                 return mask.any(dims).reshape(call.out.shape)
-        return mask.ravel()[maps._spread(x, call.out.shape)]
+        return mask.ravel()[maps.broadcast_positions(x, call.out.shape)]
     if isinstance(kind, Contract):
         products = maps.factors(kind)                # the factors without the bias, or it alone
         ones = [Tensor(mask.astype(np.float64) if i == k else np.full(
@@ -81,7 +81,7 @@ def groups(call: maps.Call) -> list[maps.Terms]:
     """The terms of a rearrangement; of a max pooling, all that its windows see."""
     if call.op.name == "max_pool2d":
         from .cells import WINDOW
-        return [maps._contract(call, WINDOW, None)]
+        return [maps.contraction_terms(call, WINDOW, None)]
     return maps.linear_terms(call)
 
 

@@ -84,10 +84,10 @@ class _Part:
             outline(axes, marked[k], at)
 
 
-def _result_and_factors(trace: Any, item: dict, part: int) -> tuple[list[_Part], np.ndarray]:
+def _result_and_factors(trace: Any, item: dict, part: int) -> tuple[list[_Part], _Part | None]:
     """The result of a Contract op (or of a backward event of one: the contribution), and what is
-    multiplied for it: the terms of slice number `part` of the result. Then the bias of each cell of
-    the result, flat: zeros where there is none."""
+    multiplied for it: the terms of slice number `part` of the result. Then the bias, whose terms
+    are the cells of the result, or None."""
     backward = item.get("phase") == "backward"
     call = trace.call(trace.ops[item["op"]] if backward else item)
     kind = call.op.terms
@@ -114,10 +114,10 @@ def _result_and_factors(trace: Any, item: dict, part: int) -> tuple[list[_Part],
     groups = linear_terms(call._replace(args=tuple(given.values()), out=arrays[0],
                                         operands=arrays[1:]))
     terms = next(group for group in groups if own == 0 or own - 1 in group.operands)
-    bias = np.zeros(arrays[0].size)
+    bias = None
     if own == 0 and len(groups) > 1:
-        (k, places), = groups[1].operands.items()
-        bias[groups[1].out] = arrays[k + 1][places]
+        ((k, places),) = groups[1].operands.items()
+        bias = _Part(names[k + 1], arrays[k + 1], NO_PADS, places[np.argsort(groups[1].out)])
     places = {0: terms.out, **{k + 1: places for k, places in terms.operands.items()}}
     mine = places[own] // max(1, np.prod(arrays[own].shape[-2:], dtype=int)) == part
     parts = {i: _Part(names[i], arrays[i], pads[i], places[i][mine]) for i in used}
@@ -157,21 +157,24 @@ def sweep(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     (result, *others), bias = _result_and_factors(trace, item, part)
     products = np.prod([f.numbers for f in others], axis=0)
     steps = part * result.state.size + np.flatnonzero(result.state.ravel() == 0)
-    panels, chosen = Panels([[p.panel for p in (*others, result)]], TEXT), some(len(steps), most)
+    shown = [*others, result] if bias is None else [*others, bias, result]
+    panels, chosen = Panels([[p.panel for p in shown]], TEXT), some(len(steps), most)
 
     def draw(figure: Any, i: int) -> None:
         cell, done = steps[chosen[i]], steps[:chosen[i] + 1]
         now = np.flatnonzero(result.at == cell)
         lines = _product_lines(sorted(now, key=lambda t: -abs(products[t])), others, lambda t: (
             f"{' × '.join(f.label(t) for f in others)} = {short(products[t])}"))
-        if bias.any():
-            lines.append(f"  + the bias {short(bias[cell])}")
+        if bias is not None:
+            lines.append(f"  and the bias {bias.label(cell)}")
         axes = panels.axes(figure, head_of(trace, item, chosen[i], len(steps)), FOOT_LINE, [
             f"{result.index(cell)} = the sum of", *lines,
-            f"sum    {short(products[now].sum() + (bias[cell] if bias.any() else 0))}",
+            f"sum    {short(products[now].sum() + (0 if bias is None else bias.numbers[cell]))}",
             f"stored {short(result.values.ravel()[cell])}"])
         for corner, f in zip(panels.corners, others):
             f.draw(axes, corner, panels.points, f.at[now])
+        if bias is not None:
+            bias.draw(axes, panels.corners[-2], panels.points, bias.at[[cell]])
         result.draw(axes, panels.corners[-1], panels.points, [cell],
                     shown=cell_mask(result.values.shape, done))
     return Film(draw, len(chosen), panels.size)
@@ -179,12 +182,13 @@ def sweep(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
 
 def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
     """One picture for each cell of the first factor (gy, or a transposed convolution's input): what
-    it adds to slice number `part` of the result, and the result so far, which began as zeros. What
-    falls into the hatched padding is dropped."""
-    result, source, *others = _result_and_factors(trace, item, part)
+    it adds to slice number `part` of the result, and the result so far, which began as the bias, or
+    as zeros. What falls into the hatched padding is dropped."""
+    (result, source, *others), bias = _result_and_factors(trace, item, part)
     products = np.prod([f.numbers for f in (source, *others)], axis=0)
     summed = lambda terms: np.bincount(result.at[terms], products[terms], result.values.size)
-    bound = bound_of(summed(slice(None)), products)              # one colour scale for the film
+    start = np.zeros(result.values.size) if bias is None else bias.numbers
+    bound = bound_of(start + summed(slice(None)), products)      # one colour scale for the film
     title, size = result.panel
     panels = Panels([[*(f.panel for f in (source, *others)), ("adds", size),
                       (f"{title} so far", size)]], TEXT)
@@ -193,10 +197,12 @@ def stamps(trace: Any, item: dict, part: int = 0, most: int = 64) -> Film:
 
     def draw(figure: Any, i: int) -> None:
         step = steps[chosen[i]]
-        now, before = np.flatnonzero(source.at == step), summed(source.at < step)
+        now, before = np.flatnonzero(source.at == step), start + summed(source.at < step)
         lines = _product_lines(now, [result, *others], lambda t: (
             f"{result.index(result.at[t])} {short(before[result.at[t]])} += "
             f"{' × '.join([short(source.numbers[t]), *(f.label(t) for f in others)])}"))
+        if bias is not None:
+            lines.append(f"{result.name} began as the bias {bias.name}")
         axes = panels.axes(figure, head_of(trace, item, chosen[i], len(steps)),
                            FOOT_LINE.replace("not computed yet", "nothing added now"),
                            [f"{source.label(now[0])} is multiplied and added:", *lines])

@@ -10,7 +10,7 @@ from ..plots import ORANGE, Film
 from .cells import WINDOW
 from .films import head_of
 from .pictures import EMPTY, TEXT, Panels, bound_of, cell_mask, draw_cells, outline, short, some
-from .terms import _contract, linear_terms
+from .terms import contraction_terms, linear_terms
 
 
 def routing(trace: Any, op: dict, most: int = 64) -> Film:
@@ -30,7 +30,8 @@ def routing(trace: Any, op: dict, most: int = 64) -> Film:
 
     def draw(figure: Any, i: int) -> None:
         cell = chosen[i]
-        seen = _contract(call, WINDOW, (None, (0, 0, *divmod(cell, y.shape[1])))).operands[0]
+        place = 0, 0, *divmod(cell, y.shape[1])
+        seen = contraction_terms(call, WINDOW, (None, place)).operands[0]
         axes = panels.axes(figure, head_of(trace, op, cell, y.size),
                            "black: the window.  orange: its largest pixel, and its cell of y",
                            _told(x, y, gy, cell, taken[cell], seen))

@@ -192,7 +192,7 @@ def _check_parts(of: dict) -> None:
     at = {part: _integer(0, len(of[part])) for part in parts}
     _list_of(_object({"path": _string, "line": _integer(0), "text": _string}))(
         of["sources"], "sources")
-    text = {name: _string for name in ("text", "value", "slope")}
+    text = {name: _string for name in ("text", "bias", "value", "slope")}
     _object({}, others=_object({"kind": _enum(*MAP_KINDS), "formula": _maybe(_string),
                                 "says": _string}, text, _anything))(of["maps"], "maps")
     shapes = _decode_arrays(of)

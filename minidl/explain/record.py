@@ -24,7 +24,7 @@ from ..watch import Watcher, Watching
 from .keeping import keep
 from .restore import Snapshot
 from .source import Site, call_site
-from .terms import arguments
+from .terms import bound_arguments
 from .trace import Trace, declared
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Recorder(Watcher):
                 outputs: Sequence[Tensor]) -> None:
         if not outputs:
             return
-        args = arguments(entry, args)
+        args = bound_arguments(entry, args)
         site = call_site(inputs)
         self._meet(site)
         op = {"id": len(self.trace.ops), "op": entry.name, "library": OPS.get(entry.name) is entry,
@@ -285,7 +285,7 @@ def record(step: Callable | None = None, *args: Any, probe: int | None = None, *
     recorder = Recorder()
     recorder.refuse_to_nest()
     batch = next((len(a) for a in _arrays((args, kwargs))), None)
-    few_args, few_kwargs = _first(args, batch, probe), _first(kwargs, batch, probe)
+    few_args, few_kwargs = _examples(args, batch, probe), _examples(kwargs, batch, probe)
     snapshot = Snapshot(step, few_args, few_kwargs)
     try:
         with recorder as trace:
@@ -305,12 +305,12 @@ def _arrays(value: Any) -> Iterator[Any]:
             yield from _arrays(inner)
 
 
-def _first(value: Any, batch: int | None, probe: int) -> Any:
+def _examples(value: Any, batch: int | None, probe: int) -> Any:
     """The first `probe` examples of everything in `value` that has `batch` of them."""
     if isinstance(value, (Tensor, np.ndarray)):
         return value[:probe] if value.ndim and len(value) == batch else value
     if isinstance(value, dict):
-        return {k: _first(v, batch, probe) for k, v in value.items()}
+        return {k: _examples(v, batch, probe) for k, v in value.items()}
     if type(value) in (tuple, list):
-        return type(value)(_first(v, batch, probe) for v in value)
+        return type(value)(_examples(v, batch, probe) for v in value)
     return value

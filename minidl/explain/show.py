@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from .trace import Trace
-from .walk import Walk, fits
+from .walk import Walk, is_cell
 
 
 def show(trace: Trace, start: int = 1, only: str | None = None, phase: str | None = None,
@@ -70,14 +70,14 @@ def select(trace: Trace, start: int = 1, only: str | None = None, phase: str | N
     found = [n for n in found if n >= start]
     if not found:
         raise ValueError(f"from: none of the chosen events comes at {start} or later")
-    shapes = {tuple(_result(trace, trace.events[n - 1])["shape"]) for n in found}
-    if cell is not None and not any(fits(cell, shape) for shape in shapes):
+    shapes = {tuple(_event_node(trace, trace.events[n - 1])["shape"]) for n in found}
+    if cell is not None and not any(is_cell(cell, shape) for shape in shapes):
         raise ValueError(f"cell: {','.join(map(str, cell))} lies in no result of the chosen "
                          f"events; their shapes are {', '.join(map(str, sorted(shapes)))}")
     return found
 
 
-def _result(trace: Trace, event: dict) -> dict:
+def _event_node(trace: Trace, event: dict) -> dict:
     """The node whose value, gradient or update an event is."""
     forward = event["phase"] == "forward"
     return trace.nodes[trace.ops[event["op"]]["outputs"][0] if forward else event["node"]]
@@ -85,7 +85,7 @@ def _result(trace: Trace, event: dict) -> dict:
 
 def _names(trace: Trace, event: dict) -> set[str]:
     """By what names an event is found, in lower case."""
-    names = [_result(trace, event)["name"], event.get("rule")]
+    names = [_event_node(trace, event)["name"], event.get("rule")]
     if event["phase"] != "update":
         op = trace.ops[event["op"]]
         names += [op["op"].strip("_"), op["module"]]

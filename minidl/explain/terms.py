@@ -24,7 +24,7 @@ from ..tape import Op, enable_grad, grad
 from ..tensor import Tensor
 from ..windows import sides
 
-_SHORT = {"input": "x", "other": "y", "condition": "c"}
+SHORT_NAMES = {"input": "x", "other": "y", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
 _FUNCTIONS = {name: getattr(np, name) for name in (
@@ -52,13 +52,13 @@ class Call(NamedTuple):
     @classmethod
     def of(cls, op: Op, args: Sequence, out) -> Call:
         """`args` in the order of the signature, defaults left out or not; `out` its output."""
-        args = arguments(op, args)
-        return cls(op, args, [_array(x) for x in op.inputs(args)], _array(out))
+        args = bound_arguments(op, args)
+        return cls(op, args, [float64_array(x) for x in op.inputs(args)], float64_array(out))
 
     def named(self) -> dict:
         """Every argument under the name that declarations use for it."""
         values = dict(zip(self.op.signature.parameters, self.args))
-        names = {_SHORT.get(k, k): _array(v) if isinstance(v, Tensor) else v
+        names = {SHORT_NAMES.get(k, k): float64_array(v) if isinstance(v, Tensor) else v
                  for k, v in values.items()}
         for name, capitals in _CAPITALS.items():
             if name in values:
@@ -67,7 +67,7 @@ class Call(NamedTuple):
         return names
 
 
-def arguments(op: Op, args: Sequence) -> tuple:
+def bound_arguments(op: Op, args: Sequence) -> tuple:
     """`args` with the defaults filled in; as they are, if keyword-only ones are missing."""
     try:
         return op.bound(args, {})[0]
@@ -79,9 +79,9 @@ def value(call: Call) -> np.ndarray:
     """The op's output, from its declaration."""
     kind = call.op.terms
     if isinstance(kind, Elementwise):
-        return np.asarray(_evaluate(kind.value, call), np.float64) + np.zeros(call.out.shape)
+        return np.asarray(evaluated(kind.value, call), np.float64) + np.zeros(call.out.shape)
     if isinstance(kind, Composite):
-        return np.asarray(_evaluate(kind.value, call)).reshape(call.out.shape)
+        return np.asarray(evaluated(kind.value, call)).reshape(call.out.shape)
     constant = call.named().get("value", 0.0) if isinstance(kind, Gather) else 0.0
     y, reached = np.zeros(call.out.size), np.zeros(call.out.size, bool)
     for terms in linear_terms(call):
@@ -99,13 +99,13 @@ def gradients(call: Call, gy) -> list[np.ndarray | None]:
 def gradient(call: Call, gy, k: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The gradient for operand k, and the sum of its terms' magnitudes, by which rounding errors
     are measured."""
-    kind, x, gy = call.op.terms, call.operands[k], _array(gy)
+    kind, x, gy = call.op.terms, call.operands[k], float64_array(gy)
     if isinstance(kind, Composite) or isinstance(kind, Elementwise) and not kind.partials[k]:
         return None
     gx, size = np.zeros(x.size), np.zeros(x.size)
     if isinstance(kind, Elementwise):
-        share = gy * _evaluate(kind.partials[k], call)
-        parts = [(_spread(x, call.out.shape).ravel(), share.ravel())]
+        share = gy * evaluated(kind.partials[k], call)
+        parts = [(broadcast_positions(x, call.out.shape).ravel(), share.ravel())]
     else:
         parts = [(terms.operands[k], gy.ravel()[terms.out] * products(call, terms, without=k))
                  for terms in linear_terms(call) if k in terms.operands]
@@ -161,9 +161,9 @@ def linear_terms(call: Call, at: tuple[int | None, tuple[int, ...]] | None = Non
     if isinstance(kind, Contract):
         return _summed(call, kind, at)
     if isinstance(kind, Reduce):
-        groups = [Terms(_reduced(call).ravel(), {0: np.arange(call.operands[0].size)})]
+        groups = [Terms(_reduction_positions(call).ravel(), {0: np.arange(call.operands[0].size)})]
     elif isinstance(kind, Gather):
-        groups = _gathered(call)
+        groups = _rearranged_terms(call)
     elif isinstance(kind, Scatter):
         groups = [_scattered(call)]
     else:
@@ -180,13 +180,13 @@ def _only(call: Call, terms: Terms, at) -> Terms:
     return Terms(terms.out[kept], {i: p[kept] for i, p in terms.operands.items()})
 
 
-def _array(value) -> np.ndarray:
+def float64_array(value) -> np.ndarray:
     array = to_host(value.data) if isinstance(value, Tensor) else np.asarray(value)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 # --------------------------------------------------------------------------- formulas
-def _evaluate(text: str, call: Call):
+def evaluated(text: str, call: Call):
     """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
     over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
     reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
@@ -196,12 +196,12 @@ def _evaluate(text: str, call: Call):
         return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})
 
 
-def _spread(x: np.ndarray, shape) -> np.ndarray:
+def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:
     """The positions of x, broadcast: which element of x each element of `shape` sees."""
     return np.broadcast_to(np.arange(x.size).reshape(x.shape), shape)
 
 
-def _reduced(call: Call) -> np.ndarray:
+def _reduction_positions(call: Call) -> np.ndarray:
     """For each element of x the output element that it is added to."""
     x, dim = call.operands[0], call.named()["dim"]
     kept = [1 if i in dim else n for i, n in enumerate(x.shape)]
@@ -214,22 +214,28 @@ def factors(kind: Contract) -> int:
     return len(re.findall(r"\w+\[", kind.text)) - 1
 
 
+def with_bias(text: str, bias: str) -> str:
+    """Both index maps as one line: the bias first, for it is added once, and not in every term."""
+    return f"{bias.replace('+=', '=')}, then {text}"
+
+
 def _summed(call: Call, kind: Contract, at) -> list[Terms]:
     """The products, and the bias if there is one."""
     k, wanted = factors(kind), None if at is None else at[0]
-    groups = [] if wanted == k else [_contract(call, kind, at)]
+    groups = [] if wanted == k else [contraction_terms(call, kind, at)]
     if len(call.operands) > k and wanted in (None, k):
         alone = call._replace(operands=call.operands[k:])
-        found = _contract(alone, Contract(kind.bias), at and (None if wanted is None else 0, at[1]))
+        at = at and (None if wanted is None else 0, at[1])
+        found = contraction_terms(alone, Contract(kind.bias), at)
         groups.append(Terms(found.out, {k: found.operands[0]}))
     return groups
 
 
-def _contract(call: Call, kind: Contract, at) -> Terms:
+def contraction_terms(call: Call, kind: Contract, at) -> Terms:
     left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
     arrays, names = [call.out, *call.operands], call.named()
-    axes = [_axes(text, a.shape, call.out.ndim - left[1].count(",")) for (_, text), a in zip(
-        (left, *right), arrays)]
+    lead = call.out.ndim - left[1].count(",")
+    axes = [_axis_expressions(text, a.shape, lead) for (_, text), a in zip((left, *right), arrays)]
     ranges = {i: eval(text, {}, names) for i, text in kind.ranges.items()}
     for array, expressions in zip(arrays, axes):
         ranges |= {e: n for e, n in zip(expressions, array.shape) if e.isidentifier()}
@@ -249,7 +255,7 @@ def _at(expression: str, index: dict, names: dict):
     return eval(expression, {"__builtins__": {}}, names | index)
 
 
-def _axes(text: str, shape, lead: int) -> list[str]:
+def _axis_expressions(text: str, shape, lead: int) -> list[str]:
     """An index expression for each axis. ``...`` becomes the last of `lead` named axes; where the
     array has length 1 there, it is broadcast: index 0."""
     parts = [p.strip() for p in text.split(",")]
@@ -304,11 +310,11 @@ def _numbered(arrays) -> list[Tensor]:
     return result
 
 
-def _places(found: Tensor) -> np.ndarray:
+def _positions(found: Tensor) -> np.ndarray:
     return np.rint(found.numpy()).astype(np.int64).ravel() - 1
 
 
-def _gathered(call: Call) -> list[Terms]:
+def _rearranged_terms(call: Call) -> list[Terms]:
     """A rearrangement is linear, its own derivative: positions sent through the derivative of its
     gradient come out where the elements did (also where, as in a maximum, the data chose)."""
     with enable_grad():
@@ -316,7 +322,7 @@ def _gathered(call: Call) -> list[Terms]:
         seed = Tensor(np.zeros(y.shape), requires_grad=True)
         gx = grad(y, leaves, seed, create_graph=True)
         (found,) = grad(gx, seed, _numbered(call.operands))
-    came, groups, start = _places(found), [], 0
+    came, groups, start = _positions(found), [], 0
     for k, x in enumerate(call.operands):
         out = np.flatnonzero((came >= start) & (came < start + x.size))
         groups.append(Terms(out, {k: came[out] - start}))
@@ -329,6 +335,6 @@ def _scattered(call: Call) -> Terms:
     with enable_grad():
         y = again(call, leaves := _leaves(call))
         (found,) = grad(y, leaves, _numbered([call.out]))
-    went = _places(found)
+    went = _positions(found)
     used = np.flatnonzero(went >= 0)
     return Terms(went[used], {0: used})

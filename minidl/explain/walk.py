@@ -16,7 +16,7 @@ import numpy as np
 from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
-from .terms import _SHORT, Call
+from .terms import SHORT_NAMES, Call, with_bias
 from .trace import Trace
 from .updates import worked
 
@@ -90,7 +90,7 @@ class Walk:
         came: list[int] = []
         for number, event in enumerate(self.trace.events[:before - 1], 1):
             if event["phase"] == "backward" and event["node"] == node:
-                came = [number] if _first(event) else [*came, number]
+                came = [number] if _is_first(event) else [*came, number]
         return came
 
     def _running(self, number: int, event: dict, g: Any, cell: Any) -> Iterator[str]:
@@ -99,7 +99,7 @@ class Walk:
         if g is None or after is None or cell is None:
             return
         start = f"{after[cell] - g[cell]:.6g} (from before the recording)"
-        if _first(event):
+        if _is_first(event):
             start = "not arrived before"
         elif came := self._came(event["node"], number):
             before = self.trace.arrays[self.trace.events[came[-1] - 1]["sum"]]
@@ -120,8 +120,8 @@ class Walk:
         about = {"gradient": f"g, the sum of {_events(self._came(event['node'], number))}",
                  "before": "w, before the step", "after": "w, after the step"}
         for k, a in arrays.items():
-            yield from self._array(k, about.get(k, "of the optimiser, before the step"), a,
-                                   [cell] if cell and a is not None and fits(cell, a.shape) else [])
+            shown = [cell] if cell and a is not None and is_cell(cell, a.shape) else []
+            yield from self._array(k, about.get(k, "of the optimiser, before the step"), a, shown)
         if not (cell is None or any(a is None for a in arrays.values())):
             yield from self._rule(event, name, arrays, cell, which)
         if number in self.checks:
@@ -130,7 +130,7 @@ class Walk:
     def _rule(self, event: dict, name: str, arrays: dict, cell: tuple, which: str
               ) -> Iterator[str]:
         """The optimiser's rule for one number, beside what is stored."""
-        at = {k: float(a[cell]) for k, a in arrays.items() if fits(cell, a.shape)}
+        at = {k: float(a[cell]) for k, a in arrays.items() if is_cell(cell, a.shape)}
         yield _row("cell", f"{name}{indexed(cell)}, " + (
             which if which == "as chosen" else "where the gradient is largest"))
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
@@ -169,15 +169,15 @@ class Walk:
         """The user's line, the op's formula and its options."""
         kind = self.trace.maps[op["op"]]
         text = kind.get("text") or KINDS.get(kind["kind"], "none: an op of your own")
-        if len(op["inputs"]) > _factors(kind):
-            text += "  + " + kind["bias"].rpartition(" ")[2]
+        if len(op["inputs"]) > _factor_count(kind) and kind.get("bias"):
+            text = with_bias(text, kind["bias"])
         if "value" in kind:
             text = f"{self._result(op)} = {kind['value']}"
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))
         yield _row("formula", text + (f"   ({op['formula']})" if op["formula"] else ""))
         if op["op"] in NOTES:
             yield _row("", NOTES[op["op"]])
-        words = {_SHORT.get(name, name): _plain(a) for name, a in self._arguments(op)}
+        words = {SHORT_NAMES.get(name, name): _argument_text(a) for name, a in self._arguments(op)}
         if options := ", ".join(f"{name} {word}" for name, word in words.items() if word):
             yield _row("options", options)
 
@@ -187,7 +187,7 @@ class Walk:
         product's factor depends on the other factors alone; that of a bias, a rearrangement or a
         sum depends on no operand."""
         declared = self.trace.maps[op["op"]]
-        kind, count = declared["kind"], _factors(declared)
+        kind, count = declared["kind"], _factor_count(declared)
         shown = [(name, node) for k, (name, node) in enumerate(zip(self._names(op), op["inputs"]))
                  if target is None or kind not in (*KINDS, "Contract")
                  or kind == "Contract" and k != target and max(k, target) < count]
@@ -252,7 +252,7 @@ class Walk:
 
     def _cell(self, a: Any, check: dict | None, shape: Sequence[int]) -> tuple[Any, str]:
         """The cell to explain, and why this one; None of an array without numbers."""
-        if self.cell is not None and fits(self.cell, shape):
+        if self.cell is not None and is_cell(self.cell, shape):
             return tuple(i % n for i, n in zip(self.cell, shape)), "as chosen"
         if a is None or not a.size:
             return None, ""
@@ -264,7 +264,7 @@ class Walk:
                       else "the first that is not finite")
 
 
-def fits(cell: Sequence[int], shape: Sequence[int]) -> bool:
+def is_cell(cell: Sequence[int], shape: Sequence[int]) -> bool:
     """Is the cell an element of an array of this shape?"""
     return len(cell) == len(shape) and all(-n <= i < n for i, n in zip(cell, shape))
 
@@ -296,15 +296,15 @@ def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ..
     above = [cell] if cell is not None else [i for n, i, _ in factors if n in ("gy", "gout")]
     below = [tuple(0 if n == 1 else i for i, n in zip(index[len(index) - a.ndim:], a.shape))
              for index in above if len(index) >= a.ndim]
-    return below if all(fits(index, a.shape) for index in below) else []
+    return below if all(is_cell(index, a.shape) for index in below) else []
 
 
-def _first(event: dict) -> bool:
+def _is_first(event: dict) -> bool:
     """Did this contribution come to a gradient that there was not before?"""
     return event["number"] == 1 and event["sum"] == event["contribution"]
 
 
-def _factors(kind: dict) -> float:
+def _factor_count(kind: dict) -> float:
     """How many operands a declared sum of products multiplies: one more is the bias."""
     return kind["text"].count("[") - 1 if "text" in kind else np.inf
 
@@ -319,13 +319,13 @@ def _events(numbers: Sequence[int]) -> str:
     return f"event{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
-def _plain(a: Any) -> str:
+def _argument_text(a: Any) -> str:
     """An argument that is no tensor, in words; "" for a tensor or an array."""
     if not isinstance(a, dict):
         return str(a)
     (kind, value), = a.items()
     if kind == "tuple":
-        return f"({', '.join(map(_plain, value))})"
+        return f"({', '.join(map(_argument_text, value))})"
     return "" if kind in ("node", "array") else str(value)
 
 

@@ -45,34 +45,11 @@ def _slope_loop(start, stop, gy, x, gx, slope):
 
 
 @parallel
-def _tanh_loop(start, stop, x, y):
-    for i in range(start, stop):
-        put(y, i, math.tanh(get(x, i)))
-
-
-@parallel
-def _tanh_grad_loop(start, stop, gy, y, gx):
-    for i in range(start, stop):
-        t = get(y, i)
-        put(gx, i, get(gy, i) * (1 - t * t))
-
-
-@parallel
 def _normal_cdf_loop(start, stop, x, y):
     for i in range(start, stop):
         put(y, i, 0.5 * (1 + math.erf(get(x, i) * math.sqrt(0.5))))
 
 
-@parallel
-def _product_loop(start, stop, a, b, y):
-    for i in range(start, stop):
-        put(y, i, get(a, i) * get(b, i))
-
-
-@parallel
-def _sum_loop(start, stop, a, b, y):
-    for i in range(start, stop):
-        put(y, i, get(a, i) + get(b, i))
 
 
 def _each(loop, *arrays_and_numbers, like):
@@ -105,28 +82,8 @@ def _leaky_relu_grad(gy, x, slope):
 
 
 @fits(layout.alike)
-def _tanh(x):
-    return _each(_tanh_loop, x, like=x)
-
-
-@fits(layout.alike)
-def _tanh_grad(gy, y):
-    return _each(_tanh_grad_loop, gy, y, like=gy)
-
-
-@fits(layout.alike)
 def _normal_cdf(x):
     return _each(_normal_cdf_loop, x, like=x)
-
-
-@fits(layout.alike)
-def _product_arrays(a, b):
-    return _each(_product_loop, a, b, like=a)
-
-
-@fits(layout.alike)
-def _sum_arrays(a, b):
-    return _each(_sum_loop, a, b, like=a)
 
 
 # --------------------------------------------------------------------------- bias and activation

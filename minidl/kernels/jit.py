@@ -22,7 +22,7 @@ def compiled(function: Callable) -> Callable:
     if not JIT:
         return function
     dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
-    dispatcher._cache = kept.Kept(function)
+    dispatcher._cache = kept.KeptCode(function)
     return dispatcher
 
 

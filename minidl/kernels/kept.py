@@ -111,7 +111,7 @@ def nothing_kept() -> bool:
     return folder is not None and os.access(folder, os.W_OK) and not any(folder.glob("*.nbi"))
 
 
-class Kept:
+class KeptCode:
     """What a function's dispatcher asks of a cache in Numba: load and save machine code."""
 
     def __init__(self, function: Callable):

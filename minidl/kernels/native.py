@@ -11,6 +11,7 @@ import platform
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler import Flags
 from numba.extending import intrinsic
 
 I64, I8 = ir.IntType(64), ir.IntType(8)
@@ -130,8 +131,11 @@ def as_piece(typingctx, kernel, arguments):
     def codegen(context, builder, sig, args):
         _, packed = sig.args
         data = cgutils.alloca_once_value(builder, args[1])
-        # As a subroutine of the caller: compiled and optimised together with it, once.
-        result = context.compile_subroutine(builder, kernel.dispatcher.py_func, inner)
+        # As a subroutine of the caller: compiled and optimised together with it, once. Python's
+        # check of each division for 0 (error_model) would keep its loop from being vectorised.
+        flags = Flags()
+        flags.nrt, flags.error_model = True, "numpy"
+        result = context.compile_subroutine(builder, kernel.dispatcher.py_func, inner, flags=flags)
         name = f"piece.{result.fndesc.mangled_name}"
         piece = ir.Function(builder.module, PIECE_TYPE, name)
         piece.linkage = "internal"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import fits, layout
+from . import layout
 from .threads import parallel
 from .tile import get, put
 
@@ -31,12 +31,3 @@ def transposed(array, count: int, rows: int, columns: int):
     _transpose(count * strips, max(1, 16384 // (BLOCK * columns + 1)), layout.flat(array), target,
                rows, columns)
     return target
-
-
-@fits(lambda x: x.size > layout.LARGE and x.ndim == 4
-      and x.transpose(0, 2, 3, 1).flags.c_contiguous)
-def _reshaped(x, shape):
-    N, C, H, W = x.shape
-    if x.flags.c_contiguous or [n for n in x.shape if n > 1] == [n for n in shape if n > 1]:
-        return x.reshape(shape)                        # a view
-    return transposed(x, N, H * W, C).reshape(shape)

@@ -53,13 +53,12 @@ def main() -> None:
     tap = np.zeros((1, 1, 2, 2), np.int32)
     for work in (
         lambda: call["_adam"](one, one, one, one, 1, 0.1, 0.9, 0.99, 1e-8),
-        lambda: call["_conv2d_weight_grad"](many, many, (1, 1), *same[1:]),
+        lambda: call["_conv2d_weight_grad"](many, many[:, :, 1:, 1:], (2, 2), *same[1:]),
         lambda: call["_scatter_taps"](image[:, :, :2, :2], tap, *pool, (4, 4)),
         lambda: call["_bias_activation_grad"](square, square, (2,), 0.0),
+        lambda: call["_conv2d"](many, np.ones((8, 8, 2, 2), np.float32), *same),
         lambda: call["_max_pool2d"](image, *pool, (2, 2)),
         lambda: call["_bias_activation"](square, square[0], 0.0),
-        lambda: call["_conv2d"](many, np.ones((8, 8, 1, 1), np.float32), *same),
-        lambda: call["_conv2d"](many, np.ones((8, 8, 2, 2), np.float32), *same),
         lambda: call["_conv2d"](image, np.ones((8, 1, 2, 2), np.float32), *same),
         lambda: call["array_sum"](square, (0,), False),
     ):

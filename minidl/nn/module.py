@@ -58,14 +58,17 @@ class Module:
         try:
             out = self.forward(*args, **kwargs)
         except RecursionError as error:
-            raise ValueError(f"{type(self).__name__}: modules are nested too deep to be called, or "
-                             "a forward calls itself: Python allows "
-                             f"{sys.getrecursionlimit()} calls within each other, a module takes "
-                             "two or more (sys.setrecursionlimit allows more)") from error
+            raise self._too_deep() from error
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
         return out
+
+    def _too_deep(self) -> ValueError:
+        return ValueError(f"{type(self).__name__}: modules are nested too deep to be called, or a "
+                          f"forward calls itself: Python allows {sys.getrecursionlimit()} calls "
+                          "within each other, a module takes two or more (sys.setrecursionlimit "
+                          "allows more)")
 
     def register_forward_hook(self, hook: Callable) -> HookHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, if not None,

@@ -182,22 +182,9 @@ def sigmoid(input: Tensor):
     return array_sigmoid(as_floats(input)), backward
 
 
-@replaceable("x")
-def _tanh(x):
-    return namespace(x).tanh(x)
-
-
-@replaceable("gy", "y")
-def _tanh_grad(gy, y):
-    return gy * (1 - y * y)
-
-
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
 def tanh(input: Tensor):
     """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
-    x = as_floats(input)
     def backward(gy, need, out):
-        if not mode.grad:
-            return as_constant(_tanh_grad(gy.data, out.data))
         return gy * (1 - out * out)
-    return _tanh(x), backward
+    return namespace(input.data).tanh(as_floats(input)), backward

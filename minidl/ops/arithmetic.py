@@ -14,12 +14,9 @@ from .. import checks
 from ..arguments import arguments, tensor_argument
 from ..device import constant, move, namespace
 from ..dtypes import check_fits, float32, int64, paired, result_type
-from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor, as_tensor
 from .terms import Elementwise, Gather
-
-LARGE = 2**15              # from here on a second thread is felt even in an addition
 
 
 def paired_arrays(x: Tensor, y: Tensor):
@@ -60,17 +57,7 @@ def add(input: Tensor, other: Tensor):
     a, b = paired_arrays(input, other)
     def backward(gy):
         return gy, gy
-    return (a + b if a.size < LARGE else _sum_arrays(a, b)), backward
-
-
-@replaceable("a", "b")
-def _sum_arrays(a, b):
-    return a + b
-
-
-@replaceable("a", "b")
-def _product_arrays(a, b):
-    return a * b
+    return a + b, backward
 
 
 @op(terms=Elementwise("x - y", "1", "-1"))
@@ -90,7 +77,7 @@ def mul(input: Tensor, other: Tensor):
     a, b = paired_arrays(input, other)
     def backward(gy, need):
         return gy * other if need[0] else None, gy * input if need[1] else None
-    return (a * b if a.size < LARGE else _product_arrays(a, b)), backward
+    return a * b, backward
 
 
 @op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))

@@ -119,7 +119,7 @@ def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     return y, backward
 
 
-@op("D1-TCONV", terms=Contract(f"y{_PIXEL} += g[n,o,i,j] * w[o,c,u,v]", bias="y[n,c,h,w] += b[c]"))
+@op("D1-TCONV", terms=Contract(f"y{_PIXEL} += g[n,o,i,j] * w[o,c,u,v]", bias="y[n,c,p,q] += b[c]"))
 def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padding, dilation):
     """y[n, c, i SH - PH + u DH, j SW - PW + v DW] += g[n,o,i,j] w[o,c,u,v],  then y[n,c] += b[c]
 

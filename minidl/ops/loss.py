@@ -12,7 +12,7 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .activation import array_sigmoid, sigmoid, softplus1
+from .activation import sigmoid, softplus1
 from .arithmetic import as_constant, log, needs_floats, paired_arrays, same_floats, weighed, where
 from .reduce import array_max, array_sum, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
@@ -252,7 +252,8 @@ def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
     else:
         numbers, shares = _counted(x, t, ignore_index)
     _check_numbers("cross_entropy", input, numbers)
-    loss = cross_entropy_rows(_classes_last(input), numbers, shares)
+    rows = input if input.ndim == 2 else _classes_last(input)
+    loss = cross_entropy_rows(rows, numbers, shares)
     if reduction == "mean":
         return _with(sum(loss), nothing)
     return reduce_loss("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
@@ -300,19 +301,6 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                        reduction)
 
 
-@replaceable("x", "t")
-def _bce_logits(x, t):
-    xp = namespace(x)
-    share = xp.where(x > 0, 1 - t, t)        # softplus(x) - x t, without its inf - inf and inf * 0
-    size = xp.abs(x)
-    return xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
-
-
-@replaceable("gy", "x", "t")
-def _bce_logits_grad(gy, x, t):
-    return gy * (array_sigmoid(x) - t)
-
-
 @op("D0-BCE", terms=Elementwise(
     "log1p(exp(-abs(x))) + where(where(x > 0, 1 - t, t) == 0, 0, where(x > 0, 1 - t, t) * abs(x))",
     "1 / (1 + exp(-x)) - t", "-x"))
@@ -323,11 +311,13 @@ def bce_logits(x: Tensor, t: Tensor):
     gx = gy (p - t). Source: D0-BCE.
     """
     a, b = paired_arrays(x, t)
+    xp = namespace(a)
+    share = xp.where(a > 0, 1 - b, b)        # softplus(x) - x t, without its inf - inf and inf * 0
+    size = xp.abs(a)
+    y = xp.where(share == 0, share, share * size) + xp.log1p(xp.exp(-size))
     def backward(gy, need):
-        if not mode.grad and not need[1]:
-            return Tensor._wrap(_bce_logits_grad(gy.data, a, b)), None
         return gy * (sigmoid(x) - t), gy * -x if need[1] else None
-    return _bce_logits(a, b), backward
+    return y, backward
 
 
 @arguments

@@ -13,6 +13,8 @@ from ..tape import op
 from ..tensor import Tensor
 from .terms import Contract, Gather, Scatter
 
+NO_BORDER = ((0, 0), (0, 0))
+
 
 def _taps(window, stride, dilation, OH, OW):
     """For each tap its number and the slice of the padded image that all windows see there."""
@@ -28,8 +30,6 @@ def _taps(window, stride, dilation, OH, OW):
 def _bordered(x, pads, value):
     """x inside a border ((top, bottom), (left, right)) of `value`, memory order kept."""
     (top, bottom), (left, right) = pads
-    if not (top or bottom or left or right):
-        return x
     N, C, H, W = x.shape
     padded = namespace(x).full((N, H + top + bottom, W + left + right, C), value, dtype=x.dtype)
     padded = padded.transpose(0, 3, 1, 2)
@@ -54,7 +54,7 @@ def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
 def _max_pool2d(x, window, stride, pads, dilation, out_size):
     """The largest value under each window, and the number of the tap that had it (the first)."""
     xp = namespace(x)
-    x = _bordered(x, pads, -xp.inf)
+    x = _bordered(x, pads, -xp.inf) if pads != NO_BORDER else x
     y = tap = None
     for k, place in _taps(window, stride, dilation, *out_size):
         candidate = x[place]
@@ -85,7 +85,7 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
 def _gather_taps(x, tap, window, stride, pads, dilation):
     """The adjoint: what stands at the recorded taps."""
     xp = namespace(x)
-    x = _bordered(x, pads, 0)
+    x = _bordered(x, pads, 0) if pads != NO_BORDER else x
     y = xp.zeros_like(tap, dtype=x.dtype)
     for k, place in _taps(window, stride, dilation, *tap.shape[2:]):
         y = xp.where(tap == k, x[place], y)
@@ -127,7 +127,7 @@ def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
 # --------------------------------------------------------------------------- sum
 @replaceable("x")
 def _sum_pool2d(x, window, stride, pads, out_size):
-    x, y = _bordered(x, pads, 0), 0.0
+    x, y = _bordered(x, pads, 0) if pads != NO_BORDER else x, 0.0
     for _, place in _taps(window, stride, (1, 1), *out_size):
         y = y + x[place].astype(np.float64)      # for a window may be the whole image
     return y.astype(x.dtype)

@@ -16,7 +16,6 @@ from .. import checks
 from ..arguments import arguments
 from ..device import beside, is_array, namespace
 from ..dtypes import check_fits, common_dtype, numbers
-from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor, as_tensor, same_device
 from .arithmetic import clone
@@ -46,12 +45,7 @@ def reshape_to(input: Tensor, shape):
     before = input.shape
     def backward(gy):
         return reshape_to(gy, before)
-    return _reshaped(input.data, shape), backward
-
-
-@replaceable("x")
-def _reshaped(x, shape):
-    return x.reshape(shape)
+    return input.data.reshape(shape), backward
 
 
 @arguments

@@ -190,7 +190,7 @@ def _linear_arguments(draw):
 
 
 def _bias(channels: int):
-    return st.none() | arrays((channels,))
+    return arrays((channels,)) | st.none()
 
 
 # --------------------------------------------------------------------------- windows
