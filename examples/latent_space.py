@@ -25,7 +25,7 @@ import minidl
 from minidl import data, nn, optim, plots, script
 from minidl.models import MODELS
 from minidl.training import ClassifierSteps, VAESteps
-from minidl.training.vae import decoded, encoded, samples
+from minidl.training.vae import decoded, encoded, prior_samples
 
 WALKS = [(3, 8), (4, 9), (7, 1), (0, 6), (2, 5)]
 COLORS = {"code": plots.ORANGE, "components": plots.GREY, "pixels": plots.BLUE}
@@ -141,7 +141,7 @@ def main():
     ends = [(first(test, a), first(test, b)) for a, b in WALKS]
     walks = [decoded(vae, walk(test_codes[i], test_codes[j], 9)) for i, j in ends]
     fade = walk(*(test_pixels[i] for i in ends[0]), 9).reshape(9, 1, 28, 28)
-    draw(fade, walks, samples(vae, 9, args.seed), table).savefig(args.out)
+    draw(fade, walks, prior_samples(vae, 9, args.seed), table).savefig(args.out)
     print(f"picture: {args.out}")
 
 

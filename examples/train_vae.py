@@ -10,7 +10,7 @@ import minidl
 from minidl import data, optim, plots
 from minidl import functional as F
 from minidl.models import MODELS
-from minidl.training.vae import samples
+from minidl.training.vae import prior_samples
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=3)
@@ -43,5 +43,5 @@ for epoch in range(1, args.epochs + 1):
                   f"of it KL {kl.mean().item():.1f}")
 
 if plots.matplotlib_problem() is None:
-    plots.grid(samples(vae, 64), "Samples from the prior").savefig("vae-samples.png")
+    plots.grid(prior_samples(vae, 64), "Samples from the prior").savefig("vae-samples.png")
     print("samples: vae-samples.png")

@@ -184,7 +184,7 @@ def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 
 
 def _shape(name: str, size) -> tuple[int, ...]:
-    return ops.shape._sizes(f"{name}: a length of size", size, 0)
+    return ops.shape.sizes_given(f"{name}: a length of size", size, 0)
 
 
 def _limit(name: str, value):

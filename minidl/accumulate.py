@@ -76,14 +76,14 @@ def _is_ours(g: Tensor, place: Tensor | Node) -> bool:
 _NOBODY_ELSE: list[tuple] = []
 
 
-def _count(g: Tensor) -> None:
+def _count_owners(g: Tensor) -> None:
     array, base = g.data, g.data.base
     _NOBODY_ELSE.append((sys.getrefcount(g), sys.getrefcount(array),
                          base is not None and sys.getrefcount(base)))
 
 
 def _measured(g: Tensor) -> None:
-    _count(g)
+    _count_owners(g)
 
 
 if hasattr(sys, "getrefcount"):

@@ -56,7 +56,7 @@ def _constant_there(value: float, dtype, like):
         with np.errstate(all="ignore"):                   # beyond float32 it is infinite
             return np.asarray(value, dtype)
     number = float(value) if isinstance(value, float) else int(value)
-    return _kept(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
+    return _constant(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
 
 
 def same_place(array, other) -> bool:
@@ -71,7 +71,7 @@ def beside(array, other):
 
 
 @functools.lru_cache(1024)
-def _kept(text: str, kind: type, dtype: np.dtype, library, device: int):
+def _constant(text: str, kind: type, dtype: np.dtype, library, device: int):
     """`text` and not the number is the key: -0.0 equals 0.0, and nan does not equal nan."""
     with library.cuda.Device(device), np.errstate(all="ignore"):
         return library.asarray(kind(text), dtype)

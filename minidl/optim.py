@@ -26,6 +26,10 @@ from .schedules import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
 from .tensor import Tensor
 from .watch import tell
 
+__all__ = ["Adagrad", "Adam", "AdamW", "CosineAnnealingLR", "LRScheduler", "OneCycleLR",
+           "Optimizer", "RMSprop", "SGD", "StepLR", "clear_gradients", "clip_grad_norm_",
+           "clip_grad_value_", "lr_scheduler"]
+
 
 # --------------------------------------------------------------------------- update rules
 # p parameter, g gradient, t number of the step (from 1); the other arrays are state, zero at first.
@@ -438,7 +442,7 @@ def _gradients(parameters) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def _length(xp, x, p: float):
+def _p_norm(xp, x, p: float):
     """(sum |x|^p)^(1/p), as m (sum (|x| / m)^p)^(1/p) with m = max |x|: no power is too large or
     too small for its dtype."""
     size = abs(x)
@@ -466,7 +470,7 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     if not gradients:
         return Tensor(0.0)
     xp = namespace(gradients[0].data)
-    norm = _length(xp, xp.stack([_length(xp, g.data, norm_type) for g in gradients]), norm_type)
+    norm = _p_norm(xp, xp.stack([_p_norm(xp, g.data, norm_type) for g in gradients]), norm_type)
     if error_if_nonfinite and not bool(xp.isfinite(norm)):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {float(norm)}")
     scale = xp.minimum(max_norm / (norm + 1e-6), 1)          # no branch: a GPU need not wait

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .tape import Node, Op
     from .tensor import Tensor
 
+__all__ = ["Row", "profile"]
+
 _clock = time.perf_counter_ns
 
 
@@ -189,7 +191,7 @@ class profile(Watcher):
     def rows(self) -> list[Row]:
         """The ops, the one that took longest first."""
         rows = [Row(name.strip("_"), shapes, "" if dtype is None else str(dtype), forward.calls,
-                    _total([forward]), _total([backward]), _seconds(backward.inner))
+                    _total_seconds([forward]), _total_seconds([backward]), _seconds(backward.inner))
                 for (name, shapes, dtype), (forward, backward) in self._ops.items()]
         return sorted(rows, key=lambda row: row.total_s, reverse=True)
 
@@ -201,13 +203,13 @@ class profile(Watcher):
     @property
     def rest(self) -> float:
         """Seconds of everything that is neither an op nor a part."""
-        return _total([self._rest])
+        return _total_seconds([self._rest])
 
     @property
     def total(self) -> float:
         """Seconds in all: the wall time of the block."""
         ops = [place for pair in self._ops.values() for place in pair]
-        return _total([*ops, *self._parts.values(), self._rest])
+        return _total_seconds([*ops, *self._parts.values(), self._rest])
 
     def __str__(self) -> str:
         whole = self.total or 1.0
@@ -219,7 +221,7 @@ class profile(Watcher):
             lines.append((label, str(calls), *columns, f"{100 * seconds / whole:.1f} %"))
 
         rows = self.rows
-        long = [row for row in rows if row.total_s >= _SHORT * whole]
+        long = [row for row in rows if row.total_s >= _SMALL * whole]
         short = rows[len(long):]
         for row in long:
             add(_label(row), row.calls, row.forward_s, row.backward_s, row.total_s)
@@ -227,7 +229,7 @@ class profile(Watcher):
                 if seconds >= _INNER * whole:
                     add(f"    in backward: {name}", calls, None, seconds, seconds)
         if short:
-            add(f"{len(short)} more, each below {100 * _SHORT:g} %", sum(r.calls for r in short),
+            add(f"{len(short)} more, each below {100 * _SMALL:g} %", sum(r.calls for r in short),
                 sum(r.forward_s for r in short), sum(r.backward_s for r in short),
                 sum(r.total_s for r in short))
         for name, (calls, seconds) in self.parts.items():
@@ -240,11 +242,11 @@ class profile(Watcher):
         return f"<profile: {len(self._ops)} rows, {1000 * self.total:.2f} ms>"
 
 
-_SHORT = 0.001      # ops below this share of the whole have one line together
+_SMALL = 0.001      # ops below this share of the whole have one line together
 _INNER = 0.01       # and ops within a backward pass none
 
 
-def _total(places: list[_Place]) -> float:
+def _total_seconds(places: list[_Place]) -> float:
     return sum(place.ns for place in places) / 1e9
 
 

@@ -25,6 +25,8 @@ from .device import empty, move, resolve
 from .kernels import replacement
 from .modes import mode
 
+__all__ = ["Generator", "default_generator", "manual_seed", "normal", "placed", "uniform"]
+
 ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
 
 

@@ -21,6 +21,8 @@ from . import plots
 from .training.progress import CompileNote
 from .watch import Watching
 
+__all__ = ["at_least", "between", "parser", "picture_file", "run", "writable"]
+
 
 def parser(doc: str, picture: str, quick: str) -> argparse.ArgumentParser:
     """With --out FILE (`picture` by default), --quick (`quick` is its help) and --seed; described

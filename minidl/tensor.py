@@ -396,15 +396,15 @@ class Tensor:
     def __abs__(self): return ops.abs(self)
     def __getitem__(self, index): return ops.getitem(self, index)
 
-    def __eq__(self, other): return _compared(operator.eq, self, other)
-    def __ne__(self, other): return _compared(operator.ne, self, other)
-    def __lt__(self, other): return _compared(operator.lt, self, other)
-    def __le__(self, other): return _compared(operator.le, self, other)
-    def __gt__(self, other): return _compared(operator.gt, self, other)
-    def __ge__(self, other): return _compared(operator.ge, self, other)
-    def __and__(self, other): return _compared(operator.and_, self, other)
-    def __or__(self, other): return _compared(operator.or_, self, other)
-    def __xor__(self, other): return _compared(operator.xor, self, other)
+    def __eq__(self, other): return _comparison(operator.eq, self, other)
+    def __ne__(self, other): return _comparison(operator.ne, self, other)
+    def __lt__(self, other): return _comparison(operator.lt, self, other)
+    def __le__(self, other): return _comparison(operator.le, self, other)
+    def __gt__(self, other): return _comparison(operator.gt, self, other)
+    def __ge__(self, other): return _comparison(operator.ge, self, other)
+    def __and__(self, other): return _comparison(operator.and_, self, other)
+    def __or__(self, other): return _comparison(operator.or_, self, other)
+    def __xor__(self, other): return _comparison(operator.xor, self, other)
     def __invert__(self):
         if self.data.dtype.kind == "f":
             raise TypeError(f"invert: of booleans and integers only, this tensor is {self.dtype}")
@@ -413,9 +413,9 @@ class Tensor:
     def all(self): return _bool(self.data.all())
 
     def add(self, other, *, alpha=1):
-        return ops.add(self, _times(_factor("add", alpha), other, self))
+        return ops.add(self, _scaled(_factor("add", alpha), other, self))
     def sub(self, other, *, alpha=1):
-        return ops.sub(self, _times(_factor("sub", alpha), other, self))
+        return ops.sub(self, _scaled(_factor("sub", alpha), other, self))
     def mul(self, other): return ops.mul(self, other)
     def div(self, other): return ops.div(self, other)
     def pow(self, exponent): return ops.pow(self, exponent)
@@ -552,7 +552,7 @@ def _number_dtype(value, kind):
     return int64
 
 
-def _plain(value):
+def _array_or_number(value):
     return value.data if isinstance(value, Tensor) else value
 
 
@@ -562,7 +562,7 @@ def _factor(op: str, alpha):
         f"{op}: alpha", alpha)
 
 
-def _times(alpha, other, like: Tensor):
+def _scaled(alpha, other, like: Tensor):
     """alpha other, multiplied in the dtype that the sum with `like` has."""
     if alpha == 1:
         return other
@@ -573,7 +573,7 @@ def _times(alpha, other, like: Tensor):
 _LOGICAL = operator.and_, operator.or_, operator.xor
 
 
-def _compared(operation, x: Tensor, other) -> Tensor:
+def _comparison(operation, x: Tensor, other) -> Tensor:
     """A comparison or logical operation, element by element. Comparisons of integers are exact;
     else both sides have the dtype that arithmetic has."""
     name, logical = operation.__name__, operation in _LOGICAL
@@ -585,7 +585,7 @@ def _compared(operation, x: Tensor, other) -> Tensor:
         other = Tensor._wrap(dtypes.numbers(f"{name}: other", other))
         same_device(name, x, other)
     try:
-        a, b = x.data, _plain(as_tensor(other, x) if logical else other)
+        a, b = x.data, _array_or_number(as_tensor(other, x) if logical else other)
         if _device.is_array(b) and (logical or "f" in (a.dtype.kind, b.dtype.kind)):
             a, b = dtypes.paired(a, b)
         return _bool(tape.silent.copy().run(operation, a, b))

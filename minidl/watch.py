@@ -13,6 +13,8 @@ from typing import Any
 
 from .modes import Switch, mode
 
+__all__ = ["Watcher", "Watching", "phase", "tell"]
+
 
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.

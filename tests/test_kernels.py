@@ -337,20 +337,20 @@ def test_sums_over_any_axes(shape_, keepdims, monkeypatch):
             x = in_order(x, order)
         elif order == "sliced" and x.ndim:
             x = np.repeat(x, 2, axis=-1)[..., ::2]
-        want = READABLE["_total"](x, axis, keepdims)
-        found = [reduce._total(x, axis, keepdims)]
+        want = READABLE["array_sum"](x, axis, keepdims)
+        found = [reduce.array_sum(x, axis, keepdims)]
         if x.size:
             own = axis == channels and not keepdims
             with monkeypatch.context() as m:
-                m.setitem(kernels.READABLE, "_total", lambda *args: None)
-                assert (kernel("_total")(x, axis, keepdims) is not None) == own
-            found.append(kernel("_total")(x, axis, keepdims))
+                m.setitem(kernels.READABLE, "array_sum", lambda *args: None)
+                assert (kernel("array_sum")(x, axis, keepdims) is not None) == own
+            found.append(kernel("array_sum")(x, axis, keepdims))
         for y in found:
             assert y.shape == want.shape and y.dtype == want.dtype
             assert_close(y, want, 1e-6 if dtype == np.float32 else 1e-13)
     whole = rng.integers(-9, 9, shape_)
     for axis in axes:
-        np.testing.assert_array_equal(reduce._total(whole, axis, keepdims),
+        np.testing.assert_array_equal(reduce.array_sum(whole, axis, keepdims),
                                       whole.sum(axis, keepdims=keepdims))
 
 

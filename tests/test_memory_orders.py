@@ -66,7 +66,7 @@ class Case:
                 (array(self.images), array((N, 4, *out)), (3, 2), *GEOMETRY), 2),
             "_matmul_arrays": lambda: ((array((R, K)), array((K, 60))), 2),
             "_linear_arrays": lambda: ((array((R, K)), array((60, K)), array((60,))), 2),
-            "_total": lambda: ((array(images), axes, False), 1),
+            "array_sum": lambda: ((array(images), axes, False), 1),
             "_bias_activation": lambda: ((array(images), array(channel), 0.3), 2),
             "_bias_activation_grad": lambda: ((array(images), array(images), channel, 0.3), 2),
             "_max_pool2d": lambda: ((array(self.images), *WINDOW, pooled), 1),

@@ -199,7 +199,7 @@ def test_vae_loss_is_reconstruction_plus_kl(likelihood):
     assert losses[-1]["loss"].item() < losses[0]["loss"].item()
     loader = data.DataLoader((np.zeros((5, 1, 28, 28), np.float32), np.zeros(5, int)), 2)
     assert vae.evaluate(loader) == vae.evaluate(loader)        # the same noise every time
-    assert training.vae.samples(model, 3).shape == (3, 1, 28, 28)
+    assert training.vae.prior_samples(model, 3).shape == (3, 1, 28, 28)
     assert training.vae.encoded(model, loader)[0].shape == (5, 2)
 
 

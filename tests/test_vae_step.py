@@ -151,7 +151,7 @@ def test_samples_are_decoded_draws_of_the_prior(likelihood):
     w = {name: a.astype(np.float64) for name, a in byhand.weights(model).items()}
     for n, *seed in ((103, 7), (2, 8), (2,)):
         z = Generator(*seed or [0]).normal((n, 2)).astype(np.float64)
-        found = training.vae.samples(model, n, *seed)
+        found = training.vae.prior_samples(model, n, *seed)
         expected = seen(likelihood, decoded(w, z)).reshape(n, 1, 2, 2)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(training.vae.decoded(model, z), expected, rtol=1e-4, atol=1e-5)
@@ -164,7 +164,7 @@ def test_a_draw_of_the_prior_has_deviation_one():
     with minidl.no_grad():
         model.decoder[0].weight.copy_(np.array([[1, 0], [0, 1], [0, 0], [0, 0]]))
         model.decoder[0].bias.zero_()
-    z = training.vae.samples(model, 4000)[:, 0, 0]
+    z = training.vae.prior_samples(model, 4000)[:, 0, 0]
     assert abs(z.mean(0)).max() < 0.05 and abs(z.std(0) - 1).max() < 0.05
 
 

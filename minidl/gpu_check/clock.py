@@ -69,7 +69,7 @@ def _raw_kernel(cupy, arguments, bound: bool = False) -> Action:
     """The kernel without our checks; `bound`: without RawKernel's look for the device, too."""
     *arrays, C, slope, count = arguments
     given = (*arrays, np.int32(C), np.float32(slope), np.int32(count))
-    kernel = launch._kernel(cupy, "bias_activation", arrays[0].dtype)
+    kernel = launch.compiled_kernel(cupy, "bias_activation", arrays[0].dtype)
     kernel = kernel.kernel if bound else kernel
     grid, block = (-(-count // launch.THREADS),), (launch.THREADS,)
     if bound:                                # a Function takes three lengths each

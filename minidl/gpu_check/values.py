@@ -169,12 +169,12 @@ def _check_kernel(part: Part, name: str, cases: list[tuple], dtype: np.dtype, li
 def _launched() -> Iterator[set[str]]:
     """The names of the kernels of kernels.cu that are launched inside."""
     names: set[str] = set()
-    before = launch._kernel
+    before = launch.compiled_kernel
     def noted(cupy, name, real):
         names.add(name)
         return before(cupy, name, real)
-    launch._kernel = noted
+    launch.compiled_kernel = noted
     try:
         yield names
     finally:
-        launch._kernel = before
+        launch.compiled_kernel = before

@@ -26,6 +26,9 @@ import numpy as np
 
 from ..checks import brief, whole
 
+__all__ = ["CPU", "CUDA", "READABLE", "fits", "get_num_threads", "kernels_in_use", "load",
+           "problem", "replaceable", "replacement", "set_num_threads", "together", "use_kernels"]
+
 CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
 

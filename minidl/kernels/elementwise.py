@@ -156,10 +156,10 @@ def _bias_activation_grad(gy, y, shape, slope):
     return layout.like_rows(gx, gy.shape), _added_up(sums, g.dtype).reshape(shape)
 
 
-def _total(x, axis, keepdims=True):
+def array_sum(x, axis, keepdims=True):
     """The sum over all axes but the channels of (N,C) or (N,C,H,W): the gradient of a bias."""
     if keepdims or axis != ((0,) if x.ndim == 2 else (0, 2, 3)) or x.ndim not in (2, 4):
-        return READABLE["_total"](x, axis, keepdims)
+        return READABLE["array_sum"](x, axis, keepdims)
     C, sums = x.shape[1], np.empty(SUMS * x.shape[1])
     _row_sums(SUMS, 1, layout.by_rows(x), sums, x.size // C, C)
     return _added_up(sums, x.dtype)

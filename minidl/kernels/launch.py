@@ -81,7 +81,7 @@ def signatures(real: np.dtype, source: str = SOURCE) -> dict[str, tuple[Paramete
 
 
 @functools.cache
-def _kernel(cupy, name: str, real: np.dtype):
+def compiled_kernel(cupy, name: str, real: np.dtype):
     return _module(cupy, real).get_function(name)
 
 
@@ -111,7 +111,7 @@ def launch(name: str, threads: int, real: np.dtype, *arguments) -> None:
         else:
             value = _number(name, parameter, value)
         given.append(value)
-    _kernel(cupy, name, real)((-(-threads // THREADS),), (THREADS,), tuple(given))
+    compiled_kernel(cupy, name, real)((-(-threads // THREADS),), (THREADS,), tuple(given))
 
 
 def _check_array(kernel: str, parameter: Parameter, array) -> None:

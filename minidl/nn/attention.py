@@ -13,7 +13,7 @@ from ..ops.attention import mask_of, masked_softmax, score_scaled_dot, split_hea
 from ..ops.linear import matmul
 from ..tensor import Tensor, as_tensor
 from . import init
-from .linear import Linear, empty
+from .linear import Linear, uninitialised
 from .module import Module
 
 
@@ -37,8 +37,8 @@ class MultiheadAttention(Module):
             raise ValueError(f"MultiheadAttention: dropout must be in [0, 1], got {dropout}")
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout, self.batch_first = dropout, batch_first
-        self.in_proj_weight = empty(3 * embed_dim, embed_dim)
-        self.register_parameter("in_proj_bias", empty(3 * embed_dim) if bias else None)
+        self.in_proj_weight = uninitialised(3 * embed_dim, embed_dim)
+        self.register_parameter("in_proj_bias", uninitialised(3 * embed_dim) if bias else None)
         self.out_proj = Linear(embed_dim, embed_dim, bias)
         self.reset_parameters()
 

@@ -9,7 +9,7 @@ from .. import functional as F
 from ..arguments import arguments
 from ..tensor import Tensor
 from . import init
-from .linear import empty
+from .linear import uninitialised
 from .module import Module, Parameter
 
 
@@ -41,7 +41,7 @@ class _Conv(Module):
         in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
         axes = len(self.kernel_size)
         self.weight = Parameter(in_memory.transpose(axes + 1, axes, *range(axes)))
-        self.register_parameter("bias", empty(out_channels) if bias else None)
+        self.register_parameter("bias", uninitialised(out_channels) if bias else None)
         self.reset_parameters()
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from . import init
 from .module import Module, Parameter
 
 
-def empty(*shape: int) -> Parameter:
+def uninitialised(*shape: int) -> Parameter:
     """A float32 parameter still to be initialised."""
     return Parameter(np.zeros(shape, np.float32))
 
@@ -26,8 +26,8 @@ class Linear(Module):
         super().__init__()
         self.in_features = checks.whole("Linear: in_features", in_features, 1)
         self.out_features = checks.whole("Linear: out_features", out_features, 1)
-        self.weight = empty(out_features, in_features)
-        self.register_parameter("bias", empty(out_features) if bias else None)
+        self.weight = uninitialised(out_features, in_features)
+        self.register_parameter("bias", uninitialised(out_features) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -53,7 +53,7 @@ class Embedding(Module):
         super().__init__()
         self.num_embeddings = checks.whole("Embedding: num_embeddings", num_embeddings, 1)
         self.embedding_dim = checks.whole("Embedding: embedding_dim", embedding_dim, 1)
-        self.weight = empty(num_embeddings, embedding_dim)
+        self.weight = uninitialised(num_embeddings, embedding_dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -18,3 +18,11 @@ from .reduce import (amax, amin, argmax, argmin, log_softmax, logsumexp, max, me
                      softmax, std, sum, var)
 from .shape import (cat, chunk, expand, flatten, flip, getitem, pad, permute, plain_index, reshape,
                     split, squeeze, stack, transpose, unsqueeze)
+
+__all__ = ["abs", "add", "amax", "amin", "argmax", "argmin", "batch_norm", "cat", "chunk", "clamp",
+           "clone", "contiguous", "cos", "div", "elu", "embedding", "exp", "expand", "flatten",
+           "flip", "gelu", "getitem", "group_norm", "layer_norm", "leaky_relu", "linear", "log",
+           "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mul",
+           "neg", "norm", "pad", "permute", "plain_index", "pow", "relu", "reshape", "sigmoid",
+           "sin", "softmax", "softplus", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
+           "tanh", "to", "transpose", "unsqueeze", "var", "where"]

@@ -9,7 +9,7 @@ from ..device import erf, namespace
 from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, clamp, weighed, where
+from .arithmetic import as_constant, as_floats, clamp, weighed, where
 from .terms import Elementwise
 
 
@@ -56,7 +56,7 @@ def _leaky_relu_grad(gy, x, slope):
                                   "where(x > 0, 1.0, negative_slope)"))
 def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
-    x = _real(input)
+    x = as_floats(input)
     def backward(gy):
         return leaky_relu_grad(gy, input, negative_slope)
     y = _leaky_relu(x, negative_slope) if negative_slope else _relu(x)         # 0 * inf is nan
@@ -99,7 +99,7 @@ def bias_activation(x: Tensor, b: Tensor, slope):
             gx = leaky_relu_grad(gy, out, slope)
             return gx, gx
         gx, gb = _bias_activation_grad(gy.data, out.data, shape, slope)
-        return _constant(gx), _constant(gx if gb is None else gb)
+        return as_constant(gx), as_constant(gx if gb is None else gb)
     return _bias_activation(x.data, b.data, slope), backward
 
 
@@ -108,10 +108,10 @@ def bias_activation(x: Tensor, b: Tensor, slope):
                       "where(x > 0, 1.0, alpha * exp(minimum(x, 0)))"))
 def elu(input: Tensor, alpha: float = 1.0):
     """x where x > 0, else alpha (e^x - 1). Clevert, Unterthiner, Hochreiter (2015)."""
-    x = _real(input)
+    x = as_floats(input)
     xp = namespace(x)
     y = xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
-    positive = _constant(x > 0)
+    positive = as_constant(x > 0)
     def backward(gy):
         return where(positive, gy, gy * alpha * where(positive, 0.0, input).exp())
     return y, backward
@@ -138,7 +138,7 @@ def _normal_cdf(x):
 @op(terms=Elementwise("0.5 * (1 + erf(x / sqrt(2.0)))", "exp(-x**2 / 2) / sqrt(2 * pi)"))
 def normal_cdf(input: Tensor):
     """Phi(x) = (1 + erf(x / sqrt 2)) / 2; its slope is the normal density."""
-    x = _real(input)
+    x = as_floats(input)
     def backward(gy):
         return weighed((input * input * -0.5).exp() * (1 / math.sqrt(2 * math.pi)), gy)
     return _normal_cdf(x), backward
@@ -150,11 +150,11 @@ def _softplus(x):
 
 
 @op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
-def _softplus1(input: Tensor):
+def softplus1(input: Tensor):
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)"""
     def backward(gy):
         return gy * sigmoid(input)
-    return _softplus(_real(input)), backward
+    return _softplus(as_floats(input)), backward
 
 
 @arguments
@@ -164,11 +164,11 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     if beta == 0:
         raise ValueError("softplus: beta must not be 0")
     scaled = input if beta == 1 else input * beta
-    y = _softplus1(scaled) if beta == 1 else _softplus1(scaled) / beta
+    y = softplus1(scaled) if beta == 1 else softplus1(scaled) / beta
     return y if threshold == math.inf else where(scaled > threshold, input, y)
 
 
-def _sigmoid(x):
+def array_sigmoid(x):
     xp = namespace(x)
     e = xp.exp(-xp.abs(x))                               # in (0, 1]: never overflows
     return xp.where(x >= 0, 1, e) / (1 + e)
@@ -179,7 +179,7 @@ def sigmoid(input: Tensor):
     """s = 1 / (1 + e^-x); gx = gy s (1 - s). Source: D0-SIGMOID."""
     def backward(gy, need, out):
         return gy * out * (1 - out)
-    return _sigmoid(_real(input)), backward
+    return array_sigmoid(as_floats(input)), backward
 
 
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
@@ -187,4 +187,4 @@ def tanh(input: Tensor):
     """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
     def backward(gy, need, out):
         return gy * (1 - out * out)
-    return namespace(input.data).tanh(_real(input)), backward
+    return namespace(input.data).tanh(as_floats(input)), backward

@@ -19,13 +19,13 @@ from ..tensor import Tensor, as_tensor
 from .terms import Elementwise, Gather
 
 
-def _pair(x: Tensor, y: Tensor):
+def paired_arrays(x: Tensor, y: Tensor):
     """Both arrays in the dtype of the result."""
     a, b = x.data, y.data
     return (a, b) if a.dtype is b.dtype else paired(a, b)
 
 
-def _real(x: Tensor):
+def as_floats(x: Tensor):
     """The array as floats."""
     return x.data if x.data.dtype.kind == "f" else x.data.astype(np.float32)
 
@@ -46,7 +46,7 @@ def same_floats(name: str, input: Tensor, *others: tuple[str, Tensor | None]) ->
                             "of them, as in x.float() or model.double()")
 
 
-def _constant(array) -> Tensor:
+def as_constant(array) -> Tensor:
     """An array in a backward formula that is not differentiated again: a mask, a sign."""
     return Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
 
@@ -54,7 +54,7 @@ def _constant(array) -> Tensor:
 @op(terms=Elementwise("x + y", "1", "1"))
 def add(input: Tensor, other: Tensor):
     """x + y."""
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     def backward(gy):
         return gy, gy
     return a + b, backward
@@ -63,7 +63,7 @@ def add(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x - y", "1", "-1"))
 def sub(input: Tensor, other: Tensor):
     """x - y. Raises TypeError for two booleans."""
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     if a.dtype.kind == "b":
         raise TypeError("sub: booleans are not subtracted; use x ^ y, or .int()")
     def backward(gy, need):
@@ -74,7 +74,7 @@ def sub(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x * y", "y", "x"))
 def mul(input: Tensor, other: Tensor):
     """x y."""
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     def backward(gy, need):
         return gy * other if need[0] else None, gy * input if need[1] else None
     return a * b, backward
@@ -83,7 +83,7 @@ def mul(input: Tensor, other: Tensor):
 @op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
 def weighed(input: Tensor, other: Tensor):
     """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     def backward(gy, need):
         return (weighed(gy, other) if need[0] else None,
                 weighed(input, gy) if need[1] else None)
@@ -94,7 +94,7 @@ def weighed(input: Tensor, other: Tensor):
 def div(input: Tensor, other: Tensor):
     """x / y; of two integers float32."""
     a, b = input.data, other.data
-    a, b = _pair(input, other) if "f" in (a.dtype.kind, b.dtype.kind) else (
+    a, b = paired_arrays(input, other) if "f" in (a.dtype.kind, b.dtype.kind) else (
         a.astype(float32), b.astype(float32))
     def backward(gy, need, out):
         gx = gy / other
@@ -107,7 +107,7 @@ def pow(input: Tensor, other: Tensor):
     """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
     is 0 (y >= 0; its limit for y > 0). Raises ValueError for integers to a negative power,
     TypeError for two booleans."""
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     if a.dtype.kind == "b":
         raise TypeError("pow: of booleans there are no powers; use .int() first")
     if a.dtype.kind != "f":
@@ -117,9 +117,9 @@ def pow(input: Tensor, other: Tensor):
         if need[0]:
             # y x^(y-1); where y = 0 and 1/x is no number, the exponent 0 keeps 0 * inf = nan away
             endless = (b == 0) & ~namespace(a).isfinite(1 / a)
-            gx = gy * other * input ** (where(_constant(endless), 1, other) - 1)
+            gx = gy * other * input ** (where(as_constant(endless), 1, other) - 1)
         if need[1]:
-            zero = _constant((input.data == 0) & (other.data >= 0))
+            zero = as_constant((input.data == 0) & (other.data >= 0))
             gb = gy * out * log(to(where(zero, 1, input), gy.dtype))
         return gx, gb
     return a ** b, backward
@@ -140,7 +140,7 @@ def abs(input: Tensor):
     """|x|; the gradient at the kink x = 0 is 0."""
     xp = namespace(input.data)
     def backward(gy):
-        return gy * _constant(xp.sign(input.data))
+        return gy * as_constant(xp.sign(input.data))
     return xp.abs(input.data), backward
 
 
@@ -149,13 +149,13 @@ def exp(input: Tensor):
     """e^x."""
     def backward(gy, need, out):
         return gy * out
-    return namespace(input.data).exp(_real(input)), backward
+    return namespace(input.data).exp(as_floats(input)), backward
 
 
 @op(terms=Elementwise("log(x)", "1 / x"))
 def log(input: Tensor):
     """ln x; -inf at 0, nan below."""
-    y = namespace(input.data).log(_real(input))
+    y = namespace(input.data).log(as_floats(input))
     def backward(gy):
         return gy / input
     return y, backward
@@ -164,7 +164,7 @@ def log(input: Tensor):
 @op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
 def sqrt(input: Tensor):
     """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
-    y = namespace(input.data).sqrt(_real(input))
+    y = namespace(input.data).sqrt(as_floats(input))
     def backward(gy, need, out):
         return gy / (2 * out)
     return y, backward
@@ -175,7 +175,7 @@ def sin(input: Tensor):
     """sin x, x in radians."""
     def backward(gy):
         return gy * cos(input)
-    return namespace(input.data).sin(_real(input)), backward
+    return namespace(input.data).sin(as_floats(input)), backward
 
 
 @op(terms=Elementwise("cos(x)", "-sin(x)"))
@@ -183,7 +183,7 @@ def cos(input: Tensor):
     """cos x, x in radians."""
     def backward(gy):
         return -gy * sin(input)
-    return namespace(input.data).cos(_real(input)), backward
+    return namespace(input.data).cos(as_floats(input)), backward
 
 
 def limited(x, low, high):
@@ -223,7 +223,7 @@ def _clamp(input: Tensor, min, max):
         inside = out.data == input.data
         if min is not None:                      # min > max: y is max, and no x is inside
             inside &= input.data >= min
-        return where(_constant(inside), gy, 0.0)
+        return where(as_constant(inside), gy, 0.0)
     return limited(input.data, min, max), backward
 
 
@@ -240,7 +240,7 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
         if limit is not None:
             end = as_tensor(limit, input)
             outside = beyond(input.data, end.data) | (end.data != end.data)
-            input = where(_constant(outside), end, input)
+            input = where(as_constant(outside), end, input)
     return input
 
 
@@ -249,9 +249,9 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
 def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
-        a, b = _pair(input, other)
+        a, b = paired_arrays(input, other)
         return _larger(gy, a, b) if need[0] else None, _larger(gy, b, a) if need[1] else None
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     return namespace(a).maximum(a, b), backward
 
 
@@ -260,15 +260,15 @@ def maximum(input: Tensor, other: Tensor):
 def minimum(input: Tensor, other: Tensor):
     """The smaller of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
-        a, b = _pair(input, other)
+        a, b = paired_arrays(input, other)
         return _larger(gy, b, a) if need[0] else None, _larger(gy, a, b) if need[1] else None
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     return namespace(a).minimum(a, b), backward
 
 
 def _larger(gy: Tensor, a, b) -> Tensor:
     """The gradient of a in max(a, b): where a is larger gy, half of it where they are equal."""
-    return where(_constant(a == b), gy * 0.5, where(_constant(a < b), 0.0, gy))
+    return where(as_constant(a == b), gy * 0.5, where(as_constant(a < b), 0.0, gy))
 
 
 @op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))
@@ -277,7 +277,7 @@ def where(condition: Tensor, input: Tensor, other: Tensor):
     c = condition.data
     if c.dtype != np.bool_:
         raise TypeError(f"where: condition must be boolean, got {c.dtype}")
-    a, b = _pair(input, other)
+    a, b = paired_arrays(input, other)
     def backward(gy, need):
         zero = Tensor._wrap(constant(0.0, gy.dtype, c))
         return (None, where(condition, gy, zero) if need[1] else None,

@@ -15,7 +15,7 @@ from ..arguments import arguments
 from ..device import namespace
 from ..tensor import Tensor, as_tensor
 from .activation import tanh
-from .arithmetic import _constant, same_floats, where
+from .arithmetic import as_constant, same_floats, where
 from .dropout import dropout
 from .linear import bilinear_form, linear, matmul
 from .reduce import softmax, sum
@@ -107,7 +107,7 @@ def mask_of(name: str, mask) -> Tensor:
 def masked_softmax(e: Tensor) -> Tensor:
     """softmax over the last axis of scores that are -inf where masked; a row that is masked whole
     has weights 0 (not 0 / 0), and no gradient."""
-    whole = _constant((e.data == -math.inf).all(axis=-1, keepdims=True))
+    whole = as_constant((e.data == -math.inf).all(axis=-1, keepdims=True))
     return where(whole, 0.0, softmax(where(whole, 0.0, e), -1))
 
 

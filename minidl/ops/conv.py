@@ -31,6 +31,8 @@ from ..windows import output_size, sides
 from .reduce import sum_over
 from .terms import Contract
 
+__all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
+
 
 # --------------------------------------------------------------------------- the arithmetic
 def _windows(x, kernel, stride, padding, dilation):
@@ -96,10 +98,10 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
 # In the backward passes gy stands where the op's own result stood in T: gy of conv2d_input_grad has
 # the shape of x and takes its place, gy of conv2d_weight_grad that of w. A bias b is added to every
 # pixel of its channel, so its gradient is the sum of gy over them.
-_X = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
+_PIXEL = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 
 
-@op("D3-CONV", terms=Contract(f"y[n,o,i,j] += x{_X} * w[o,c,u,v]", bias="y[n,o,i,j] += b[o]"))
+@op("D3-CONV", terms=Contract(f"y[n,o,i,j] += x{_PIXEL} * w[o,c,u,v]", bias="y[n,o,i,j] += b[o]"))
 def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
 
@@ -117,7 +119,7 @@ def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     return y, backward
 
 
-@op("D1-TCONV", terms=Contract(f"y{_X} += g[n,o,i,j] * w[o,c,u,v]", bias="y[n,c,p,q] += b[c]"))
+@op("D1-TCONV", terms=Contract(f"y{_PIXEL} += g[n,o,i,j] * w[o,c,u,v]", bias="y[n,c,p,q] += b[c]"))
 def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padding, dilation):
     """y[n, c, i SH - PH + u DH, j SW - PW + v DW] += g[n,o,i,j] w[o,c,u,v],  then y[n,c] += b[c]
 
@@ -136,7 +138,7 @@ def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padd
     return y, backward
 
 
-@op("D3-CONV", terms=Contract(f"y[o,c,u,v] += x{_X} * g[n,o,i,j]",
+@op("D3-CONV", terms=Contract(f"y[o,c,u,v] += x{_PIXEL} * g[n,o,i,j]",
                               ranges={"u": "KH", "v": "KW"}))
 def conv2d_weight_grad(x: Tensor, g: Tensor, kernel, stride, padding, dilation):
     """y[o,c,u,v] = sum_{n,i,j} x[n, c, i SH - PH + u DH, j SW - PW + v DW] g[n,o,i,j]

@@ -13,8 +13,8 @@ from .. import random
 from ..arguments import arguments
 from ..tape import enable_grad, grad
 from ..tensor import Tensor
-from .activation import _softplus1
-from .loss import _reduced, bce_logits
+from .activation import softplus1
+from .loss import bce_logits, reduce_loss
 from .reduce import mean, norm, sum
 from .shape import reshape_to
 
@@ -29,7 +29,7 @@ def _rows(x: Tensor) -> Tensor:
 def gan_value(real: Tensor, fake: Tensor) -> Tensor:
     """V(D,G) = E_x log D(x) + E_z log(1 - D(G(z))), from D's logits. D climbs it, G descends it.
     Source: D3-GAN-V; with the condition given to both players the same formula is D3-CGAN."""
-    return -mean(_softplus1(-real)) - mean(_softplus1(fake))
+    return -mean(softplus1(-real)) - mean(softplus1(fake))
 
 
 @arguments
@@ -42,7 +42,7 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def gan_generator_loss(fake: Tensor, saturating: bool = False) -> Tensor:
     """The non-saturating loss -E log D(G(z)); or, `saturating`, the document's own
     E log(1 - D(G(z))), whose gradient vanishes while D wins. Source: D3-GAN-V."""
-    return -mean(_softplus1(fake)) if saturating else mean(_softplus1(-fake))
+    return -mean(softplus1(fake)) if saturating else mean(softplus1(-fake))
 
 
 @arguments
@@ -111,7 +111,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, diag sigma^2) || N(0, I)) = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2),
     summed over the last axis, then reduced over the batch. In nats. Source: D3-KL."""
     each = -0.5 * sum(1 + logvar - mu * mu - logvar.exp(), -1)
-    return _reduced("gaussian_kl", each, reduction)
+    return reduce_loss("gaussian_kl", each, reduction)
 
 
 @arguments
@@ -121,7 +121,7 @@ def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu2: Tensor, logvar2: Tensor
     1/2 sum_j (log sigma2^2/sigma^2 + (sigma^2 + (mu - mu2)^2) / sigma2^2 - 1). Source: D3-KL."""
     d = mu - mu2
     inside = logvar2 - logvar + (logvar.exp() + d * d) * (-logvar2).exp() - 1
-    return _reduced("gaussian_kl_between", 0.5 * sum(inside, -1), reduction)
+    return reduce_loss("gaussian_kl_between", 0.5 * sum(inside, -1), reduction)
 
 
 @arguments

@@ -10,7 +10,7 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _pair, same_floats
+from .arithmetic import paired_arrays, same_floats
 from .reduce import sum_over
 from .shape import permute_axes, reshape, squeeze, transpose, unsqueeze
 from .terms import Contract
@@ -22,7 +22,7 @@ def _matmul(a: Tensor, b: Tensor):
     def backward(gy, need):
         return (_matmul(gy, b.mT) if need[0] else None,
                 _matmul(a.mT, gy) if need[1] else None)
-    return _matmul_arrays(*_pair(a, b)), backward
+    return _matmul_arrays(*paired_arrays(a, b)), backward
 
 
 @replaceable("a", "b")

@@ -12,14 +12,14 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .activation import _softplus1, sigmoid
-from .arithmetic import _constant, _pair, log, needs_floats, same_floats, weighed, where
-from .reduce import _top, _total, log_softmax, mean, softmax, sum
+from .activation import sigmoid, softplus1
+from .arithmetic import as_constant, log, needs_floats, paired_arrays, same_floats, weighed, where
+from .reduce import array_max, array_sum, log_softmax, mean, softmax, sum
 from .shape import reshape, transpose
 from .terms import Composite, Elementwise
 
 
-def _reduced(name: str, loss: Tensor, reduction: str) -> Tensor:
+def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
     if reduction == "mean":
         return mean(loss)
     if reduction == "sum":
@@ -51,14 +51,14 @@ def _same_shape(name: str, input: Tensor, target) -> Tensor:
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum (y - t)^2. Source: D1-MSE."""
     difference = input - _same_shape("mse_loss", input, target)
-    return _reduced("mse_loss", difference * difference, reduction)
+    return reduce_loss("mse_loss", difference * difference, reduction)
 
 
 @arguments
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(1/n) sum |y - t|. Source: D4-MAE."""
     difference = input - _same_shape("l1_loss", input, target)
-    return _reduced("l1_loss", difference.abs(), reduction)
+    return reduce_loss("l1_loss", difference.abs(), reduction)
 
 
 @arguments
@@ -73,7 +73,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean",
     near = d.abs() < beta
     inner = where(near, d, 0.0)              # or d * d, where it is not chosen, would be inf * 0
     loss = where(near, inner * inner * (0.5 / beta), d.abs() - 0.5 * beta)
-    return _reduced("smooth_l1_loss", loss, reduction)
+    return reduce_loss("smooth_l1_loss", loss, reduction)
 
 
 # --------------------------------------------------------------------------- classes
@@ -134,8 +134,8 @@ def _class_shares(x, t, ignore_index):
 @replaceable("x")
 def _cross_entropy(x, t):
     xp = namespace(x)
-    shifted = x - _top(x, (1,))
-    log_p = shifted - xp.log(_total.readable(xp.exp(shifted), 1))
+    shifted = x - array_max(x, (1,))
+    log_p = shifted - xp.log(array_sum.readable(xp.exp(shifted), 1))
     return -log_p[xp.arange(len(t)), t], log_p
 
 
@@ -161,8 +161,8 @@ def cross_entropy_rows(x: Tensor, t, k):
     def backward(gy):
         if not mode.grad:
             return Tensor._wrap(_cross_entropy_grad(gy.data * k, log_p, t))
-        true = _constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
-        return reshape(gy * _constant(k), -1, 1) * (softmax(x, 1) - true)
+        true = as_constant((t[:, None] == namespace(t).arange(x.shape[1])).astype(x.dtype))
+        return reshape(gy * as_constant(k), -1, 1) * (softmax(x, 1) - true)
     return y, backward
 
 
@@ -189,27 +189,27 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
         raise TypeError(f"{name}: weight requires grad, and gets none here; use weight.detach()")
     count = counted * w.data[numbers]
     shares, nothing = _shares(count) if reduction == "mean" else (count, None)
-    loss = weighed(_constant(shares), -rows[xp.arange(len(numbers)), numbers])
+    loss = weighed(as_constant(shares), -rows[xp.arange(len(numbers)), numbers])
     if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
         total = count.sum() if reduction == "mean" else 1
-        counted = _constant(counted / (total + (total == 0)))
+        counted = as_constant(counted / (total + (total == 0)))
         every = weighed(counted, -sum(weighed(w, rows), 1)) / classes
         loss = (1 - smoothing) * loss + smoothing * every
     if reduction == "mean":
         return _with(sum(loss), nothing)
-    return _reduced(name, reshape(loss, *_example_shape(input)), reduction)
+    return reduce_loss(name, reshape(loss, *_example_shape(input)), reduction)
 
 
 def _with(total: Tensor, nothing) -> Tensor:
     """total + nothing, but for an addition of 0, where that can be known without waiting."""
     known = isinstance(nothing, (np.ndarray, np.generic)) and nothing == 0
-    return total if known else total + _constant(nothing)
+    return total if known else total + as_constant(nothing)
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:
     classes = rows.shape[1]
     if weight is None:
-        return _constant(namespace(rows.data).ones(classes, rows.dtype))
+        return as_constant(namespace(rows.data).ones(classes, rows.dtype))
     if weight.shape != (classes,):
         raise ValueError(f"{name}: weight must have shape ({classes},), got {weight.shape}")
     same_floats(name, rows, ("weight", weight))
@@ -256,7 +256,7 @@ def _cross_entropy_of_numbers(input, target, ignore_index, reduction):
     loss = cross_entropy_rows(rows, numbers, shares)
     if reduction == "mean":
         return _with(sum(loss), nothing)
-    return _reduced("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
+    return reduce_loss("cross_entropy", reshape(loss, *_example_shape(input)), reduction)
 
 
 def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
@@ -265,7 +265,7 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     rows, t = _classes_last(log_p), _classes_last(target)
     t = t * (1 - label_smoothing) + label_smoothing / max(t.shape[1], 1)
     loss = -sum(weighed(t * _class_weights("cross_entropy", weight, rows), rows), 1)
-    return _reduced("cross_entropy", reshape(loss, *_example_shape(log_p)), reduction)
+    return reduce_loss("cross_entropy", reshape(loss, *_example_shape(log_p)), reduction)
 
 
 # --------------------------------------------------------------------------- yes or no
@@ -275,7 +275,7 @@ def _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing):
     "maximum(log(1 - p), -100) - maximum(log(p), -100)"))
 def _bce(p: Tensor, t: Tensor):
     """-[t log p + (1 - t) log(1 - p)], each logarithm at least -100."""
-    a, b = _pair(p, t)
+    a, b = paired_arrays(p, t)
     xp = namespace(a)
     log_p, log_q = xp.maximum(xp.log(a), -100), xp.maximum(xp.log1p(-a), -100)
     y = -(b * log_p + (1 - b) * log_q)
@@ -297,8 +297,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     checks.probabilities("binary_cross_entropy", "input", input.data)
     checks.probabilities("binary_cross_entropy", "target", target.data)
     loss = _bce(input, target)
-    return _reduced("binary_cross_entropy", loss if weight is None else weighed(weight, loss),
-                    reduction)
+    return reduce_loss("binary_cross_entropy", loss if weight is None else weighed(weight, loss),
+                       reduction)
 
 
 @op("D0-BCE", terms=Elementwise(
@@ -310,7 +310,7 @@ def bce_logits(x: Tensor, t: Tensor):
 
     gx = gy (p - t). Source: D0-BCE.
     """
-    a, b = _pair(x, t)
+    a, b = paired_arrays(x, t)
     xp = namespace(a)
     share = xp.where(a > 0, 1 - b, b)        # softplus(x) - x t, without its inf - inf and inf * 0
     size = xp.abs(a)
@@ -334,10 +334,10 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if pos_weight is None:
         loss = bce_logits(input, target)
     else:
-        loss = (weighed(1 - target, _softplus1(input))
-                + weighed(pos_weight * target, _softplus1(-input)))
-    return _reduced("binary_cross_entropy_with_logits",
-                    loss if weight is None else weighed(weight, loss), reduction)
+        loss = (weighed(1 - target, softplus1(input))
+                + weighed(pos_weight * target, softplus1(-input)))
+    return reduce_loss("binary_cross_entropy_with_logits",
+                       loss if weight is None else weighed(weight, loss), reduction)
 
 
 @arguments
@@ -358,4 +358,4 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean",
         raise ValueError('kl_div: reduction "batchmean" needs a batch, input has no axes')
     if reduction == "batchmean":
         return sum(loss) / input.shape[0]
-    return _reduced("kl_div", loss, reduction)
+    return reduce_loss("kl_div", loss, reduction)

@@ -12,9 +12,9 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..tape import mode, op
 from ..tensor import Tensor, same_device
-from .arithmetic import _constant, clone, needs_floats, same_floats
-from .reduce import _axes, _total, sum_over, var
-from .shape import _sizes, reshape
+from .arithmetic import as_constant, clone, needs_floats, same_floats
+from .reduce import array_sum, axis_numbers, sum_over, var
+from .shape import reshape, sizes_given
 from .terms import Composite
 
 
@@ -49,7 +49,7 @@ def standardize(x: Tensor, dim, eps):
 
     def backward(gy, need, out):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
-            return _constant(_standardize_grad(gy.data, y, scale, dim))
+            return as_constant(_standardize_grad(gy.data, y, scale, dim))
         # Recording: the same in tensors, the scale too as a function of x.
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
         mean_g = sum_over(gy, dim, True) / count
@@ -68,7 +68,7 @@ def _batch_norm(x, w, b, dim, eps):
 @replaceable("gy", "x", "mean", "scale", "w")
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     normal = (x - mean) * scale
-    gw, gb = _total.readable(gy * normal, dim), _total.readable(gy, dim)
+    gw, gb = array_sum.readable(gy * normal, dim), array_sum.readable(gy, dim)
     count = x.size // w.size
     return w * scale * (gy - gb / count - normal * (gw / count)), gw, gb
 
@@ -90,7 +90,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     def backward(gy, need):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
             grads = _batch_norm_grad(gy.data, x.data, mean, scale, w.data, dim)
-            return [_constant(g) for g in grads]
+            return [as_constant(g) for g in grads]
         normal, *_ = standardize(x, dim, eps)
         scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
         gw, gb = sum_over(gy * normal, dim, True), sum_over(gy, dim, True)
@@ -174,13 +174,13 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
     bias of that shape. Ba, Kiros, Hinton (2016)."""
-    shape = _sizes("layer_norm: each length of normalized_shape", (normalized_shape,))
+    shape = sizes_given("layer_norm: each length of normalized_shape", (normalized_shape,))
     if not shape or input.shape[input.ndim - len(shape):] != shape:
         raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
     needs_floats("layer_norm", input)
     checks.number("layer_norm: eps", eps)
     _fit("layer_norm", input, shape, weight=weight, bias=bias)
-    y = _standard(input, _axes("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
+    y = _standard(input, axis_numbers("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
     return _affine(y, weight, bias, shape)
 
 

@@ -37,7 +37,7 @@ def _bordered(x, pads, value):
     return padded
 
 
-def _inside(pads, size):
+def _within_border(pads, size):
     (top, _), (left, _) = pads
     return (slice(None), slice(None), slice(top, top + size[0]), slice(left, left + size[1]))
 
@@ -79,7 +79,7 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     gx = gx.transpose(0, 3, 1, 2)
     for k, place in _taps(window, stride, dilation, OH, OW):
         gx[place] += xp.where(tap == k, g, 0)
-    return gx[_inside(pads, size)]
+    return gx[_within_border(pads, size)]
 
 
 def _gather_taps(x, tap, window, stride, pads, dilation):
@@ -141,14 +141,14 @@ def _sum_pool2d_grad(g, window, stride, pads, size):
     gx = gx.transpose(0, 3, 1, 2)
     for _, place in _taps(window, stride, (1, 1), OH, OW):
         gx[place] += g
-    return gx[_inside(pads, size)]
+    return gx[_within_border(pads, size)]
 
 
-_X = "[n, c, i*SH - PH + u, j*SW - PW + v]"
+_POOLED_PIXEL = "[n, c, i*SH - PH + u, j*SW - PW + v]"
 _KERNEL = {"u": "KH", "v": "KW"}
 
 
-@op("D0-AVGPOOL", terms=Contract(f"y[n,c,i,j] += x{_X}", ranges=_KERNEL))
+@op("D0-AVGPOOL", terms=Contract(f"y[n,c,i,j] += x{_POOLED_PIXEL}", ranges=_KERNEL))
 def sum_pool2d(x: Tensor, window, stride, pads, out_size):
     """y[n,c,i,j] = sum_{u,v} x[n, c, i SH - PH + u, j SW - PW + v]: the average times its divisor.
 
@@ -161,7 +161,7 @@ def sum_pool2d(x: Tensor, window, stride, pads, out_size):
     return y, backward
 
 
-@op("D0-AVGPOOL", terms=Contract(f"y{_X} += g[n,c,i,j]", ranges=_KERNEL))
+@op("D0-AVGPOOL", terms=Contract(f"y{_POOLED_PIXEL} += g[n,c,i,j]", ranges=_KERNEL))
 def sum_pool2d_grad(g: Tensor, window, stride, pads, size):
     """gx: each g added to every pixel of its window."""
     out_size = g.shape[2:]

@@ -14,8 +14,8 @@ from ..dtypes import float64, int64
 from ..kernels import replaceable
 from ..tape import op
 from ..tensor import Tensor
-from .arithmetic import _constant, _real, clone, maximum, minimum, needs_floats, where
-from .shape import _axis, expand_to, reshape_to
+from .arithmetic import as_constant, as_floats, clone, maximum, minimum, needs_floats, where
+from .shape import axis_number, expand_to, reshape_to
 from .terms import Composite, Gather, Reduce, Scatter
 
 
@@ -26,11 +26,11 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
+def axis_numbers(name: str, dim, ndim: int) -> tuple[int, ...]:
     dims = [dim] if type(dim) is int or not several(dim) else dim
     if dim is None or not len(dims):
         return tuple(range(ndim))
-    axes = tuple(_axis(name, d, ndim) for d in dims)
+    axes = tuple(axis_number(name, d, ndim) for d in dims)
     if ndim == 0:
         return ()
     if len(set(axes)) != len(axes):
@@ -38,13 +38,13 @@ def _axes(name: str, dim, ndim: int) -> tuple[int, ...]:
     return axes
 
 
-def _kept(shape, axes) -> tuple[int, ...]:
+def _kept_shape(shape, axes) -> tuple[int, ...]:
     """The shape with the reduced axes kept as length 1."""
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 @replaceable("x")
-def _total(x, axis, keepdims=True):
+def array_sum(x, axis, keepdims=True):
     """The sum of x over `axis`: integers in int64, and float32 is added up in float64. NumPy adds
     one row to the next along any axis but the last, and four million times 0.1 would make 385,000.
     """
@@ -58,13 +58,13 @@ def sum_over(input: Tensor, dim, keepdim):
     shape = input.shape
     def backward(gy):
         return expand_to(gy, shape, () if keepdim else dim)
-    return _total(input.data, dim, keepdim), backward
+    return array_sum(input.data, dim, keepdim), backward
 
 
 @arguments
 def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The sum over `dim`. Booleans and integers are counted in int64."""
-    axes = tuple(range(input.ndim)) if dim is None else _axes("sum", dim, input.ndim)
+    axes = tuple(range(input.ndim)) if dim is None else axis_numbers("sum", dim, input.ndim)
     return sum_over(input, axes, keepdim)
 
 
@@ -72,11 +72,11 @@ def sum(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
 def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """The mean over `dim`: sum / n."""
     needs_floats("mean", input)
-    axes = tuple(range(input.ndim)) if dim is None else _axes("mean", dim, input.ndim)
+    axes = tuple(range(input.ndim)) if dim is None else axis_numbers("mean", dim, input.ndim)
     return sum_over(input, axes, keepdim) / math.prod([input.shape[i] for i in axes])
 
 
-def _count(input: Tensor, axes) -> int:
+def _summand_count(input: Tensor, axes) -> int:
     return math.prod(input.shape[i] for i in axes)
 
 
@@ -103,10 +103,10 @@ def var(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: fl
     """The variance over `dim`: sum (x - mean)^2 / (n - correction). The correction is 1, or, if not
     `unbiased`, 0."""
     dim, correction = _correction("var", dim, unbiased, correction)
-    axes = _axes("var", dim, input.ndim)
+    axes = axis_numbers("var", dim, input.ndim)
     centred = _centred(input, axes)
     return sum_over(centred * centred, axes, keepdim) / builtins.max(
-        _count(input, axes) - correction, 0)
+        _summand_count(input, axes) - correction, 0)
 
 
 @arguments
@@ -115,9 +115,9 @@ def std(input: Tensor, dim=None, unbiased: bool | None = None, *, correction: fl
     """The standard deviation sqrt(var) = |x - mean| / sqrt(n - correction); where all x are equal
     its gradient is 0, as the norm's is."""
     dim, correction = _correction("std", dim, unbiased, correction)
-    axes = _axes("std", dim, input.ndim)
+    axes = axis_numbers("std", dim, input.ndim)
     length = _norm(_centred(input, axes), axes, keepdim)
-    return length / math.sqrt(builtins.max(_count(input, axes) - correction, 0))
+    return length / math.sqrt(builtins.max(_summand_count(input, axes) - correction, 0))
 
 
 @arguments
@@ -125,30 +125,30 @@ def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     """The Euclidean norm sqrt(sum x^2) over `dim` (no other `p`); its gradient at x = 0 is 0."""
     if p not in (2, "fro"):
         raise ValueError(f"norm: only p=2 is offered, got {p!r}; the axes are given as dim=")
-    return _norm(input, _axes("norm", dim, input.ndim), keepdim)
+    return _norm(input, axis_numbers("norm", dim, input.ndim), keepdim)
 
 
-def _top(x, dim):
+def array_max(x, dim):
     """The maximum over `dim`, kept as axes of length 1; 0 where there are no numbers."""
     if x.size:
         return x.max(axis=dim, keepdims=True)
-    return namespace(x).zeros(_kept(x.shape, dim), x.dtype)
+    return namespace(x).zeros(_kept_shape(x.shape, dim), x.dtype)
 
 
 @op(terms=Composite("sqrt(sum(x**2, dim))", "dy/dx_i = x_i / y"))
 def _norm(input: Tensor, dim, keepdim):
     """m sqrt(sum (x/m)^2), m the largest |x|: no square is too large or too small for its dtype."""
-    x = _real(input)
+    x = as_floats(input)
     xp = namespace(x)
-    top = _top(xp.abs(x), dim)
+    top = array_max(xp.abs(x), dim)
     top = xp.where(xp.isfinite(top) & (top > 0), top, 1).astype(x.dtype)
     scaled = x / top
-    y = xp.sqrt(_total.readable(scaled * scaled, dim)) * top
+    y = xp.sqrt(array_sum.readable(scaled * scaled, dim)) * top
     kept = y.shape
     def backward(gy, need, out):
         length = reshape_to(out, kept)
         zero = length.data == 0
-        safe = length + _constant(zero.astype(x.dtype))      # x / |x| with 0 / 0 = 0
+        safe = length + as_constant(zero.astype(x.dtype))  # x / |x| with 0 / 0 = 0
         return reshape_to(gy, kept) * (input / safe)
     return (y if keepdim else y.squeeze(dim)), backward
 
@@ -174,11 +174,11 @@ def _take_along(input: Tensor, where, dim):
 
 def _to_equals(input: Tensor, dim):
     """The backward pass of an extreme: those that are equal to it share the gradient equally."""
-    kept = _kept(input.shape, dim)
+    kept = _kept_shape(input.shape, dim)
     def backward(gy, need, out):
         x, extreme = input.data, out.data.reshape(kept)
         equal = (x == extreme) | ((x != x) & (extreme != extreme))              # nan counts too
-        return where(_constant(equal), reshape_to(gy, kept) / _constant(
+        return where(as_constant(equal), reshape_to(gy, kept) / as_constant(
             equal.sum(axis=dim, keepdims=True).astype(x.dtype)), 0.0)
     return backward
 
@@ -196,13 +196,13 @@ def _amin(input: Tensor, dim, keepdim):
 @arguments
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The maximum over `dim`; equal maxima share the gradient equally."""
-    return _amax(input, _some("amax", input, dim), keepdim)
+    return _amax(input, _nonempty_axes("amax", input, dim), keepdim)
 
 
 @arguments
 def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The minimum over `dim`; equal minima share the gradient equally."""
-    return _amin(input, _some("amin", input, dim), keepdim)
+    return _amin(input, _nonempty_axes("amin", input, dim), keepdim)
 
 
 @arguments
@@ -230,8 +230,8 @@ def min(input: Tensor, dim=None, keepdim: bool = False):
 
 def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
     """The first largest ("max") or smallest ("min") elements along `dim`, and where they are."""
-    axis = _axis(name, dim, input.ndim)
-    _some(name, input, axis)
+    axis = axis_number(name, dim, input.ndim)
+    _nonempty_axes(name, input, axis)
     where = _place(f"arg{name}", input, axis, True)
     if input.ndim == 0:
         return Extreme(clone(input), where)
@@ -254,17 +254,17 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 
 def _place(name: str, input: Tensor, dim, keepdim) -> Tensor:
-    axes = _some(name, input, None if dim is None else _axis(name, dim, input.ndim))
+    axes = _nonempty_axes(name, input, None if dim is None else axis_number(name, dim, input.ndim))
     y = getattr(input.data, name)(axis=None if dim is None or not axes else axes[0])
-    kept = _kept(input.shape, axes)
+    kept = _kept_shape(input.shape, axes)
     shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
     return Tensor._wrap(namespace(input.data).asarray(y).reshape(shape))
 
 
-def _some(name: str, input: Tensor, dim) -> tuple[int, ...]:
+def _nonempty_axes(name: str, input: Tensor, dim) -> tuple[int, ...]:
     """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
     largest."""
-    axes = _axes(name, dim, input.ndim)
+    axes = axis_numbers(name, dim, input.ndim)
     if any(input.shape[i] == 0 for i in axes):
         raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements to choose from"
                          + ("" if len(axes) == input.ndim else f" along dim {dim}"))
@@ -275,11 +275,11 @@ def _some(name: str, input: Tensor, dim) -> tuple[int, ...]:
 @op(terms=Composite("max(x, dim) + log(sum(exp(x - max(x, dim)), dim))",
                     "dy/dx_i = softmax(x)_i"))
 def _logsumexp(input: Tensor, dim, keepdim):
-    x = _real(input)
+    x = as_floats(input)
     xp = namespace(x)
-    top = _top(x, dim)
+    top = array_max(x, dim)
     top = xp.where(xp.isfinite(top), top, 0)             # all -inf: log 0, not nan
-    y = xp.log(_total.readable(xp.exp(x - top), dim)) + top
+    y = xp.log(array_sum.readable(xp.exp(x - top), dim)) + top
     def backward(gy, need, out):
         return reshape_to(gy, y.shape) * (input - reshape_to(out, y.shape)).exp()
     return (y if keepdim else y.squeeze(dim)), backward
@@ -288,13 +288,13 @@ def _logsumexp(input: Tensor, dim, keepdim):
 @arguments
 def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     """log sum_k e^{x_k}, computed as m + log sum_k e^{x_k - m} with m the maximum."""
-    return _logsumexp(input, _axes("logsumexp", dim, input.ndim), keepdim)
+    return _logsumexp(input, axis_numbers("logsumexp", dim, input.ndim), keepdim)
 
 
 def _softmax_array(x, dim):
     xp = namespace(x)
-    e = xp.exp(x - _top(x, dim))
-    return e / _total.readable(e, dim)
+    e = xp.exp(x - array_max(x, dim))
+    return e / array_sum.readable(e, dim)
 
 
 @arguments
@@ -305,8 +305,8 @@ def softmax(input: Tensor, dim: int = -1):
 
     gx_i = y_i (gy_i - sum_k gy_k y_k)
     """
-    dim = _axes("softmax", _axis("softmax", dim, input.ndim), input.ndim)
-    y = _softmax_array(_real(input), dim)
+    dim = axis_numbers("softmax", axis_number("softmax", dim, input.ndim), input.ndim)
+    y = _softmax_array(as_floats(input), dim)
     def backward(gy, need, out):
         return out * (gy - (gy * out).sum(dim, keepdim=True))
     return y, backward
@@ -321,10 +321,11 @@ def log_softmax(input: Tensor, dim: int = -1):
 
     gx_i = gy_i - softmax(x)_i sum_k gy_k
     """
-    x, dim = _real(input), _axes("log_softmax", _axis("log_softmax", dim, input.ndim), input.ndim)
+    dim = axis_numbers("log_softmax", axis_number("log_softmax", dim, input.ndim), input.ndim)
+    x = as_floats(input)
     xp = namespace(x)
-    shifted = x - _top(x, dim)
-    y = shifted - xp.log(_total.readable(xp.exp(shifted), dim))
+    shifted = x - array_max(x, dim)
+    y = shifted - xp.log(array_sum.readable(xp.exp(shifted), dim))
     def backward(gy, need, out):
         return gy - out.exp() * gy.sum(dim, keepdim=True)
     return y, backward

@@ -22,7 +22,7 @@ from .arithmetic import clone
 from .terms import Gather, Scatter
 
 
-def _sizes(name: str, sizes, least: float = -math.inf) -> tuple[int, ...]:
+def sizes_given(name: str, sizes, least: float = -math.inf) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same. Each must be at least `least`."""
     if len(sizes) == 1 and checks.several(sizes[0]):
         sizes = sizes[0]
@@ -30,7 +30,7 @@ def _sizes(name: str, sizes, least: float = -math.inf) -> tuple[int, ...]:
                   for n in sizes])
 
 
-def _axis(name: str, dim: int, ndim: int) -> int:
+def axis_number(name: str, dim: int, ndim: int) -> int:
     """A possibly negative axis number as one in [0, ndim); a single number has axis 0."""
     if type(dim) is not int:
         dim = checks.whole(f"{name}: dim", dim, -math.inf)
@@ -51,7 +51,7 @@ def reshape_to(input: Tensor, shape):
 @arguments
 def reshape(input: Tensor, *shape) -> Tensor:
     """The same elements, in the same (row-major) order, in another shape; one length may be -1."""
-    shape = _sizes("reshape: each length of shape", shape)
+    shape = sizes_given("reshape: each length of shape", shape)
     rest = math.prod(n for n in shape if n != -1)
     unknown = shape.count(-1)
     if unknown > 1 or builtins.min(shape, default=0) < -1 or (
@@ -64,8 +64,8 @@ def reshape(input: Tensor, *shape) -> Tensor:
 @arguments
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes start_dim..end_dim made one; ``flatten(x, 1)`` keeps the batch axis."""
-    first = _axis("flatten", start_dim, input.ndim)
-    last = _axis("flatten", end_dim, input.ndim)
+    first = axis_number("flatten", start_dim, input.ndim)
+    last = axis_number("flatten", end_dim, input.ndim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     joined = math.prod(input.shape[first:last + 1])
@@ -83,7 +83,8 @@ def permute_axes(input: Tensor, dims):
 @arguments
 def permute(input: Tensor, *dims) -> Tensor:
     """Axes in the order `dims`."""
-    dims = tuple(_axis("permute", d, input.ndim) for d in _sizes("permute: each of dims", dims))
+    dims = tuple(axis_number("permute", d, input.ndim)
+                 for d in sizes_given("permute: each of dims", dims))
     if sorted(dims) != list(range(input.ndim)):
         raise ValueError(f"permute: {dims} is not a permutation of {input.ndim} axes")
     return permute_axes(input, dims)
@@ -92,7 +93,7 @@ def permute(input: Tensor, *dims) -> Tensor:
 @arguments
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Axes dim0 and dim1 exchanged."""
-    a, b = _axis("transpose", dim0, input.ndim), _axis("transpose", dim1, input.ndim)
+    a, b = axis_number("transpose", dim0, input.ndim), axis_number("transpose", dim1, input.ndim)
     dims = list(range(input.ndim)) or [0]
     dims[a], dims[b] = dims[b], dims[a]
     return permute_axes(input, tuple(dims[:input.ndim]))
@@ -102,7 +103,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 def squeeze(input: Tensor, dim=None) -> Tensor:
     """Without axes of length 1 (all of them, or only those that `dim` names)."""
     drop = range(input.ndim) if dim is None else [
-        _axis("squeeze", d, input.ndim) for d in (dim if checks.several(dim) else [dim])]
+        axis_number("squeeze", d, input.ndim) for d in (dim if checks.several(dim) else [dim])]
     return reshape_to(input, tuple(n for i, n in enumerate(input.shape)
                                  if not (i in drop and n == 1)))
 
@@ -110,7 +111,7 @@ def squeeze(input: Tensor, dim=None) -> Tensor:
 @arguments
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of length 1 at `dim`."""
-    dim = _axis("unsqueeze", dim, input.ndim + 1)
+    dim = axis_number("unsqueeze", dim, input.ndim + 1)
     return reshape_to(input, (*input.shape[:dim], 1, *input.shape[dim:]))
 
 
@@ -126,7 +127,7 @@ def expand_to(input: Tensor, shape, axes):
 @arguments
 def expand(input: Tensor, *sizes) -> Tensor:
     """Axes of length 1 repeated (a view); -1 keeps a length."""
-    sizes = _sizes("expand: each of sizes", sizes)
+    sizes = sizes_given("expand: each of sizes", sizes)
     own = (1,) * (len(sizes) - input.ndim) + input.shape
     shape = tuple(m if n == -1 else n for n, m in zip(sizes, own))
     if len(own) != len(sizes) or any(n < 0 or m not in (1, n) for n, m in zip(shape, own)):
@@ -158,7 +159,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     want = shaped[0].shape
     if not want:
         raise ValueError("cat: a number has no axis to join along; use stack")
-    dim = _axis("cat", dim, len(want))
+    dim = axis_number("cat", dim, len(want))
     for t in shaped:
         if t.ndim != len(want) or any(a != b for i, (a, b) in enumerate(zip(t.shape, want))
                                       if i != dim):
@@ -175,17 +176,17 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for t in tensors:
         if t.shape != tensors[0].shape:
             raise ValueError(f"stack: shapes {tensors[0].shape} and {t.shape} differ")
-    dim = _axis("stack", dim, tensors[0].ndim + 1)
+    dim = axis_number("stack", dim, tensors[0].ndim + 1)
     return cat([unsqueeze(t, dim) for t in tensors], dim)
 
 
 @arguments
 def split(input: Tensor, split_size, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of length `split_size` (the last may be shorter), or of those lengths."""
-    dim = _axis("split", dim, input.ndim)
+    dim = axis_number("split", dim, input.ndim)
     total = input.shape[dim]
     if checks.several(split_size):
-        lengths = list(_sizes("split: each of split_size", split_size))
+        lengths = list(sizes_given("split: each of split_size", split_size))
     else:
         size = checks.whole("split: split_size", split_size, 1)
         lengths = [size] * (total // size) + [total % size] * bool(total % size)
@@ -202,7 +203,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunks` pieces along `dim` of equal length (the last may be shorter)."""
     if chunks < 1:
         raise ValueError(f"chunk: chunks must be at least 1, got {chunks}")
-    return split(input, max(-(-input.shape[_axis("chunk", dim, input.ndim)] // chunks), 1), dim)
+    length = input.shape[axis_number("chunk", dim, input.ndim)]
+    return split(input, max(-(-length // chunks), 1), dim)
 
 
 # --------------------------------------------------------------------------- indexing
@@ -273,7 +275,7 @@ def getitem(input: Tensor, index) -> Tensor:
 @arguments
 def flip(input: Tensor, *dims) -> Tensor:
     """The order along `dims` reversed: a copy."""
-    dims = {_axis("flip", d, input.ndim) for d in _sizes("flip: each of dims", dims)}
+    dims = {axis_number("flip", d, input.ndim) for d in sizes_given("flip: each of dims", dims)}
     return clone(_getitem(input, tuple(slice(None, None, -1 if i in dims else None)
                                        for i in range(input.ndim))))
 
@@ -302,7 +304,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
     if not isinstance(pad, (tuple, list)) or len(pad) % 2 or len(pad) // 2 > input.ndim:
         raise ValueError(f"pad: {pad} must be pairs, at most one for each of the "
                          f"{input.ndim} axes")
-    pad = _sizes("pad: each number of pad", pad)
+    pad = sizes_given("pad: each number of pad", pad)
     pairs = [(pad[i], pad[i + 1]) for i in range(0, len(pad), 2)][::-1]
     widths = [(0, 0)] * (input.ndim - len(pairs)) + pairs
     if any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths)):

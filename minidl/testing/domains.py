@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ..ops.pool import _max_pool2d
+from ..kernels import READABLE
 from .strategies import (
     arrays,
     broadcasting_shapes,
@@ -24,15 +24,17 @@ from .strategies import (
     shapes,
 )
 
+__all__ = ["DOMAINS", "WITHOUT_DOMAIN", "indices"]
+
 WITHOUT_DOMAIN: dict[str, str] = {}
 
-_plain = arrays(shapes())
+_any_array = arrays(shapes())
 _positive = arrays(shapes(), 0.3, 3.0)
 _off_zero = arrays(shapes(), away_from=[0.0])
 
 
 @st.composite
-def _pair(draw, low=-2.0, high=2.0, **second):
+def _broadcast_pair(draw, low=-2.0, high=2.0, **second):
     """Two arrays that broadcast; `second` says what differs for the second."""
     a, b = draw(broadcasting_shapes(2))
     return draw(arrays(a, low, high)), draw(arrays(b, **{"low": low, "high": high, **second}))
@@ -47,26 +49,26 @@ def _distinct_pair(draw):
 
 
 @st.composite
-def _where(draw):
+def _where_arguments(draw):
     c, x, y = draw(broadcasting_shapes(3))
     return np.asarray(draw(generators()).random(c) < 0.5), draw(arrays(x)), draw(arrays(y))
 
 
 # --------------------------------------------------------------------------- rearranging
 @st.composite
-def _reshape(draw):
-    x = draw(_plain)
+def _reshape_arguments(draw):
+    x = draw(_any_array)
     return x, draw(st.sampled_from([(x.size,), x.shape[::-1], (1, *x.shape), (-1, 1)]))
 
 
 @st.composite
-def _permute(draw):
-    x = draw(_plain)
+def _permute_arguments(draw):
+    x = draw(_any_array)
     return x, tuple(draw(st.permutations(range(x.ndim))))
 
 
 @st.composite
-def _expand(draw):
+def _expand_arguments(draw):
     full = draw(shapes())
     own = tuple(draw(st.sampled_from([1, n])) for n in full)
     if draw(st.booleans()):                        # fewer axes, the leading ones
@@ -76,7 +78,7 @@ def _expand(draw):
 
 
 @st.composite
-def _cat(draw):
+def _cat_arguments(draw):
     shape = draw(shapes(1))
     dim, count = draw(st.integers(0, len(shape) - 1)), draw(st.integers(1, 3))
     lengths = [draw(st.integers(0 if i else 1, 3)) for i in range(count)]
@@ -96,28 +98,28 @@ def indices(draw, shape):
 
 
 @st.composite
-def _getitem(draw):
+def _getitem_arguments(draw):
     shape = draw(shapes(1))
     return draw(arrays(shape)), draw(indices(shape))
 
 
 @st.composite
-def _scatter(draw):
+def _scatter_arguments(draw):
     shape = draw(shapes(1))
     index = draw(indices(shape))
     return draw(arrays(np.empty(shape)[index].shape)), index, shape
 
 
 @st.composite
-def _pad(draw):
-    x = draw(_plain)
+def _pad_arguments(draw):
+    x = draw(_any_array)
     widths = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in x.shape)
     return x, widths, draw(st.sampled_from([0.0, 1.5]))
 
 
 # --------------------------------------------------------------------------- reductions, products
 @st.composite
-def _reduced(draw, source):
+def _array_and_axes(draw, source):
     """(x, axes, keepdim)"""
     x = draw(source)
     axes = draw(st.lists(st.sampled_from(range(x.ndim)), unique=True)) if x.ndim else []
@@ -133,7 +135,7 @@ def _along(draw, source, keepdim=False):
 
 
 @st.composite
-def _places(draw, put: bool):
+def _picked_places(draw, put: bool):
     """One place along an axis for each line of it, as argmax records them."""
     shape, rng = draw(shapes(1)), draw(generators())
     dim = draw(st.integers(0, len(shape) - 1))
@@ -144,21 +146,21 @@ def _places(draw, put: bool):
 
 
 @st.composite
-def _standardize(draw):
+def _standardize_arguments(draw):
     x = draw(distinct_arrays(shapes(1), gap=0.3))
     dims = draw(st.lists(st.sampled_from(range(x.ndim)), min_size=1, unique=True))
     return x, tuple(sorted(dims)), draw(st.sampled_from([1e-5, 1e-3, 0.1]))
 
 
 @st.composite
-def _normalized_affine(draw):
-    x, dim, eps = draw(_standardize())
+def _normalized_affine_arguments(draw):
+    x, dim, eps = draw(_standardize_arguments())
     shape = tuple(1 if i in dim else n for i, n in enumerate(x.shape))
     return x, draw(arrays(shape)), draw(arrays(shape)), dim, eps
 
 
 @st.composite
-def _bias_activation(draw):
+def _bias_activation_arguments(draw):
     """x and a bias a channel, or one that broadcasts in another way; no sum close to 0."""
     shape = draw(shapes(1, 4))
     channel = tuple(n if i == min(1, len(shape) - 1) else 1 for i, n in enumerate(shape))
@@ -176,13 +178,13 @@ def _classified(draw):
 
 
 @st.composite
-def _matmul(draw):
+def _matmul_arguments(draw):
     (a, b), (i, j, k) = draw(broadcasting_shapes(2, 2)), draw(shapes(3, 3, 1, 3))
     return draw(arrays((*a, i, k))), draw(arrays((*b, k, j)))
 
 
 @st.composite
-def _linear(draw):
+def _linear_arguments(draw):
     n, i, o = draw(shapes(3, 3))
     return draw(arrays((n, i))), draw(arrays((o, i))), draw(_bias(o))
 
@@ -193,7 +195,7 @@ def _bias(channels: int):
 
 # --------------------------------------------------------------------------- windows
 @st.composite
-def _conv(draw, which: str):
+def _conv_arguments(draw, which: str):
     g = draw(conv_geometries())
     room = 0 if which == "value" else draw(st.integers(0, 1))       # an output padding of any size
     size = tuple(n + room * s for n, s in zip(g.size, g.stride))
@@ -206,19 +208,19 @@ def _conv(draw, which: str):
 
 
 @st.composite
-def _max_pool(draw, which: str):
+def _max_pool_arguments(draw, which: str):
     g = draw(conv_geometries(pool=True))
     x = draw(distinct_arrays(g.x_shape))
     pads = tuple((p, draw(st.integers(p, p + 1))) for p in g.padding)     # ceil_mode adds behind
     last = g.kernel, g.stride, pads, g.dilation
     if which == "value":
         return x, *last, g.out
-    tap = _max_pool2d.readable(x, *last, g.out)[1]
+    tap = READABLE["_max_pool2d"](x, *last, g.out)[1]
     return draw(arrays(g.y_shape if which == "grad" else g.x_shape)), tap, *last, g.size
 
 
 @st.composite
-def _sum_pool(draw, grad: bool):
+def _sum_pool_arguments(draw, grad: bool):
     g = draw(conv_geometries(pool=True, max_dilation=1))
     pads = tuple((p, draw(st.integers(p, p + 1))) for p in g.padding)
     last = g.kernel, g.stride, pads, g.size if grad else g.out
@@ -231,67 +233,67 @@ def _args(*strategies):
 
 
 DOMAINS: dict[str, st.SearchStrategy] = {
-    "add": _pair(),
-    "sub": _pair(),
-    "mul": _pair(),
-    "div": _pair(low=-3.0, high=3.0, away_from=[0.0], gap=0.4),
-    "pow": _pair(low=0.3, high=2.5),
-    "neg": _args(_plain),
+    "add": _broadcast_pair(),
+    "sub": _broadcast_pair(),
+    "mul": _broadcast_pair(),
+    "div": _broadcast_pair(low=-3.0, high=3.0, away_from=[0.0], gap=0.4),
+    "pow": _broadcast_pair(low=0.3, high=2.5),
+    "neg": _args(_any_array),
     "abs": _args(_off_zero),
-    "exp": _args(_plain),
+    "exp": _args(_any_array),
     "log": _args(_positive),
     "sqrt": _args(_positive),
-    "sin": _args(_plain),
-    "cos": _args(_plain),
+    "sin": _args(_any_array),
+    "cos": _args(_any_array),
     "clamp": st.sampled_from([(-1.0, 1.0), (None, 0.5), (-0.5, None)]).flatmap(
         lambda ends: _args(arrays(shapes(), away_from=[e for e in ends if e is not None]),
                            *map(st.just, ends))),
     "maximum": _distinct_pair(),
     "minimum": _distinct_pair(),
-    "weighed": _pair(away_from=[0.0]),
-    "where": _where(),
-    "clone": _args(_plain),
-    "convert": _args(_plain, st.just(np.dtype(np.float64)), st.just("cpu")),
+    "weighed": _broadcast_pair(away_from=[0.0]),
+    "where": _where_arguments(),
+    "clone": _args(_any_array),
+    "convert": _args(_any_array, st.just(np.dtype(np.float64)), st.just("cpu")),
     "relu": _args(_off_zero),
     "relu_grad": shapes().flatmap(lambda s: _args(arrays(s), arrays(s))),
     "leaky_relu": _args(_off_zero, st.sampled_from([0.01, 0.2, 0.3])),
     "leaky_relu_grad": shapes().flatmap(
         lambda s: _args(arrays(s), arrays(s, away_from=[0.0]), st.sampled_from([0.01, 0.2, 1.0]))),
-    "bias_activation": _bias_activation(),
+    "bias_activation": _bias_activation_arguments(),
     "masked": shapes().flatmap(lambda s: _args(arrays(s), arrays(s))),
     "elu": _args(_off_zero, st.sampled_from([0.5, 1.0, 2.0])),
-    "normal_cdf": _args(_plain),
-    "softplus1": _args(_plain),
-    "sigmoid": _args(_plain),
-    "tanh": _args(_plain),
-    "reshape": _reshape(),
-    "permute": _permute(),
-    "expand": _expand(),
-    "cat": _cat(),
-    "getitem": _getitem(),
-    "scatter": _scatter(),
-    "pad": _pad(),
-    "matmul": _matmul(),
-    "linear": _linear(),
-    "sum": _reduced(_plain),
-    "norm": _reduced(_off_zero),
-    "amax": _reduced(distinct_arrays(shapes())),
-    "amin": _reduced(distinct_arrays(shapes())),
-    "logsumexp": _reduced(_plain),
-    "put_along": _places(put=True),
-    "take_along": _places(put=False),
+    "normal_cdf": _args(_any_array),
+    "softplus1": _args(_any_array),
+    "sigmoid": _args(_any_array),
+    "tanh": _args(_any_array),
+    "reshape": _reshape_arguments(),
+    "permute": _permute_arguments(),
+    "expand": _expand_arguments(),
+    "cat": _cat_arguments(),
+    "getitem": _getitem_arguments(),
+    "scatter": _scatter_arguments(),
+    "pad": _pad_arguments(),
+    "matmul": _matmul_arguments(),
+    "linear": _linear_arguments(),
+    "sum": _array_and_axes(_any_array),
+    "norm": _array_and_axes(_off_zero),
+    "amax": _array_and_axes(distinct_arrays(shapes())),
+    "amin": _array_and_axes(distinct_arrays(shapes())),
+    "logsumexp": _array_and_axes(_any_array),
+    "put_along": _picked_places(put=True),
+    "take_along": _picked_places(put=False),
     "softmax": _along(arrays(shapes(1))),
     "log_softmax": _along(arrays(shapes(1))),
-    "standardize": _standardize(),
-    "conv2d": _conv("value"),
-    "conv2d_input_grad": _conv("x"),
-    "conv2d_weight_grad": _conv("w"),
-    "max_pool2d": _max_pool("value"),
-    "max_pool2d_grad": _max_pool("grad"),
-    "max_pool2d_pick": _max_pool("pick"),
-    "sum_pool2d": _sum_pool(grad=False),
-    "sum_pool2d_grad": _sum_pool(grad=True),
-    "normalized_affine": _normalized_affine(),
+    "standardize": _standardize_arguments(),
+    "conv2d": _conv_arguments("value"),
+    "conv2d_input_grad": _conv_arguments("x"),
+    "conv2d_weight_grad": _conv_arguments("w"),
+    "max_pool2d": _max_pool_arguments("value"),
+    "max_pool2d_grad": _max_pool_arguments("grad"),
+    "max_pool2d_pick": _max_pool_arguments("pick"),
+    "sum_pool2d": _sum_pool_arguments(grad=False),
+    "sum_pool2d_grad": _sum_pool_arguments(grad=True),
+    "normalized_affine": _normalized_affine_arguments(),
     "cross_entropy_rows": _classified(),
     "bce_logits": shapes().flatmap(lambda s: _args(arrays(s), arrays(s, 0.0, 1.0))),
     "bce": shapes().flatmap(lambda s: _args(arrays(s, 0.1, 0.9), arrays(s, 0.1, 0.9))),

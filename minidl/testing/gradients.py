@@ -34,7 +34,7 @@ class GradientError(AssertionError):
     where it did not come to a comparison.
     """
 
-    check: _Check | None = None
+    check: CheckedFunction | None = None
     direction: tuple[int, np.ndarray] | None = None
 
 
@@ -51,7 +51,7 @@ class Checked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Check:
+class CheckedFunction:
     """One function under test, in arrays, at one point."""
 
     name: str
@@ -125,7 +125,7 @@ def _directions(shape, entries: int, count: int, rng) -> Iterator[np.ndarray]:
         yield d / np.sqrt((d * d).sum())
 
 
-def _compare(check: _Check, entries: int, directions: int, rng) -> Checked:
+def _compare(check: CheckedFunction, entries: int, directions: int, rng) -> Checked:
     """Compare every gradient with its differences; raise at the first that is wrong."""
     count, largest = 0, 0.0
     for k, (x, gx) in enumerate(zip(check.inputs, check.gradients)):
@@ -186,7 +186,7 @@ def check_vjp(f: Callable, vjp: Callable, *arrays, rtol: float = 1e-6, atol: flo
     if len(gradients) != len(inputs):
         raise GradientError(f"check_vjp: vjp returned {len(gradients)} gradients for {len(inputs)} "
                             "inputs")
-    check = _Check("check_vjp", outputs, inputs, first, upstream, gradients, rtol, atol)
+    check = CheckedFunction("check_vjp", outputs, inputs, first, upstream, gradients, rtol, atol)
     return _compare(check, entries, directions, rng)
 
 
@@ -209,11 +209,11 @@ def check_gradients(f: Callable, *inputs, order: int = 1, rtol: float = 1e-6, at
     rng = np.random.default_rng(seed)
     total = Checked(0, 0.0)
     for n in range(1, order + 1):
-        values = lambda *xs: [y.data for y in _run(f, xs)[1]]
+        values = lambda *xs: [y.data for y in run_on_leaves(f, xs)[1]]
         name = f"check_gradients, order {n}"
         first, upstream = _start(name, values, arrays, rng)
-        check = _Check(name, values, arrays, first, upstream, _backward(f, arrays, upstream), rtol,
-                       atol, f if n == 1 else None)
+        check = CheckedFunction(name, values, arrays, first, upstream,
+                                _backward(f, arrays, upstream), rtol, atol, f if n == 1 else None)
         found = _compare(check, entries, directions, rng)
         total = Checked(total.comparisons + found.comparisons, max(total.largest, found.largest))
         f, arrays = _gradient_of(f, len(arrays)), arrays + upstream
@@ -229,7 +229,7 @@ def _listed(value) -> list:
     return list(value) if isinstance(value, (tuple, list)) else [value]
 
 
-def _run(f: Callable, arrays) -> tuple[list[Tensor], list[Tensor]]:
+def run_on_leaves(f: Callable, arrays) -> tuple[list[Tensor], list[Tensor]]:
     """f on fresh leaves: (leaves, outputs that carry floats)."""
     leaves = [Tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
     with enable_grad():
@@ -239,19 +239,19 @@ def _run(f: Callable, arrays) -> tuple[list[Tensor], list[Tensor]]:
 
 def _backward(f: Callable, arrays, upstream) -> list[np.ndarray | None]:
     """J^T gy for each input, by the tape; None where nothing arrives."""
-    leaves, outputs = _run(f, arrays)
-    seeds = [Tensor(g) for g in upstream]
-    found = _grad(outputs, [x for x in leaves if x.requires_grad], seeds, create_graph=False)
-    return [None if g is None else g.numpy() for g in _spread(leaves, found)]
+    leaves, outputs = run_on_leaves(f, arrays)
+    wanted, seeds = [x for x in leaves if x.requires_grad], [Tensor(g) for g in upstream]
+    found = gradients_of(outputs, wanted, seeds, create_graph=False)
+    return [None if g is None else g.numpy() for g in _one_for_each_leaf(leaves, found)]
 
 
-def _spread(leaves: Sequence[Tensor], found: Sequence) -> list:
+def _one_for_each_leaf(leaves: Sequence[Tensor], found: Sequence) -> list:
     """`found`, one for each leaf that wants a gradient, with None put in for the others."""
     rest = iter(found)
     return [next(rest) if x.requires_grad else None for x in leaves]
 
 
-def _grad(outputs, wanted, seeds, create_graph: bool) -> Sequence[Tensor | None]:
+def gradients_of(outputs, wanted, seeds, create_graph: bool) -> Sequence[Tensor | None]:
     live = [(y, g) for y, g in zip(outputs, seeds) if y.requires_grad]
     if not live:
         return [None] * len(wanted)
@@ -266,7 +266,7 @@ def _gradient_of(f: Callable, count: int) -> Callable:
         inputs, seeds = args[:count], args[count:]
         wanted = [x for x in inputs if x.requires_grad]
         outputs = [y for y in _listed(f(*inputs)) if y.is_floating_point()]
-        found = _grad(outputs, wanted, seeds, create_graph=True)
+        found = gradients_of(outputs, wanted, seeds, create_graph=True)
         return tuple(Tensor(np.zeros(x.shape)) if g is None else g
                      for x, g in itertools.zip_longest(wanted, found))
     return gradient

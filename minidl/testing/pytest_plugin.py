@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from ..tensor import Tensor
-from .gradients import GradientError, _Check, _grad, _run, check_gradients
+from .gradients import CheckedFunction, GradientError, check_gradients, gradients_of, run_on_leaves
 
 MOST, SIDE = 1024, 32          # cells whose differences are taken; sides of a larger array's part
 
@@ -81,7 +81,7 @@ def save_picture(error: GradientError, path: Path, test: str) -> str:
     analytic = np.zeros(shape) if given is None else np.asarray(given, np.float64)
     cells, said = np.arange(analytic.size).reshape(shape), f"input {k}"
     if cells.size > MOST:
-        part = _window(_worst(check, k, analytic, direction), shape)
+        part = _part_around(_wrong_cell(check, k, analytic, direction), shape)
         cells, said = cells[part], f"{said}[{', '.join(map(_text, part))}]"
     units = (np.arange(analytic.size).reshape(shape) == i for i in cells.flat)
     found = [_difference(check, k, unit * 1.0, analytic) for unit in units]
@@ -95,7 +95,8 @@ def save_picture(error: GradientError, path: Path, test: str) -> str:
     return f"{path}   {said}: {wrong.sum()} of {wrong.size} cells differ"
 
 
-def _difference(check: _Check, k: int, d: np.ndarray, analytic: np.ndarray) -> tuple[float, bool]:
+def _difference(check: CheckedFunction, k: int, d: np.ndarray,
+                analytic: np.ndarray) -> tuple[float, bool]:
     """(the slope along d, is the gradient wrong there?); nan where f has no slope."""
     along = float((analytic * d).sum())
     try:
@@ -105,7 +106,8 @@ def _difference(check: _Check, k: int, d: np.ndarray, analytic: np.ndarray) -> t
     return found.value, not abs(found.value - along) <= tolerance
 
 
-def _worst(check: _Check, k: int, analytic: np.ndarray, direction: np.ndarray) -> tuple[int, ...]:
+def _wrong_cell(check: CheckedFunction, k: int, analytic: np.ndarray,
+                direction: np.ndarray) -> tuple[int, ...]:
     """A wrong cell of a large array: the direction that failed is halved again and again, and the
     half with the larger error kept."""
     places = np.arange(direction.size).reshape(direction.shape)
@@ -121,7 +123,7 @@ def _worst(check: _Check, k: int, analytic: np.ndarray, direction: np.ndarray) -
     return tuple(map(int, np.unravel_index(half[0], direction.shape)))
 
 
-def _window(index: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int | slice, ...]:
+def _part_around(index: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int | slice, ...]:
     """The part of the last two axes around a cell."""
     starts = [max(0, min(i - SIDE // 2, n - SIDE)) for i, n in zip(index[-2:], shape[-2:])]
     return (*index[:-2], *(slice(a, min(a + SIDE, n)) for a, n in zip(starts, shape[-2:])))
@@ -141,8 +143,10 @@ def save_trace(error: GradientError, path: Path, test: str) -> str:
                 "(plain arrays have no tape, and a trace holds one backward pass)")
     with record() as trace:
         trace.meta["test"] = test
-        leaves, outputs = _run(_on_its_line(check.tensors, error, len(check.inputs)), check.inputs)
-        _grad(outputs, [x for x in leaves if x.requires_grad], map(Tensor, check.upstream), False)
+        f = _on_its_line(check.tensors, error, len(check.inputs))
+        leaves, outputs = run_on_leaves(f, check.inputs)
+        gradients_of(outputs, [x for x in leaves if x.requires_grad],
+                     map(Tensor, check.upstream), False)
     wrong = sum(c["status"] == "fail" for c in trace.check(entries=MOST))
     trace.save(path)
     return f"{path}   a trace, {wrong} of its {len(trace.checks)} checks fail: minidl step {path}"

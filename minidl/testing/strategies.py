@@ -19,6 +19,9 @@ except ImportError as error:
     raise ImportError("minidl.testing.strategies needs Hypothesis: python -m pip install "
                       "hypothesis") from error
 
+__all__ = ["Geometry", "arrays", "broadcasting_shapes", "conv_geometries", "distinct_arrays",
+           "generators", "in_order", "memory_orders", "shapes"]
+
 
 # --------------------------------------------------------------------------- shapes
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4):
@@ -46,7 +49,7 @@ def generators():
     return st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def _uniform(rng, shape, low: float, high: float, away_from: Sequence[float], gap: float):
+def _uniform_with_gaps(rng, shape, low: float, high: float, away_from: Sequence[float], gap: float):
     """Uniform on [low, high] without the intervals (point - gap, point + gap): a number is drawn on
     the line with the gaps cut out, and moved past the gaps it lies behind."""
     cuts = sorted(p for p in away_from if low - gap < p < high + gap)
@@ -64,7 +67,7 @@ def arrays(draw, shape=(), low: float = -2.0, high: float = 2.0, away_from: Sequ
     """Arrays of numbers in [low, high], none closer than `gap` to a point of `away_from` (where the
     function under test has a kink). `shape` is a shape or a strategy of shapes."""
     shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
-    return _uniform(draw(generators()), shape, low, high, away_from, gap).astype(dtype)
+    return _uniform_with_gaps(draw(generators()), shape, low, high, away_from, gap).astype(dtype)
 
 
 @st.composite

@@ -21,6 +21,9 @@ from ..random import Generator
 from ..tape import no_grad
 from ..tensor import Tensor
 
+__all__ = ["CGANSteps", "GANSteps", "LSGANSteps", "WGANPenaltySteps", "WGANSteps", "asked",
+           "samples"]
+
 
 class GANSteps:
     """One turn of the discriminator, one of the generator. Source: D3 §3.1.2, D3-GAN-V.

@@ -33,7 +33,7 @@ def generated_images(job: Job, n: int, seed: int = 0, digit: str | None = None) 
                          "run of a GAN or a VAE")
     if digit is not None:
         return gan.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
-    return {"gan": gan.samples, "vae": vae.samples}[job.recipe.kind](job.model, n, seed)
+    return {"gan": gan.samples, "vae": vae.prior_samples}[job.recipe.kind](job.model, n, seed)
 
 
 def _class_number(job: Job, digit: str) -> int:

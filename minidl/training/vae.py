@@ -16,6 +16,8 @@ from ..random import Generator, placed
 from ..tape import no_grad
 from ..tensor import Tensor
 
+__all__ = ["VAESteps", "decoded", "encoded", "negative_elbo", "prior_samples"]
+
 
 class VAESteps:
     """One step of gradient descent on -ELBO. Source: D3 §3.3.2, D3-ELBO, D3-KL, D3-REPARAM."""
@@ -74,7 +76,7 @@ def decoded(model: Any, z: np.ndarray) -> np.ndarray:
     return np.concatenate(images)
 
 
-def samples(model: Any, n: int, seed: int = 0) -> np.ndarray:
+def prior_samples(model: Any, n: int, seed: int = 0) -> np.ndarray:
     """`n` images from the prior: z ~ N(0, I) from `seed`, decoded."""
     return decoded(model, Generator(seed).normal((n, model.latent)))
 
