@@ -65,7 +65,7 @@ def value_and_gradients(name: str, args: tuple, arrays=None, create_graph: bool 
 def taken_from(smallest: int | None):
     """Inside, kernels are taken for arrays of this size and above; None: as always."""
     places = [(kernels, "SMALLEST")]
-    kernels.load(warn=False)
+    kernels.load_kernels(warn=False)
     if kernels.CPU:                      # also where none are kept for the next process
         from minidl.kernels import layout, product
         places += [(layout, "LARGE"), (product, "SMALL")]

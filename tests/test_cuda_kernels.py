@@ -58,9 +58,9 @@ def assert_same(readable, *args, exact: bool = False, **tolerance) -> None:
     """The CUDA kernel of this name gives what `readable` gives, and the same bits again, whichever
     way the threads run."""
     name = readable.__name__
-    expected, found = readable(*args), cuda.TABLE[name](*args)
+    expected, found = readable(*args), cuda.CUDA_KERNELS[name](*args)
     with cuda_on_cpu.backward_order():
-        again = cuda.TABLE[name](*args)
+        again = cuda.CUDA_KERNELS[name](*args)
     several = isinstance(expected, tuple)
     for want, have, repeat in zip(*((r if several else (r,)) for r in (expected, found, again))):
         if want is None:
@@ -178,10 +178,10 @@ def test_many_classes_and_many_pixels_are_left_to_cupy():
     with fakecupy.counting() as count:
         minidl.functional.cross_entropy(wide, minidl.Tensor(on_gpu(np.array([0, 1]))))
     assert count.calls["cross_entropy"] == 0 and count.calls["class_shares"] == 1
-    pixels = np.zeros((1, 2, 1, cuda.LONGEST + 1), np.float32)
+    pixels = np.zeros((1, 2, 1, cuda.MOST_CLASS_NUMBERS + 1), np.float32)
     with fakecupy.counting() as count:
         minidl.functional.cross_entropy(minidl.Tensor(on_gpu(pixels)), minidl.Tensor(
-            on_gpu(np.zeros((1, 1, cuda.LONGEST + 1), np.int64))))
+            on_gpu(np.zeros((1, 1, cuda.MOST_CLASS_NUMBERS + 1), np.int64))))
     assert count.calls["cross_entropy"] == 1 and count.calls["class_shares"] == 0
 
 

@@ -377,8 +377,9 @@ def test_the_launcher_lays_out_structs_as_the_compiler_does(real):
 
 
 def test_sizes_that_python_and_cuda_share():
-    for name in ("COLUMNS", "THREADS", "TENSORS", "PIECE"):
-        assert f"#define {name} {getattr(cuda, name)} " in launch.SOURCE
+    for name, size in (("COLUMNS", cuda.COLUMNS), ("THREADS", cuda.THREADS),
+                       ("TENSORS", cuda.TENSORS), ("PIECE", cuda.UPDATE_PIECE)):
+        assert f"#define {name} {size} " in launch.SOURCE
     assert cuda.LANES * cuda.COLUMNS == launch.THREADS
 
 

@@ -119,7 +119,7 @@ def test_every_op_has_cases():
 
 def test_every_kernel_has_cases():
     table = cases.kernel_cases(2)
-    assert set(table) == set(cuda.TABLE) and all(table.values())
+    assert set(table) == set(cuda.CUDA_KERNELS) and all(table.values())
     for name in table:
         assert values.readable(name).__name__ == name
 
@@ -132,7 +132,7 @@ def test_cases_are_the_same_on_every_run():
 # --------------------------------------------------------------------------- planted errors
 def plant(monkeypatch, name: str, wrong) -> None:
     """In the place of the CUDA kernel `name`: ``wrong(kernel, *args)``."""
-    kernels.CUDA.update(cuda.TABLE)
+    kernels.CUDA.update(cuda.CUDA_KERNELS)
     right = kernels.CUDA[name]
     monkeypatch.setitem(kernels.CUDA, name, lambda *args: wrong(right, *args))
 

@@ -78,8 +78,8 @@ def test_every_kernel_replaces_a_function_with_its_arguments():
     from minidl.kernels import cuda
     assert kernels.problem() is None and len(kernels.CPU) >= 25
     drawing = {"uniform", "normal"}
-    assert kernels.CPU.keys() | cuda.TABLE.keys() == READABLE.keys() | drawing
-    for table in (kernels.CPU, cuda.TABLE):
+    assert kernels.CPU.keys() | cuda.CUDA_KERNELS.keys() == READABLE.keys() | drawing
+    for table in (kernels.CPU, cuda.CUDA_KERNELS):
         for name in table.keys() - drawing:
             own = list(inspect.signature(table[name]).parameters)
             assert own == list(inspect.signature(READABLE[name]).parameters), name

@@ -154,7 +154,7 @@ def taken(readable, args, count):
     return kernels.replacement(readable.__name__, args[:count]) or readable
 
 
-kernels.load(warn=False)
+kernels.load_kernels(warn=False)
 
 
 @pytest.mark.parametrize("name", with_rows(kernels.CPU))
@@ -179,12 +179,12 @@ def test_on_the_cpu(name, dtype):
 
 
 @pytest.mark.skipif(cuda_on_cpu.problem() is not None, reason=str(cuda_on_cpu.problem()))
-@pytest.mark.parametrize("name", with_rows(cuda.TABLE))
+@pytest.mark.parametrize("name", with_rows(cuda.CUDA_KERNELS))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_on_a_gpu(name, dtype, gpu):
     """Of the stand-in for CuPy, whose memory is poisoned always."""
     minidl.device.resolve("cuda")
-    kernel, used = cuda.TABLE[name.removesuffix(" of rows")], set()
+    kernel, used = cuda.CUDA_KERNELS[name.removesuffix(" of rows")], set()
     readable = READABLE.get(kernel.__name__)
     for large, order in itertools.product((False, True), ALL_ORDERS):
         with cuda_on_cpu.guarded():

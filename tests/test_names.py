@@ -67,7 +67,7 @@ def defined() -> dict[str, dict[str, int]]:
 def kernel_table(file: str) -> ast.stmt:
     """The statement of a kernel file that lists its kernels."""
     return next(node for node in tree(file).body if isinstance(node, ast.Assign)
-                and ast.unparse(node.targets[0]) == "TABLE")
+                and ast.unparse(node.targets[0]) in ("CPU_KERNELS", "CUDA_KERNELS"))
 
 
 def twins() -> set[str]:

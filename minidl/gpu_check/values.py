@@ -145,7 +145,7 @@ def kernel_error(name: str, args: tuple, dtype: np.dtype) -> tuple[float, bool]:
 def check_kernels(part: Part, sizes: Sizes) -> None:
     """Part "kernels": every replacement in kernels.CUDA, and that each kernel of kernels.cu ran."""
     from ..kernels import cuda
-    kernels.CUDA.update({k: f for k, f in cuda.TABLE.items() if k not in kernels.CUDA})
+    kernels.CUDA.update({k: f for k, f in cuda.CUDA_KERNELS.items() if k not in kernels.CUDA})
     cases = kernel_cases(sizes.batch)
     with _launched() as ran:
         for name in [name for name in kernels.CUDA if name in cases]:

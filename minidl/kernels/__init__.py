@@ -26,8 +26,9 @@ import numpy as np
 
 from ..checks import brief, whole
 
-__all__ = ["CPU", "CUDA", "READABLE", "fits", "get_num_threads", "kernels_in_use", "load",
-           "problem", "replaceable", "replacement", "set_num_threads", "together", "use_kernels"]
+__all__ = ["CPU", "CUDA", "READABLE", "fits", "get_num_threads", "kernels_in_use",
+           "load_kernels", "problem", "replaceable", "replacement", "set_num_threads", "together",
+           "use_kernels"]
 
 CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
@@ -141,7 +142,7 @@ def replacement(name: str, arrays: tuple, smallest: int | None = None) -> Callab
         if first.size < smallest and all([a.size < smallest for a in arrays]):
             return None
         if not _tried:
-            load()
+            load_kernels()
         found = CPU.get(name)
         if not all([a.size and a.flags.aligned for a in arrays]):
             return None
@@ -163,7 +164,7 @@ def _for_cuda(name: str, arrays) -> Callable | None:
     """CUDA's replacement of that name, if there is one and the arrays have numbers."""
     if not CUDA:
         from . import cuda
-        CUDA.update(cuda.TABLE)
+        CUDA.update(cuda.CUDA_KERNELS)
     replacement = CUDA.get(name)
     if replacement is not None:
         from .launch import must_be_current      # CuPy would copy from GPU to GPU without a word
@@ -178,7 +179,7 @@ def together(array) -> AbstractContextManager:
     if array is None or isinstance(array, np.ndarray) or _choice == "reference":
         return nullcontext()
     from . import cuda
-    return cuda.together()
+    return cuda.launched_together()
 
 
 def fits(condition: Callable) -> Callable:
@@ -194,11 +195,11 @@ def problem() -> str | None:
     """Why there are no compiled kernels here, or none are kept for the next process, and what to
     do; None if all is well. Loads them."""
     if not _tried:
-        load(warn=False)
+        load_kernels(warn=False)
     return _problem
 
 
-def load(warn: bool = True) -> None:
+def load_kernels(warn: bool = True) -> None:
     """Fill the table for the CPU, once. Without Numba it stays empty, and a warning says so; one
     says too if the cache folder is not to be trusted."""
     global _tried, _problem
@@ -213,7 +214,7 @@ def load(warn: bool = True) -> None:
                         f"Numba is not usable here ({type(error).__name__}: {reason}); "
                         "python -m pip install --upgrade numba")
         else:
-            CPU.update(cpu.TABLE)
+            CPU.update(cpu.CPU_KERNELS)
             _problem = kept.refused
             if kept.nothing_kept() and get_num_threads() > 1:
                 warm.in_background()

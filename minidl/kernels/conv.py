@@ -26,13 +26,13 @@ import numpy as np
 from ..windows import output_size, sides
 from . import READABLE, layout
 from .elementwise import plus_bias
-from .jit import part
+from .jit import inlined
 from .product import multiply, packed, product
 from .threads import parallel
 from .tile import (
     FIELDS,
     ROWS,
-    add,
+    add_part,
     columns,
     copy,
     copy_columns,
@@ -80,7 +80,7 @@ class Pairs(NamedTuple):
 
 OUTSIDE = -2**40
 KEPT = 2**16                   # numbers of a table, at most, for the table to be kept
-MOST_TAPS, LONGEST = 256, 2**20          # beyond, lists of pairs cost more than what they save
+MOST_TAPS, MOST_PAIRS = 256, 2**20          # beyond, lists of pairs cost more than what they save
 
 
 def _pairs(size, out_size, kernel, stride, padding, dilation, back: bool = False) -> Pairs | None:
@@ -101,7 +101,7 @@ def _kept(*geometry) -> Pairs | None:
 
 def _tables(size, out_size, kernel, stride, padding, dilation, back) -> Pairs | None:
     T = math.prod(kernel)
-    if T > MOST_TAPS or max(*size, *out_size) * T > LONGEST:
+    if T > MOST_TAPS or max(*size, *out_size) * T > MOST_PAIRS:
         return None
     rows, columns = (_under(*each, back)
                      for each in zip(size, out_size, kernel, stride, padding, dilation))
@@ -128,7 +128,7 @@ def _under(n, m, k, s, p, d, back: bool):
 
 
 # --------------------------------------------------------------------------- kernels
-@part
+@inlined
 def _list_runs(runs, at, ends, end, down, across, r, T, OW, first, N, Q, C, n):
     """Write the runs of output pixel r for the images from `first` on, and where each group of runs
     ends, of CHAIN products at most; how many groups there are."""
@@ -191,7 +191,7 @@ def _gather(start, stop, x, panels, y, down, across, T, OW, P, N, Q, C, O, block
                         if k == 0:
                             copy(y, at + p * P * O, tile, p * n, wide)
                         else:
-                            add(y, at + p * P * O, tile, p * n, wide)
+                            add_part(y, at + p * P * O, tile, p * n, wide)
                     first = end
 
 
@@ -236,7 +236,7 @@ def _weights(start, stop, x, g, dw, down, across, T, OW, P, N, Q, C, O, splits, 
                     count = 0
 
 
-@part
+@inlined
 def _to_panels(b, k, x, at, C):
     """The C numbers of a pixel, which begin at x[at], to row k of the panels; zeros for -1."""
     n = tile_columns(x)
@@ -249,7 +249,7 @@ def _to_panels(b, k, x, at, C):
                 put(b, to + c, get(x, at + j + c) if at >= 0 else x.dtype.type(0))
 
 
-@part
+@inlined
 def _add_products(a, b, dw, at, run, tile, count, width, O, C):
     """dw[o,c] += sum over the first `count` pixels k of a[k,o] b[k,c]."""
     n = tile_columns(a)
@@ -260,7 +260,7 @@ def _add_products(a, b, dw, at, run, tile, count, width, O, C):
         for c in range(0, C, n):
             multiply_tile(a, b, place(tile, 0), n, run, 0, 1, o, c * PIXELS, width, n)
             for p in range(min(ROWS, O - o)):
-                add(dw, at + (o + p) * C + c, tile, p * n, min(n, C - c))
+                add_part(dw, at + (o + p) * C + c, tile, p * n, min(n, C - c))
 
 
 @parallel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import conv, elementwise, memory, noise, norm, pool, product, update
 
-TABLE = {function.__name__: function for function in (
+CPU_KERNELS = {function.__name__: function for function in (
     conv._conv2d, conv._conv2d_input_grad, conv._conv2d_weight_grad,
     product._matmul_arrays, product._linear_arrays,
     elementwise._relu, elementwise._relu_grad, elementwise._leaky_relu,

@@ -19,13 +19,13 @@ import numpy as np
 from ..device import namespace
 from ..windows import output_size, sides
 from . import READABLE, fits, layout
-from .launch import CONSTANTS, THREADS, launch, pointer, structs
+from .launch import CONSTANTS, THREADS, array_address, launch, structs
 
-COLUMNS, TENSORS, PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
+COLUMNS, TENSORS, UPDATE_PIECE = (CONSTANTS[name] for name in ("COLUMNS", "TENSORS", "PIECE"))
 LANES = THREADS // COLUMNS
-PARTS = 64                # partial sums of a sum over rows: as many on every machine
+CUDA_SUMS = 64                # partial sums of a sum over rows: as many on every machine
 WIDEST = 256              # classes of a row of cross entropy, which one thread walks alone
-LONGEST = 2**17           # class numbers whose shares one block counts
+MOST_CLASS_NUMBERS = 2**17           # class numbers whose shares one block counts
 
 
 # --------------------------------------------------------------------------- memory order
@@ -36,7 +36,7 @@ def _window(real, C, size, out_size, kernel, stride, before, dilation):
                     structs(real)["Window"])
 
 
-def _before(padding):
+def _borders(padding):
     return tuple(sides(p)[0] for p in padding)
 
 
@@ -44,7 +44,7 @@ def _before(padding):
 def _im2col(x, kernel, out_size, stride, padding, dilation):
     """The window under each output pixel as a row (N OH OW, KH KW C)."""
     N, C, H, W = x.shape
-    window = _window(x.dtype, C, (H, W), out_size, kernel, stride, _before(padding), dilation)
+    window = _window(x.dtype, C, (H, W), out_size, kernel, stride, _borders(padding), dilation)
     rows = namespace(x).empty((N * math.prod(out_size), math.prod(kernel) * C), x.dtype)
     launch("im2col", rows.size, x.dtype, layout.channels_last(x), rows, window, rows.size)
     return rows
@@ -63,7 +63,7 @@ def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     _, C, *kernel = w.shape
     rows = layout.channels_last(g).reshape(-1, O) @ layout.taps_first(w).reshape(-1, O).T
     window = _window(g.dtype, C, tuple(size), tuple(out_size), tuple(kernel), stride,
-                     _before(padding), dilation)
+                     _borders(padding), dilation)
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
     launch("col2im", gx.size, g.dtype, rows, gx, window, gx.size)
     gx = layout.images(gx, N, C, *size)
@@ -82,7 +82,7 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
     N, C, *size = x.shape
     xp, count = namespace(x), N * C * math.prod(out_size)
     y, taps = xp.empty(count, x.dtype), xp.empty(count, np.int32)
-    window = _window(x.dtype, C, tuple(size), out_size, window, stride, _before(pads), dilation)
+    window = _window(x.dtype, C, tuple(size), out_size, window, stride, _borders(pads), dilation)
     launch("max_pool", count, x.dtype, layout.channels_last(x), y, taps, window, count)
     return layout.images(y, N, C, *out_size), layout.images(taps, N, C, *out_size)
 
@@ -90,7 +90,7 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
 def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     N, C, *out_size = g.shape
     gx = namespace(g).empty(N * C * math.prod(size), g.dtype)
-    window = _window(g.dtype, C, size, tuple(out_size), window, stride, _before(pads), dilation)
+    window = _window(g.dtype, C, size, tuple(out_size), window, stride, _borders(pads), dilation)
     launch("max_pool_grad", gx.size, g.dtype, layout.channels_last(g), layout.channels_last(tap),
            gx, window, gx.size)
     return layout.images(gx, N, C, *size)
@@ -111,7 +111,7 @@ def _bias_activation_grad(gy, y, shape, slope):
         return READABLE["_bias_activation_grad"](gy, y, shape, slope)
     xp, g, C = namespace(gy), layout.by_rows(gy), gy.shape[1]
     rows = g.size // C
-    parts = min(PARTS, -(-rows // LANES))
+    parts = min(CUDA_SUMS, -(-rows // LANES))
     gx, sums, total = xp.empty_like(g), xp.empty(parts * C, np.float64), xp.empty(C, gy.dtype)
     blocks = parts * -(-C // COLUMNS)
     launch("bias_activation_grad", blocks * THREADS, gy.dtype, g, layout.by_rows(y), gx, sums, rows,
@@ -121,7 +121,7 @@ def _bias_activation_grad(gy, y, shape, slope):
 
 
 # --------------------------------------------------------------------------- cross entropy
-@fits(lambda x: x.size <= LONGEST * x.shape[min(1, x.ndim - 1)])
+@fits(lambda x: x.size <= MOST_CLASS_NUMBERS * x.shape[min(1, x.ndim - 1)])
 def _class_shares(x, t, ignore_index):
     xp, count = namespace(x), t.size
     numbers, shares = xp.empty(count, np.int64), xp.empty(count, x.dtype)
@@ -178,7 +178,7 @@ def _dropout_mask(x, p, seed, counter, first=0):
 # --------------------------------------------------------------------------- optimisers
 class _Waiting(threading.local):
     """Updates that are launched together: by rule, dtype and numbers, what it takes of each
-    parameter. None outside :func:`together`."""
+    parameter. None outside :func:`launched_together`."""
 
     updates: dict | None = None
 
@@ -187,7 +187,7 @@ _waiting = _Waiting()
 
 
 @contextmanager
-def together():
+def launched_together():
     """Inside, the optimisers' updates wait; at its end all of a kind are one launch. So they are
     after an error: what was asked for before it is done, as without waiting."""
     outer, _waiting.updates = _waiting.updates, {}
@@ -206,9 +206,9 @@ def _update(kernel, real, numbers, each):
     one, blocks = all_[0], 0
     for k, (*arrays, a, b) in enumerate(each):
         for name, array in zip("pgmv", arrays):
-            one[name][k] = 0 if array is None else pointer(kernel, name, array)
+            one[name][k] = 0 if array is None else array_address(kernel, name, array)
         one["a"][k], one["b"][k], one["size"][k] = a, b, arrays[0].size
-        blocks += -(-arrays[0].size // PIECE)
+        blocks += -(-arrays[0].size // UPDATE_PIECE)
         one["first"][k + 1] = blocks
     launch(kernel, blocks * THREADS, real, all_, *numbers)
 
@@ -248,7 +248,7 @@ def _adagrad(p, g, s, lr, eps):
     _later("adagrad", (eps,), p, g, v=s, a=lr)
 
 
-TABLE = {function.__name__: function for function in (
+CUDA_KERNELS = {function.__name__: function for function in (
     _conv2d, _conv2d_input_grad, _conv2d_weight_grad, _max_pool2d, _scatter_taps,
     _bias_activation, _bias_activation_grad, _class_shares, _cross_entropy, _cross_entropy_grad,
     uniform, normal, _dropout_mask,

@@ -16,7 +16,7 @@ from .threads import parallel
 from .tile import get, put
 
 PIECE = 16384             # elements that a thread takes at a time
-SUMS = 32                 # partial sums of a sum over rows: as many on every machine
+BIAS_SUMS = 32                 # partial sums of a sum over rows: as many on every machine
 
 
 @parallel
@@ -100,8 +100,8 @@ def _bias_loop(start, stop, x, b, y, slope):
 
 @parallel
 def _bias_grad_loop(start, stop, gy, y, gx, sums, rows, C, slope):
-    """gx = gy act'(z), and its sum over the rows of each of SUMS parts; a step is a part."""
-    part, slope, zero = -(-rows // SUMS), gy.dtype.type(slope), gy.dtype.type(0)
+    """gx = gy act'(z), and its sum over the rows of each of BIAS_SUMS parts; a step is a part."""
+    part, slope, zero = -(-rows // BIAS_SUMS), gy.dtype.type(slope), gy.dtype.type(0)
     for s in range(start, stop):
         for c in range(C):
             put(sums, s * C + c, 0.0)
@@ -116,8 +116,8 @@ def _bias_grad_loop(start, stop, gy, y, gx, sums, rows, C, slope):
 
 @parallel
 def _row_sums(start, stop, x, sums, rows, C):
-    """The sum over the rows of each of SUMS parts; a step is a part."""
-    part = -(-rows // SUMS)
+    """The sum over the rows of each of BIAS_SUMS parts; a step is a part."""
+    part = -(-rows // BIAS_SUMS)
     for s in range(start, stop):
         for c in range(C):
             put(sums, s * C + c, 0.0)
@@ -151,8 +151,8 @@ def _bias_activation_grad(gy, y, shape, slope):
     g, C = layout.by_rows(gy), gy.shape[1]
     if not layout.one_a_channel(shape, gy):
         return READABLE["_bias_activation_grad"](gy, y, shape, slope)
-    sums, gx = np.empty(SUMS * C), np.empty_like(g)
-    _bias_grad_loop(SUMS, 1, g, layout.by_rows(y), gx, sums, g.size // C, C, float(slope))
+    sums, gx = np.empty(BIAS_SUMS * C), np.empty_like(g)
+    _bias_grad_loop(BIAS_SUMS, 1, g, layout.by_rows(y), gx, sums, g.size // C, C, float(slope))
     return layout.like_rows(gx, gy.shape), _added_up(sums, g.dtype).reshape(shape)
 
 
@@ -160,11 +160,11 @@ def array_sum(x, axis, keepdims=True):
     """The sum over all axes but the channels of (N,C) or (N,C,H,W): the gradient of a bias."""
     if keepdims or axis != ((0,) if x.ndim == 2 else (0, 2, 3)) or x.ndim not in (2, 4):
         return READABLE["array_sum"](x, axis, keepdims)
-    C, sums = x.shape[1], np.empty(SUMS * x.shape[1])
-    _row_sums(SUMS, 1, layout.by_rows(x), sums, x.size // C, C)
+    C, sums = x.shape[1], np.empty(BIAS_SUMS * x.shape[1])
+    _row_sums(BIAS_SUMS, 1, layout.by_rows(x), sums, x.size // C, C)
     return _added_up(sums, x.dtype)
 
 
 def _added_up(sums, dtype):
-    """The SUMS partial sums of each channel, in float64, as a gradient's sum may nearly cancel."""
-    return sums.reshape(SUMS, -1).sum(0).astype(dtype)
+    """Each channel's BIAS_SUMS partial sums, in float64: a gradient's sum may nearly cancel."""
+    return sums.reshape(BIAS_SUMS, -1).sum(0).astype(dtype)

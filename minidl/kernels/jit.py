@@ -26,7 +26,7 @@ def compiled(function: Callable) -> Callable:
     return dispatcher
 
 
-def part(function: Callable) -> Callable:
+def inlined(function: Callable) -> Callable:
     """A function that only compiled ones call; it needs no wrapper for Python, and no cache."""
     if not JIT:
         return function

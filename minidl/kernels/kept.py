@@ -34,7 +34,7 @@ from ..cache import cache_folder, make_private
 from ..files import open_regular
 from ..watch import tell
 
-LARGEST = 1 << 26
+LARGEST_ENTRY = 1 << 26
 """Bytes. Kernels take some 100 kB; what is larger than this is none."""
 
 SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML",
@@ -150,7 +150,7 @@ def _read(path: Path) -> bytes | None:
     """The contents of an entry that is whole and nobody else's; None for any other."""
     with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
         status = os.fstat(file.fileno())
-        if _private(status) and status.st_size <= LARGEST:
+        if _private(status) and status.st_size <= LARGEST_ENTRY:
             entry = file.read()
             if entry[:32] == _digest(path, entry[32:]):
                 return entry[32:]

@@ -18,7 +18,7 @@ import numpy as np
 SOURCE = resources.files(__package__).joinpath("kernels.cu").read_text(encoding="utf-8")
 CONSTANTS = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)", SOURCE)}
 THREADS = CONSTANTS["THREADS"]     # of a block
-LARGEST = 2**31 - 4096             # indices are 32-bit, and some look a piece further: no kernel
+LARGEST_LAUNCH = 2**31 - 4096      # indices are 32-bit, and some look a piece further: no kernel
                                    # gets more numbers, or threads
 
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -26,7 +26,7 @@ _TYPES = {"int": np.int32, "long long": np.int64, "word": np.uint64, "float": np
           "double": np.float64}
 
 
-class Parameter(NamedTuple):
+class KernelParameter(NamedTuple):
     """One parameter of a kernel; `kind` is the dtype of a number, of a struct, or of what a pointer
     points to."""
 
@@ -40,7 +40,7 @@ def _plain(source: str) -> str:
     return " ".join(re.sub(r"//.*", "", source).split())
 
 
-def _dtype(kind: str, real: np.dtype, structs: dict[str, np.dtype]) -> np.dtype:
+def _numpy_type(kind: str, real: np.dtype, structs: dict[str, np.dtype]) -> np.dtype:
     return real if kind == "REAL" else structs[kind] if kind in structs else np.dtype(_TYPES[kind])
 
 
@@ -51,7 +51,7 @@ def structs(real: np.dtype, source: str = SOURCE) -> dict[str, np.dtype]:
     for name, body in re.findall(r"struct (\w+) \{(.*?)\};", _plain(source)):
         fields = []
         for kind, star, names in re.findall(r"([\w ]+?)\s*(\*?) (\w[^;]*);", body):
-            base = np.dtype(np.uint64) if star else _dtype(kind.strip(), real, found)
+            base = np.dtype(np.uint64) if star else _numpy_type(kind.strip(), real, found)
             for field in names.split(","):
                 label, length = re.fullmatch(r"\s*(\w+)(?:\[(.+)\])?\s*", field).groups()
                 shape = () if length is None else (_length(length),)
@@ -66,7 +66,7 @@ def _length(text: str) -> int:
 
 
 @functools.cache
-def signatures(real: np.dtype, source: str = SOURCE) -> dict[str, tuple[Parameter, ...]]:
+def signatures(real: np.dtype, source: str = SOURCE) -> dict[str, tuple[KernelParameter, ...]]:
     """Kernel name -> its parameters, where REAL is `real`."""
     known, found = structs(real, source), {}
     pattern = r'extern "C" __global__ void (\w+)\((.*?)\)'
@@ -75,7 +75,7 @@ def signatures(real: np.dtype, source: str = SOURCE) -> dict[str, tuple[Paramete
         for parameter in parameters.split(","):
             kind, star, label = re.fullmatch(r"\s*(?:const )?([\w ]+?)\s*(\*?) (\w+)\s*",
                                              parameter).groups()
-            each.append(Parameter(label, _dtype(kind, real, known), bool(star)))
+            each.append(KernelParameter(label, _numpy_type(kind, real, known), bool(star)))
         found[name] = tuple(each)
     return found
 
@@ -100,37 +100,37 @@ def launch(name: str, threads: int, real: np.dtype, *arguments) -> None:
     parameters = signatures(real)[name]
     if len(arguments) != len(parameters):
         raise TypeError(f"{name}: {len(parameters)} arguments are needed, got {len(arguments)}")
-    if not 0 < threads <= LARGEST:
-        raise ValueError(f"{name}: {threads:,} numbers, 1 to {LARGEST:,} are possible on a GPU; "
-                         "use a smaller batch")
+    if not 0 < threads <= LARGEST_LAUNCH:
+        raise ValueError(f"{name}: {threads:,} numbers, 1 to {LARGEST_LAUNCH:,} are possible on a "
+                         "GPU; use a smaller batch")
     import cupy
     given = []
     for parameter, value in zip(parameters, arguments):
         if parameter.pointer:
             _check_array(name, parameter, value)
         else:
-            value = _number(name, parameter, value)
+            value = _kernel_number(name, parameter, value)
         given.append(value)
     compiled_kernel(cupy, name, real)((-(-threads // THREADS),), (THREADS,), tuple(given))
 
 
-def _check_array(kernel: str, parameter: Parameter, array) -> None:
+def _check_array(kernel: str, parameter: KernelParameter, array) -> None:
     if not hasattr(array, "dtype") or isinstance(array, (np.ndarray, np.generic)):
         raise TypeError(f"{kernel}: {parameter.name} must be an array on the GPU, got "
                         f"{type(array).__name__}")
     if array.dtype != parameter.kind:
         raise TypeError(f"{kernel}: {parameter.name} must be of {parameter.kind}, got "
                         f"{array.dtype}")
-    if array.size > LARGEST:
+    if array.size > LARGEST_LAUNCH:
         raise ValueError(f"{kernel}: {parameter.name} has {array.size:,} numbers, at most "
-                         f"{LARGEST:,} are possible on a GPU; use a smaller batch")
+                         f"{LARGEST_LAUNCH:,} are possible on a GPU; use a smaller batch")
     must_be_current(f"{kernel}: {parameter.name}", array)
     if not array.flags.c_contiguous:
         raise ValueError(f"{kernel}: {parameter.name} must be C-contiguous; its shape is "
                          f"{array.shape}, its strides {array.strides}")
 
 
-def pointer(kernel: str, name: str, array) -> int:
+def array_address(kernel: str, name: str, array) -> int:
     """The address of an array's memory, for a struct. The caller holds the array until the launch.
     """
     must_be_current(f"{kernel}: {name}", array)
@@ -145,7 +145,7 @@ def must_be_current(what: str, array) -> None:
                            "one process uses one at a time: see minidl.device.resolve")
 
 
-def _number(kernel: str, parameter: Parameter, value):
+def _kernel_number(kernel: str, parameter: KernelParameter, value):
     """A number as the kernel's type, or a struct of the kernel's layout."""
     if parameter.kind.names:
         if getattr(value, "dtype", None) != parameter.kind or value.size != 1:

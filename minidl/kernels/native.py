@@ -31,7 +31,7 @@ def pointer(context, builder, array_type, array, index=None):
 
 
 @intrinsic
-def get(typingctx, array, i):
+def load_number(typingctx, array, i):
     """array[i] of a flat array. Numba's own indexing first asks if i is negative (counted from the
     end), which keeps the compiler from making vector instructions of a loop."""
     def codegen(context, builder, sig, args):
@@ -40,7 +40,7 @@ def get(typingctx, array, i):
 
 
 @intrinsic
-def put(typingctx, array, i, value):
+def store_number(typingctx, array, i, value):
     """array[i] = value of a flat array; see :func:`get`."""
     def codegen(context, builder, sig, args):
         builder.store(args[2], pointer(context, builder, sig.args[0], args[0], args[1]))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from . import layout
-from .jit import JIT, part
+from .jit import JIT, inlined
 from .threads import parallel
 from .tile import put
 
 FACTORS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
-STEPS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+KEY_STEPS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 
 if JIT:
     from llvmlite import ir
@@ -30,11 +30,11 @@ if JIT:
             return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
         return types.uint64(types.uint64, types.uint64), codegen
 
-    @part
+    @inlined
     def lower_half(a, b):
         return a * b
 
-    @part
+    @inlined
     def wrapped_sum(a, b):
         return a + b
 else:
@@ -48,13 +48,13 @@ else:
         return np.uint64((int(a) + int(b)) % 2**64)
 
 
-@part
+@inlined
 def philox(block, key0, key1):
     """The four words of a block."""
     a, b, c, d = np.uint64(block), np.uint64(0), np.uint64(0), np.uint64(0)
     for i in range(10):
         if i:
-            key0, key1 = wrapped_sum(key0, STEPS[0]), wrapped_sum(key1, STEPS[1])
+            key0, key1 = wrapped_sum(key0, KEY_STEPS[0]), wrapped_sum(key1, KEY_STEPS[1])
         a, b, c, d = (upper_half(FACTORS[1], c) ^ b ^ key0, lower_half(FACTORS[1], c),
                       upper_half(FACTORS[0], a) ^ d ^ key1, lower_half(FACTORS[0], a))
     return a, b, c, d

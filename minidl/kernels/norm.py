@@ -12,15 +12,15 @@ from . import fits, layout
 from .threads import parallel
 from .tile import get, put
 
-SUMS = 16                 # parts of the rows; as many on every machine
+NORM_SUMS = 16                 # parts of the rows; as many on every machine
 STRIP = 512               # channels at a time
 
 
 @parallel
-def _sum_loop(start, stop, x, shift, sums, R, C):
+def _moments_loop(start, stop, x, shift, sums, R, C):
     """sums[s,0,c] = sum of x - shift, sums[s,1,c] = sum of (x - shift)^2 over the rows of part s. A
     step is a part of the rows and a strip of channels."""
-    strips, part = -(-C // STRIP), -(-R // SUMS)
+    strips, part = -(-C // STRIP), -(-R // NORM_SUMS)
     for step in range(start, stop):
         s, c0 = step // strips, step % strips * STRIP
         at, wide = s * 2 * C + c0, min(STRIP, C - c0)
@@ -37,7 +37,7 @@ def _sum_loop(start, stop, x, shift, sums, R, C):
 @parallel
 def _grad_sum_loop(start, stop, gy, x, mean, scale, sums, R, C):
     """sums[s,0,c] = sum of gy, sums[s,1,c] = sum of gy (x - mean) scale over the rows of part s."""
-    strips, part = -(-C // STRIP), -(-R // SUMS)
+    strips, part = -(-C // STRIP), -(-R // NORM_SUMS)
     for step in range(start, stop):
         s, c0 = step // strips, step % strips * STRIP
         at, wide = s * 2 * C + c0, min(STRIP, C - c0)
@@ -72,15 +72,15 @@ def _grad_loop(start, stop, gy, x, mean, scale, share, mean_g, mean_gx, gx, C):
 
 
 def _steps(C):
-    return SUMS * -(-C // STRIP)
+    return NORM_SUMS * -(-C // STRIP)
 
 
 def _statistics(x, R, C):
     """Mean and variance of each channel, in float64."""
-    sums = np.empty((SUMS, 2, C))
+    sums = np.empty((NORM_SUMS, 2, C))
     # Shifted by the first row, near the mean as a rule; what the shift is cancels exactly.
     shift = np.where(np.isfinite(x[:C]), x[:C], 0).astype(np.float64)
-    _sum_loop(_steps(C), 1, x, shift, sums.reshape(-1), R, C)
+    _moments_loop(_steps(C), 1, x, shift, sums.reshape(-1), R, C)
     total, squares = sums.sum(0)
     return shift + total / R, np.maximum(squares / R - (total / R) ** 2, 0)
 
@@ -105,7 +105,7 @@ def _batch_norm(x, w, b, dim, eps):
 def _batch_norm_grad(gy, x, mean, scale, w, dim):
     g, flat, C, shape = layout.by_rows(gy), layout.by_rows(x), x.shape[1], w.shape
     R, mean, scale = flat.size // C, layout.line(mean), layout.line(scale)
-    sums = np.empty((SUMS, 2, C))
+    sums = np.empty((NORM_SUMS, 2, C))
     _grad_sum_loop(_steps(C), 1, g, flat, mean, scale, sums.reshape(-1), R, C)
     gb, gw = sums.sum(0)
     gx = np.empty_like(flat)

@@ -60,7 +60,7 @@ def _scatter_loop(start, stop, g, taps, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH,
 
 
 @parallel
-def _sum_loop(start, stop, x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
+def _add_windows(start, stop, x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
     """A step is one row of output pixels of one image; sums are of float64, for a window may be the
     whole image."""
     sums = np.empty(C)
@@ -95,7 +95,7 @@ def _spread_loop(start, stop, g, gx, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW):
                             put(gx, place + c, get(gx, place + c) + get(g, at + c))
 
 
-def _before(pads):
+def _corner_border(pads):
     """The border above and on the left; what comes after shows in the output's size."""
     return pads[0][0], pads[1][0]
 
@@ -115,7 +115,7 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
         y.fill(-np.inf)
         taps.reshape(N, *out_size, C)[...] = _first_taps(window, stride, pads, dilation, out_size)
     _max_loop(N * out_size[0], 8, layout.channels_last(x), y, taps, H, W, C, *out_size, *window,
-              *stride, *_before(pads), *dilation)
+              *stride, *_corner_border(pads), *dilation)
     return layout.images(y, N, C, *out_size), layout.images(taps, N, C, *out_size)
 
 
@@ -123,15 +123,15 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     N, C, OH, OW = g.shape
     gx = np.empty(N * size[0] * size[1] * C, g.dtype)
     _scatter_loop(N, 1, layout.channels_last(g), layout.channels_last(tap), gx, *size, C, OH, OW,
-                  *window, *stride, *_before(pads), *dilation)
+                  *window, *stride, *_corner_border(pads), *dilation)
     return layout.images(gx, N, C, *size)
 
 
 def _sum_pool2d(x, window, stride, pads, out_size):
     N, C, H, W = x.shape
     y = np.empty(N * out_size[0] * out_size[1] * C, x.dtype)
-    _sum_loop(N * out_size[0], 8, layout.channels_last(x), y, H, W, C, *out_size, *window, *stride,
-              *_before(pads))
+    _add_windows(N * out_size[0], 8, layout.channels_last(x), y, H, W, C, *out_size, *window,
+                 *stride, *_corner_border(pads))
     return layout.images(y, N, C, *out_size)
 
 
@@ -139,5 +139,5 @@ def _sum_pool2d_grad(g, window, stride, pads, size):
     N, C, OH, OW = g.shape
     gx = np.empty(N * size[0] * size[1] * C, g.dtype)
     _spread_loop(N, 1, layout.channels_last(g), gx, *size, C, OH, OW, *window, *stride,
-                 *_before(pads))
+                 *_corner_border(pads))
     return layout.images(gx, N, C, *size)

@@ -10,7 +10,18 @@ import numpy as np
 
 from .elementwise import plus_bias
 from .threads import parallel
-from .tile import FIELDS, ROWS, add, columns, copy, get, multiply_tile, place, put, tile_columns
+from .tile import (
+    FIELDS,
+    ROWS,
+    add_part,
+    columns,
+    copy,
+    get,
+    multiply_tile,
+    place,
+    put,
+    tile_columns,
+)
 
 DEPTH = 256               # of the products at a time: a panel's part stays in the cache, and short
                           # chains of sums round less
@@ -76,7 +87,7 @@ def _multiply(start, stop, a, b, y, M, K, N, step_m, step_k, step_j, step_b, til
                         if first:
                             copy(y, out + (m + p) * N + j * n, tile, p * n, wide)
                         else:
-                            add(y, out + (m + p) * N + j * n, tile, p * n, wide)
+                            add_part(y, out + (m + p) * N + j * n, tile, p * n, wide)
 
 
 def product(a, b):

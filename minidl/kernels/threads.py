@@ -27,11 +27,11 @@ from collections.abc import Callable
 import numpy as np
 
 from . import get_num_threads
-from .jit import JIT, compiled, part
+from .jit import JIT, compiled, inlined
 
 # The cells. Those that several threads write stand on cache lines of their own (8 int64).
 OPEN, NEXT, ACTIVE, BUSY, STOP = 0, 8, 16, 24, 32
-FUNCTION, DATA, TOTAL, PIECE = 40, 41, 42, 43             # the job
+FUNCTION, DATA, TOTAL, AT_ONCE = 40, 41, 42, 43             # the job
 SPINS = 20_000                                            # looks before it sleeps
 
 if JIT:
@@ -47,7 +47,7 @@ if JIT:
     )
 
 
-@part
+@inlined
 def _wait(turn):
     """Pass a moment; now and then offer the core to others: the one that is waited for may need it.
     """
@@ -56,10 +56,10 @@ def _wait(turn):
         let_others_run()
 
 
-@part
+@inlined
 def _take_pieces(cells):
     """Do pieces of the open job until none is left."""
-    total, piece = cells[TOTAL], cells[PIECE]
+    total, piece = cells[TOTAL], cells[AT_ONCE]
     while True:
         start = atomic_add(cells, NEXT, piece)
         if start >= total:
@@ -82,13 +82,13 @@ def _serve(cells, spins):
         quiet += 1
 
 
-@part
+@inlined
 def _run(cells, function, data, total, piece):
     """Do a job of `total` steps, `piece` at a time, with whoever is awake."""
     if piece >= total or atomic_swap(cells, BUSY, 1):
         call_piece(function, data, 0, total)
         return
-    cells[FUNCTION], cells[DATA], cells[TOTAL], cells[PIECE] = function, data, total, piece
+    cells[FUNCTION], cells[DATA], cells[TOTAL], cells[AT_ONCE] = function, data, total, piece
     atomic_store(cells, NEXT, 0)
     atomic_store(cells, OPEN, 1)
     _take_pieces(cells)
@@ -175,7 +175,7 @@ def parallel(kernel: Callable) -> Callable:
     """Make ``kernel(start, stop, *arguments)``, a loop over steps start..stop-1, a function
     ``launch(total, piece, *arguments)`` that does the steps 0..total-1 on the pool, `piece` at a
     time. What different steps write must not overlap; every array is flat and without gaps."""
-    inner = part(kernel)
+    inner = inlined(kernel)
     if not JIT:
         @functools.wraps(kernel)
         def launch(total, piece, *arguments):

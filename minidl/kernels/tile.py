@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from .jit import JIT, part
+from .jit import JIT, inlined
 
 ROWS = 6
 FIELDS = ROWS + 2                    # of a run: the places in a, the place in b, the length
@@ -47,9 +47,11 @@ if JIT:
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    from .native import I64, get, pointer, put
+    from .native import I64, pointer
+    from .native import load_number as get
+    from .native import store_number as put
 
-    def _number(n: int):
+    def _int64(n: int):
         return ir.Constant(I64, n)
 
     class _Loop:
@@ -62,8 +64,8 @@ if JIT:
             self.after = builder.append_basic_block(f"{name}.after")
             builder.branch(self.head)
             builder.position_at_end(self.head)
-            self.values = [builder.phi(value.type) for value in (_number(0), *carried)]
-            for phi, value in zip(self.values, (_number(0), *carried)):
+            self.values = [builder.phi(value.type) for value in (_int64(0), *carried)]
+            for phi, value in zip(self.values, (_int64(0), *carried)):
                 phi.add_incoming(value, self.before)
             builder.cbranch(builder.icmp_signed("<", self.values[0], count), self.body, self.after)
             builder.position_at_end(self.body)
@@ -71,7 +73,7 @@ if JIT:
         def end(self, carried):
             """Go on with these values; what follows comes after the loop."""
             builder = self.builder
-            following = (builder.add(self.values[0], _number(1)), *carried)
+            following = (builder.add(self.values[0], _int64(1)), *carried)
             for phi, value in zip(self.values, following):
                 phi.add_incoming(value, builder.block)
             builder.branch(self.head)
@@ -82,7 +84,7 @@ if JIT:
         """``columns(a.dtype)`` as a constant, so that loops over it are unrolled."""
         size = 4 if a.dtype == types.float32 else 8
         def codegen(context, builder, sig, args):
-            return _number(VECTORS * VECTOR_BYTES // size)
+            return _int64(VECTORS * VECTOR_BYTES // size)
         return types.int64(a), codegen
 
     @intrinsic
@@ -107,7 +109,7 @@ if JIT:
 
         def codegen(context, builder, sig, args):
             to, from_ = (pointer(context, builder, sig.args[i], *args[i:i + 2]) for i in (0, 2))
-            size = builder.mul(args[4], _number(context.get_abi_sizeof(from_.type.pointee)))
+            size = builder.mul(args[4], _int64(context.get_abi_sizeof(from_.type.pointee)))
             cgutils.raw_memcpy(builder, to, from_, size, 1)
             return context.get_dummy_value()
         return types.void(target, n, source, n, n), codegen
@@ -128,8 +130,8 @@ if JIT:
         to, from_ = (builder.bitcast(pointer(context, builder, sig.args[i], *args[i:i + 2]),
                                      vector.as_pointer()) for i in (0, 2))
         for v in range(VECTORS):
-            place = builder.gep(to, [_number(v)])
-            new = builder.load(builder.gep(from_, [_number(v)]))
+            place = builder.gep(to, [_int64(v)])
+            new = builder.load(builder.gep(from_, [_int64(v)]))
             new.align = size
             if adds:
                 old = builder.load(place)
@@ -161,18 +163,18 @@ if JIT:
 
         # for run in runs:
         outer = _Loop(builder, "run", count, [ir.Constant(vector, [0.0] * lanes)] * len(grid))
-        field = builder.add(first, builder.mul(outer.values[0], _number(FIELDS)))
-        run = [builder.load(builder.gep(runs, [builder.add(field, _number(i))]))
+        field = builder.add(first, builder.mul(outer.values[0], _int64(FIELDS)))
+        run = [builder.load(builder.gep(runs, [builder.add(field, _int64(i))]))
                for i in range(FIELDS)]
         rows = [builder.gep(a, [builder.add(run[p], shift_a)]) for p in range(ROWS)]
         start = builder.gep(b, [builder.add(run[ROWS], shift_b)])
         #     for k in range(K): i = k step_a, j = k step_b
-        zero = _number(0)
+        zero = _int64(0)
         inner = _Loop(builder, "k", run[ROWS + 1], [zero, zero, *outer.values[1:]])
         i, j, *sums = inner.values[1:]
         right = []
         for v in range(VECTORS):
-            load = builder.load(vector_at(start, builder.add(j, _number(v * lanes))))
+            load = builder.load(vector_at(start, builder.add(j, _int64(v * lanes))))
             load.align = VECTOR_BYTES // lanes
             right.append(load)
         left = [in_all_lanes(builder.load(builder.gep(rows[p], [i]))) for p in range(ROWS)]
@@ -181,7 +183,7 @@ if JIT:
         outer.end(inner.values[3:])
 
         for (p, v), total in zip(grid, outer.values[1:]):
-            column = builder.add(builder.mul(stride, _number(p)), _number(v * lanes))
+            column = builder.add(builder.mul(stride, _int64(p)), _int64(v * lanes))
             store = builder.store(total, vector_at(y, column))
             store.align = VECTOR_BYTES // lanes
         return context.get_dummy_value()
@@ -213,8 +215,8 @@ else:
 
 
 # --------------------------------------------------------------------------- rows of numbers
-@part
-def add(target, at, source, start, count):
+@inlined
+def add_part(target, at, source, start, count):
     """target[at:at+count] += source[start:start+count], `count` at most a tile's columns"""
     if count == tile_columns(source):
         add_columns(target, at, source, start)

@@ -1,9 +1,9 @@
 """Compile ahead, in a second process: ``python -m minidl.kernels.warm``.
 
 Numba compiles one kernel at a time, and a first training step needs a dozen. When there are none in
-the cache yet, :func:`minidl.kernels.load` starts this beside the first step. It compiles the
-kernels of a small classifier from the last needed to the first, so that the two processes meet in
-the middle: what one has compiled, the other finds in the cache.
+the cache yet, :func:`minidl.kernels.load_kernels` starts this beside the first step. It compiles
+the kernels of a small classifier from the last needed to the first, so that the two processes meet
+in the middle: what one has compiled, the other finds in the cache.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _let_go(child: subprocess.Popen) -> None:
         child.returncode = 0
 
 
-def main() -> None:
+def compile_all() -> None:
     """Call each kernel of a small classifier once, on float32."""
     from . import cpu
     one, image = np.ones((1, 1, 1, 1), np.float32), np.ones((1, 1, 4, 4), np.float32)
@@ -49,7 +49,7 @@ def main() -> None:
     square = np.ones((2, 2), np.float32)
     pool = (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
     same = None, (1, 1), (0, 0), (1, 1)
-    call = cpu.TABLE
+    call = cpu.CPU_KERNELS
     tap = np.zeros((1, 1, 2, 2), np.int32)
     for work in (
         lambda: call["_adam"](one, one, one, one, 1, 0.1, 0.9, 0.99, 1e-8),
@@ -66,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    compile_all()
