@@ -102,3 +102,15 @@ def test_a_window_in_the_border_alone_is_minus_infinity_fused_or_not():
         net.fuse = False
         np.testing.assert_array_equal(fused, net(x).numpy())
         assert (fused == -np.inf).any()
+
+
+def test_fuse_may_be_given_set_and_inherited():
+    layers = nn.Conv2d(1, 2, 3), nn.ReLU()
+    assert nn.Sequential(*layers).fuse and not nn.Sequential(*layers, fuse=False).fuse
+    assert not nn.Sequential(*layers, fuse=False)[:1].fuse
+
+    class Apart(nn.Sequential):
+        fuse = False
+    assert not Apart(*layers).fuse and Apart(*layers, fuse=True).fuse
+    with pytest.raises(TypeError, match="Sequential: fuse must be True or False, got 3"):
+        nn.Sequential(*layers, fuse=3)

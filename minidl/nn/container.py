@@ -6,7 +6,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..arguments import tensor_argument
+from ..arguments import arguments, tensor_argument
 from ..tensor import Tensor
 from . import fusion
 from .module import CHILD, Module
@@ -53,14 +53,17 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """f_n(...f_2(f_1(x))): ``Sequential(a, b, c)``, or names by an ``OrderedDict``.
 
-    With ``fuse`` (True unless set otherwise, on a class or an object) some neighbours run together,
+    With ``fuse`` (True unless given, or set on a class or an object) some neighbours run together,
     with the same values and gradients in fewer passes over memory; see :mod:`minidl.nn.fusion`.
     """
 
     fuse = True
 
-    def __init__(self, *args):
+    @arguments
+    def __init__(self, *args, fuse: bool | None = None):
         super().__init__()
+        if fuse is not None:
+            self.fuse = fuse
         if len(args) == 1 and isinstance(args[0], dict):
             for name, module in args[0].items():
                 self.add_module(name, module)
@@ -69,7 +72,7 @@ class Sequential(_Numbered):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._own(CHILD))[index]))
+            return Sequential(OrderedDict(list(self._own(CHILD))[index]), fuse=self.fuse)
         return super().__getitem__(index)
 
     def forward(self, input: Tensor) -> Tensor:
