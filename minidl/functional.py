@@ -174,9 +174,8 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
                if padding == "same" else (0, 0) if padding == "valid"
                else sizes("conv2d", "padding", padding, 2, 0))
     _out_size("conv2d", input.shape[2:], kernel, stride, padding, dilation)
-    geometry = stride, padding, dilation
-    y = (_conv.conv2d(input, weight, bias, *geometry) if groups == 1 else
-         _grouped(input, weight, bias, groups, _conv.conv2d, *geometry))
+    y = (_conv.conv2d(input, weight, bias, stride, padding, dilation) if groups == 1 else
+         _grouped(input, weight, bias, groups, _conv.conv2d, stride, padding, dilation))
     return squeeze(y, 0) if single else y
 
 

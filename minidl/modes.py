@@ -17,20 +17,20 @@ class _Mode(threading.local):
 
     grad = True          # is a graph being recorded?
     watchers = ()        # whom the engine tells what happens: see watch.py
-    op_watchers = ()     # and whom of ops: the same, or in a backward pass those who asked for it
+    hidden = ()          # whom it tells nothing of ops, those that a backward pass calls
 
 
 mode = _Mode()
 
 
 @contextmanager
-def setting(grad: bool, op_watchers: tuple) -> Iterator[None]:
+def setting(grad: bool, hidden: tuple) -> Iterator[None]:
     """Both set inside a ``with`` block of the engine."""
-    before, mode.grad, mode.op_watchers = (mode.grad, mode.op_watchers), grad, op_watchers
+    before, mode.grad, mode.hidden = (mode.grad, mode.hidden), grad, hidden
     try:
         yield
     finally:
-        mode.grad, mode.op_watchers = before
+        mode.grad, mode.hidden = before
 
 
 class Switch(ContextDecorator):

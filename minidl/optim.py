@@ -161,14 +161,16 @@ class Optimizer:
                  if p._requires_grad and p._grad is not None]
         for w in mode.watchers:
             w.update_begins(self, moved)
+        done = None
         try:
-            with (setting(False, mode.op_watchers), together(moved[0][0].data if moved else None),
+            with (setting(False, mode.hidden), together(moved[0][0].data if moved else None),
                   np.errstate(all="ignore")):                        # inf and nan are values
                 for p, group in moved:
                     self._step(p, group)
+            done = moved
         finally:
             for w in mode.watchers[::-1]:
-                w.update_ends(self, moved)
+                w.update_ends(self, done)
         return loss
 
     def _loss_of(self, closure: Callable[[], Tensor]) -> Tensor:

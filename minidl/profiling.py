@@ -1,8 +1,8 @@
 """Where the time of a training step goes, op by op: ``with minidl.profile(): ...``.
 
 A profile is one stopwatch that is always running for exactly one place: an op's forward pass, its
-backward pass, a part with a name (the optimiser, the loader), or the rest. Going from one place to
-another reads the clock once, so the places add up to the whole block, to the nanosecond.
+backward pass, a phase (the optimiser, the loader), or the rest. Going from one place to another
+reads the clock once, so the places add up to the whole block, to the nanosecond.
 
 An op outside all of these is a place of its own, and so is a node during ``backward()``: its
 closure, and the adding up of the gradients it gives. What runs inside a place counts to that place;
@@ -151,7 +151,7 @@ class profile(Watcher):
             found, _ = self._op(op.name, tuple([x.data.shape for x in inputs]),
                                 outputs[0].data.dtype if outputs else None)
         else:
-            found = self._here.inner.setdefault(op.name.strip("_"), _Place())
+            found = self._here.inner.setdefault(op.name, _Place())
             self._here.ns += place.ns                      # the backward pass's time has its ops'
         found.calls += 1
         found.ns += place.ns
@@ -166,7 +166,8 @@ class profile(Watcher):
             self._leave()
 
     def node_begins(self, node: Node, gy: Tensor) -> None:
-        self._enter(self._op(node.op.name, node.shapes, node.dtype)[1]
+        self._enter(self._op(node.op.name, tuple([s for s in node.shapes if s is not None]),
+                             node.dtype)[1]
                     if self._here is self._rest else None)
 
     def node_ends(self, node: Node) -> None:
@@ -190,7 +191,7 @@ class profile(Watcher):
     @property
     def rows(self) -> list[Row]:
         """The ops, the one that took longest first."""
-        rows = [Row(name.strip("_"), shapes, "" if dtype is None else str(dtype), forward.calls,
+        rows = [Row(name, shapes, "" if dtype is None else str(dtype), forward.calls,
                     _total_seconds([forward]), _total_seconds([backward]), _seconds(backward.inner))
                 for (name, shapes, dtype), (forward, backward) in self._ops.items()]
         return sorted(rows, key=lambda row: row.total_s, reverse=True)

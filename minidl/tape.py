@@ -20,6 +20,7 @@ import contextvars
 import functools
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from types import FunctionType
@@ -65,10 +66,13 @@ class Op:
         self.signature = inspect.signature(forward)
         kinds = [str(p.annotation) for p in self.signature.parameters.values()]
         self.arity = len(kinds)
-        # Tensors, and those that may be None (a bias): these come after the others.
-        self.places = [i for i, k in enumerate(kinds)
-                       if k.strip("'<>").removesuffix(" | None").endswith("Tensor")]
-        self.all_tensors = bool(kinds) and all([k.strip("'<>").endswith("Tensor") for k in kinds])
+        # Which are tensors, and which of those may be None (a bias).
+        optional = r"(typing\.)?Optional\[(?P<a>[\w.]*)\]|(?P<b>[\w.]*) \| None"
+        found = [(m and (m["a"] or m["b"]) or k, bool(m)) for k in [k.strip("'<>") for k in kinds]
+                 for m in [re.fullmatch(optional, k)]]
+        self.places = [i for i, (k, _) in enumerate(found) if k.endswith("Tensor")]
+        self.optional = any([found[i][1] for i in self.places])
+        self.all_tensors = bool(kinds) and len(self.places) == self.arity and not self.optional
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
 
     def __repr__(self):
@@ -188,13 +192,13 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 if not isinstance(x, Tensor):
                     args, inputs = entry.converted(args, inputs)
                     break
-            watchers, outputs = mode.op_watchers, ()
+            watchers, outputs = mode.watchers and _listening(), ()
             for w in watchers:
                 w.op_begins(entry, inputs)
             try:
                 run = silent.copy().run if ours else _silently
                 y, backward = run(forward, *args, **options)
-                return (outputs := _record(entry, inputs, y, backward))
+                return (outputs := _record(entry, args, inputs, y, backward))
             except Exception as error:          # a kernel's compiler has errors of its own
                 entry.explain_failure(inputs, error)
                 raise
@@ -210,12 +214,17 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
     return decorate(source) if callable(source) else decorate
 
 
+def _listening() -> list:
+    """The watchers that are told of ops now."""
+    return [w for w in mode.watchers if w not in mode.hidden]
+
+
 def _tell_the_end(watchers, entry: Op, args, inputs, outputs) -> None:
     for w in watchers[::-1]:
         w.op_ends(entry, args, inputs, outputs if type(outputs) is tuple else (outputs,))
 
 
-def _record(entry: Op, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
+def _record(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
     """What an op returns, with a node behind the output if somebody may want a gradient."""
     extra = ()
     if type(y) is not np.ndarray or type(backward) is not FunctionType:
@@ -231,7 +240,8 @@ def _record(entry: Op, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
         for x in inputs:                           # any(...), without its price: every op is here
             if x._requires_grad:
                 out._requires_grad = True
-                out.node = Node(entry, inputs, backward, out)
+                given = [args[i] for i in entry.places] if entry.optional else inputs
+                out.node = Node(entry, given, backward, out)
                 break
     return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
 
@@ -253,20 +263,21 @@ class Node:
     """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
 
     A parent is where an input's gradient goes: the node that made it, the leaf itself, or None if
-    it wants none. The inputs themselves live on only if the closure names them.
+    it wants none, or was None itself (then its shape is None, too). The inputs live on only if the
+    closure names them.
     """
 
     # What a node seldom has lives here, on the class.
     hooks = _grad = value = changed_at = None
     retain_grad = False
-    kept = None                     # what a watcher keeps of this call: then the node stays, too
+    kept = ()                       # what watchers keep of this call: then the node stays, too
 
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
         self.born = now()
         self.op, self.backward = entry, backward
-        wanting = [(x.node or x) if x._requires_grad else None for x in inputs]
-        self.parents = tuple(wanting + [None] * (len(entry.places) - len(wanting)))
-        self.shapes = tuple([x.data.shape for x in inputs])
+        self.parents = tuple([(x.node or x) if x is not None and x._requires_grad else None
+                              for x in inputs])
+        self.shapes = tuple([None if x is None else x.data.shape for x in inputs])
         self.dtype = out.data.dtype
         if backward.__code__.co_argcount > 2:      # wants `out`: keep the array, not the tensor,
             self.value = out.data                  # or the two would keep each other alive
@@ -326,12 +337,12 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
-    watchers = list(dict.fromkeys([*mode.watchers, *[n.kept.watcher for n in nodes if n.kept]]))
-    inside = tuple([w for w in mode.watchers if create_graph or w.inside_backward])
+    watchers = list(dict.fromkeys([*mode.watchers, *[k.watcher for n in nodes for k in n.kept]]))
+    hidden = () if create_graph else tuple([w for w in mode.watchers if not w.inside_backward])
     for w in watchers:
         w.backward_begins(outputs, gradients, wanted is None)
     try:
-        with setting(create_graph, inside), np.errstate(all="ignore"):         # inf, nan: values
+        with setting(create_graph, hidden), np.errstate(all="ignore"):         # inf, nan: values
             for node in nodes:
                 gy = sums.pop(node, None)
                 if gy is None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .checks import brief
 from .modes import Switch, mode
 
 __all__ = ["Watcher", "Watching", "phase", "tell"]
@@ -18,11 +19,15 @@ __all__ = ["Watcher", "Watching", "phase", "tell"]
 
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.
-    (An `op` is a tape.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.)
+    (An `op` is a tape.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
+    method that computes with tensors does so on their arrays: an op of its own would be told, too.
 
-    A watcher that sets ``node.kept``, in :meth:`op_ends`, asks that this node stays, with its
-    gradient, when ``backward()`` has been there. What it sets is an object of its own, whose
-    ``watcher`` is told of every pass over the node, whoever watches then.
+    A watcher that adds to ``node.kept``, a tuple, in :meth:`op_ends`, asks that this node stays,
+    with its gradient, when ``backward()`` has been there. What it adds is an object of its own,
+    whose ``watcher`` is told of every pass over the node, whoever watches then.
+
+    What a method raises ends the call that told it, and other watchers may miss the end of that
+    call: only a watcher that wants to stop the program raises.
 
     inside_backward   asks to be told of the ops that a backward pass calls, too (those of a pass
                       with create_graph everybody is told of)
@@ -48,7 +53,7 @@ class Watcher:
         """All of a node's gradient has arrived: its backward is going to run."""
 
     def contribution(self, node, k: int, gy, g, total) -> None:
-        """A node gave g to its input number k, whose gradient so far is `total`."""
+        """A node gave g to its input number k, whose gradient so far, g included, is `total`."""
 
     def node_ends(self, node) -> None:
         """A node's backward has run."""
@@ -66,10 +71,11 @@ class Watcher:
         """An optimiser is going to move parameters: `moved` has (parameter, its group)."""
 
     def update_ends(self, optimizer, moved) -> None:
-        """It has moved them."""
+        """It has moved them; or raised (then `moved` is None)."""
 
     def drawn(self, numbers) -> None:
-        """Noise was drawn: an array."""
+        """A generator drew noise, uniform or normal: an array. (A dropout mask is told as the
+        argument of its op.)"""
 
     def compiling(self, kernel: str) -> None:
         """A kernel is going to be compiled; one that comes from the cache is not."""
@@ -80,6 +86,8 @@ class Watching(Switch):
     decorator, of generator functions too. A watcher that is there already is not told twice."""
 
     def __init__(self, watcher: Watcher):
+        if not isinstance(watcher, Watcher):
+            raise TypeError(f"Watching: watcher must be a Watcher, got {brief(watcher)}")
         super().__init__("watchers", watcher)
 
     def __enter__(self) -> Watching:
@@ -87,13 +95,11 @@ class Watching(Switch):
         self._before.append(new)
         if new:
             mode.watchers = (*mode.watchers, self._value)
-            mode.op_watchers = (*mode.op_watchers, self._value)
         return self
 
     def __exit__(self, *exc: Any) -> None:
         if self._before.pop():             # others may have come and gone meanwhile
             mode.watchers = tuple([w for w in mode.watchers if w is not self._value])
-            mode.op_watchers = tuple([w for w in mode.op_watchers if w is not self._value])
 
     def _recreate_cm(self) -> Watching:
         return Watching(self._value)

@@ -241,6 +241,7 @@ def loss(make, *inputs):
 
 WINDOW = {**SEEN, "ceil_mode": True}
 LAYERS = {
+    "Sequential": (lambda **o: float(nn.Sequential(nn.ReLU(), **o).fuse), {"fuse": False}),
     "Linear": (layer(lambda **o: nn.Linear(4, 3, **o), X), {"bias": False}),
     "Conv1d": (layer(lambda **o: nn.Conv1d(4, 4, 2, **o), LINE),
                {**SEEN, "groups": 2, "bias": False, "padding_mode": "reflect"}),

@@ -331,7 +331,7 @@ def test_retain_grad_and_keep():
     y.backward()                             # nothing was freed
     assert h.grad.item() == 24.0 and y.grad.item() == 2.0
     assert h.consumers == [y.node, y.node]   # one for each use
-    assert h.node.kept.args[0] is x
+    assert h.node.kept[0].args[0] is x
     outside = x * 3
     outside.sum().backward()
     assert outside.grad is None and outside.consumers == ()
@@ -617,3 +617,33 @@ def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch):
     x.grad = None
     (x + 0).backward(g := minidl.tensor([1.0, 1.0]))      # the user's own
     assert copies == [(2,)] and g.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("written", ["minidl.Tensor | None", "Optional[Tensor]",
+                                     "typing.Optional[minidl.Tensor]"])
+def test_any_argument_may_be_a_tensor_or_none(written):
+    """Each given one gets its own gradient, wherever a None stands."""
+    def affine(x, scale, shift, power):
+        def backward(gy, need):
+            assert need == tuple(t is not None for t in (x, scale, shift))
+            gx = gy if scale is None else gy * scale
+            return (gx, gy * x if need[1] else None, gy * 3 if need[2] else None)
+        y = x.data if scale is None else x.data * scale.data
+        return (y if shift is None else y + shift.data) ** power, backward
+
+    affine.__annotations__ = {"x": "Tensor", "scale": written, "shift": written}
+    affine = minidl.op(affine)
+    for which in ("", "scale", "shift", "scale shift"):
+        x, scale, shift = leaf(7.0), leaf(2.0), leaf(5.0)
+        scale, shift = scale if "scale" in which else None, shift if "shift" in which else None
+        with minidl.record() as trace, minidl.profile(show=False) as p:
+            affine(x, scale, shift, 1).backward()
+        assert x.grad.item() == (1.0 if scale is None else 2.0)
+        assert scale is None or scale.grad.item() == 7.0
+        assert shift is None or shift.grad.item() == 3.0
+        count = 1 + (scale is not None) + (shift is not None)
+        events = [e for e in trace.events if e["phase"] == "backward"]
+        assert [e["input"] for e in events] == list(range(count))
+        assert [e["node"] for e in events] == trace.ops[0]["inputs"]
+        (row,) = p.rows
+        assert row.calls == 1 and row.shapes == ((),) * count and row.backward_s > 0

@@ -394,8 +394,8 @@ def hooked_too_late(x):
     (lambda x: optim.clip_grad_norm_(x, 1.0), "it was changed in place after backward"),
     (lambda x: optim.clip_grad_value_(x, 1.0), "it was changed in place after backward"),
     (put_by_hand, "the program put a gradient here itself"),
-    (written_to, "its array was written to, or the backward pass of an op"),
-    (hooked_too_late, "its array was written to, or the backward pass of an op")])
+    (written_to, "its array was written to, or a backward() outside keep() added to it"),
+    (hooked_too_late, "its array was written to, or a backward() outside keep() added to it")])
 def test_what_is_said_of_a_gradient_is_what_happened_to_it(how, said):
     text = changed(how)
     assert f"the stored gradient is another number: {said}" in text and "hook" not in text

@@ -436,8 +436,8 @@ def test_a_small_budget_cuts_the_largest_arrays_openly(small, tmp_path):
 @pytest.mark.parametrize("text, message", [
     ("{", "no trace, or a damaged one"), ("[1]", "JSON, but no trace"),
     ('{"format": "other"}', "JSON, but no trace"),
-    ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 1"),
-    ('{"format": "minidl-trace", "version": 1}', "a damaged trace: trace: must have 'maps'")])
+    ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 2"),
+    ('{"format": "minidl-trace", "version": 2}', "a damaged trace: trace: must have 'maps'")])
 def test_what_is_no_trace_is_a_clear_error(text, message, tmp_path):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=message):

@@ -514,3 +514,126 @@ def b():
     assert askers(ast.parse(source)) == [
         ", line 2: kernels_in_use", "a, line 5: keep", "a, line 6: keep", "c, line 8: watcher",
         "b, line 9: watchers", "b, line 9: kernels_in_use"]
+
+
+# --------------------------------------------------------------------------- comings and goings
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", ["record", "profile", "keep"])
+def test_a_watcher_that_comes_or_goes_in_a_hook_leaves_the_thread_as_it_was(name, create_graph):
+    """And is told of what happens while it is there."""
+    for comes in (True, False):
+        watcher, x = WATCHERS[name](), minidl.ones(2, requires_grad=True)
+        if not comes:
+            watcher.__enter__()
+        y = x * 2
+        y.register_hook(lambda g: (watcher.__enter__() if comes else watcher.__exit__(
+            None, None, None)) and None)
+        y.sum().backward(create_graph=create_graph)
+        if comes:
+            z = x + 1
+            watcher.__exit__(None, None, None)
+            if name == "record":
+                assert next(watcher.trace.calls("add"))
+            elif name == "profile":
+                assert [row.calls for row in watcher.rows if row.op == "add"] == [1]
+            else:
+                assert z.why()[1].startswith("  called at test_watching.py")
+        mode = minidl.modes.mode
+        assert mode.watchers == () and mode.hidden == ()
+        (x + 1).sum().backward()                          # nobody is told, nothing fails
+        assert not kept()
+
+
+def test_what_several_watchers_keep_of_a_node_is_each_ones_own():
+    class Mine(Watcher):
+        watcher = property(lambda self: self)
+
+        def __init__(self):
+            self.nodes = []
+
+        def op_ends(self, op, args, inputs, outputs):
+            if outputs and outputs[0].node is not None:
+                outputs[0].node.kept += (self,)
+
+        def node_begins(self, node, gy):
+            self.nodes.append(node.op.name)
+
+    for names in ((), ("keep",)):
+        mine, x = Mine(), minidl.ones(2, requires_grad=True)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(Watching(mine))
+            for name in names:
+                stack.enter_context(WATCHERS[name]())
+            y = (x * 2).sum()
+        for _ in range(2):
+            y.backward()                                  # it stayed, and `mine` is told
+        assert mine.nodes == ["sum", "mul"] * 2 and y.grad.item() == 2.0
+        assert y.why()[0].startswith("sum")
+        if names:
+            assert y.explain().total == 4.0 and len(x.consumers) == 1
+
+
+def test_an_update_that_raises_is_told_as_none():
+    class Half(optim.SGD):
+        def _update(self, p, g, state, group):
+            if p.size == 1:
+                raise ValueError("my update is wrong")
+            super()._update(p, g, state, group)
+
+    seen = []
+
+    class Listener(Watcher):
+        def update_ends(self, optimizer, moved):
+            seen.append(moved and len(moved))
+
+    params = [minidl.ones(2, requires_grad=True), minidl.ones(1, requires_grad=True)]
+    optimizer = Half(params, lr=0.1)
+    params[0].sum().backward()
+    with Watching(Listener()), minidl.record() as trace, minidl.profile(show=False) as p:
+        optimizer.step()
+        params[1].sum().backward()
+        with pytest.raises(ValueError, match="my update is wrong"):
+            optimizer.step()
+        minidl.ones(3) * 2
+    assert seen == [1, None]
+    assert [event["phase"] for event in trace.events].count("update") == 1
+    assert [row.calls for row in p.rows if row.op == "mul"] == [1]
+
+
+def test_a_script_whose_update_raises_says_so(tmp_path):
+    script = tmp_path / "wrong.py"
+    script.write_text("""import minidl
+from minidl import optim
+class Wrong(optim.SGD):
+    def _update(self, p, g, state, group):
+        raise ValueError("my update is wrong")
+x = minidl.ones(2, requires_grad=True)
+optimizer = Wrong([x], lr=0.1)
+x.sum().backward()
+optimizer.step()
+""")
+    with pytest.raises(ValueError, match=r"line 5: ValueError: my update is wrong"):
+        first_step.of_script(script)
+
+
+def test_keeping_costs_as_much_for_the_last_use_as_for_the_first():
+    """Thousands of uses of one parameter, in one thread and in several: all are there."""
+    x, n = minidl.ones(1, requires_grad=True), 300
+    with minidl.keep():
+        for _ in range(n):
+            x + 1
+    first = x.history.uses
+    with minidl.keep():
+        x + 1
+    assert x.history.uses is first and len(x.consumers) == n + 1       # no new list
+
+    @minidl.keep()
+    def use():
+        for _ in range(n):
+            x + 1
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(x.consumers) == 5 * n + 1

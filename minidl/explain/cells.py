@@ -152,7 +152,7 @@ def call_of(kept: Kept, who: str, out) -> maps.Call:
         if missing:
             why = "backward() freed what it used" if backward is None else (
                 f"its argument {missing[0]!r} is not kept")
-            raise RuntimeError(f"{who}: {op.name.strip('_')}: {why}. Run the computation "
+            raise RuntimeError(f"{who}: {op.name}: {why}. Run the computation "
                                "inside `with minidl.keep():`")
         args = [alive[name] for name in op.signature.parameters]
     if op.terms is None:
@@ -161,7 +161,7 @@ def call_of(kept: Kept, who: str, out) -> maps.Call:
     for x in (*op.inputs(maps.bound_arguments(op, args)), out):
         if isinstance(x, Tensor) and x._last_change > kept.born:
             raise RuntimeError(
-                f"{who}: {op.name.strip('_')}: a tensor of shape {x.shape} was changed in "
+                f"{who}: {op.name}: a tensor of shape {x.shape} was changed in "
                 "place since (by optimizer.step(), perhaps): an explanation would be of other "
                 "numbers. Ask before the change, or record the step: a trace holds copies")
     return maps.Call.of(op, args, out)
@@ -173,7 +173,7 @@ def _alive(node: Node) -> dict:
     if node.backward is None:
         return {}
     names = list(node.op.signature.parameters)
-    found = {names[i]: None for i in node.op.places[len(node.shapes):]}
+    found = {names[i]: None for i, shape in zip(node.op.places, node.shapes) if shape is None}
     found |= {names[i]: x for i, x in zip(node.op.places, node.parents) if isinstance(x, Tensor)}
     for name, cell in zip(node.backward.__code__.co_freevars, node.backward.__closure__ or ()):
         with suppress(ValueError):                       # a name that this call did not set
@@ -258,7 +258,7 @@ def explain_call(call: maps.Call, index: tuple[int, ...], site: Site | None = No
 
 
 def _title(op) -> str:
-    return op.name.strip("_") + (f" ({op.source})" if op.source else "")
+    return op.name + (f" ({op.source})" if op.source else "")
 
 
 def _total_of(found: list[Term]) -> float:
@@ -403,11 +403,15 @@ def _reasons(x: Tensor, index: tuple, total: float) -> list[str]:
         found.append("it was changed in place after backward(), as clipping does")
     if not began:
         found.append("the program put a gradient here itself, or a backward() outside keep() did")
+    if 0 < began < x._last_change:
+        found.append("part of it is older than the tensor's numbers: this tensor was changed (by "
+                     "optimizer.step(), perhaps), and its gradient was not cleared: zero_grad()")
     if not np.isfinite(total - maps.float64_array(grad)[index]):
         found.append("not all is finite here, and a kernel may have multiplied inf by the zeros of "
                      "the padding, or added inf - inf")
-    return found or ["its array was written to, or the backward pass of an op that used this "
-                     "tensor is wrong; the check() of a recording tells"]
+    return found or ["its array was written to, or a backward() outside keep() added to it, or the "
+                     "backward pass of an op that used this tensor is wrong; the check() of a "
+                     "recording tells"]
 
 
 def _gradient_parts(x: Tensor, use: Kept, index):
@@ -483,7 +487,7 @@ def why(t: Tensor) -> Lines:
     else:
         lines.append("  called at: kept only inside `with minidl.keep():`")
     if kept.args is None:
-        lines += [f"  input of shape {shape}" for shape in kept.node.shapes]
+        lines += [f"  input of shape {shape}" for shape in kept.node.shapes if shape is not None]
         return lines
     args = maps.bound_arguments(kept.op, kept.args)
     lines.inputs = tuple(x for x in kept.op.inputs(args) if isinstance(x, Tensor))
@@ -495,7 +499,7 @@ def why(t: Tensor) -> Lines:
         if isinstance(value, Tensor):
             before = made(value)
             lines.append(f"  {name}: shape {value.shape}, {value.dtype}, from "
-                         + (before.op.name.strip("_") if before else "a leaf"))
+                         + (before.op.name if before else "a leaf"))
         elif isinstance(value, np.ndarray):
             lines.append(f"  {name}: an array of shape {value.shape}, {value.dtype}")
         else:
@@ -507,6 +511,7 @@ def where_used(t: Tensor) -> Lines:
     """See :meth:`minidl.Tensor.where_used`."""
     found = uses(t)
     lines = Lines([_title(use.op) + (f"   {use.site}" if use.site else "") for use in found]
-                  or ["no use was recorded; `with minidl.keep():` does"])
+                  or ["nothing has used it" if t.history is not None and t.history.made is not None
+                      else "no use was recorded; `with minidl.keep():` does"])
     lines.inputs = tuple(use.out for use in found)
     return lines

@@ -131,7 +131,7 @@ def head_of(trace: Any, item: dict, step: int = 0, count: int = 0) -> str:
     numbers = [f"{name} {'×'.join(map(str, value)) if len(set(value)) > 1 else value[0]}"
                for name, value in zip(call.op.signature.parameters, call.args)
                if name in ("stride", "padding", "dilation", "window")]
-    name = op["op"].strip("_") + " backward" * (op is not item)
+    name = op["op"] + " backward" * (op is not item)
     return ", ".join([name, *numbers]) + (f": step {step + 1} of {count}" if count else "")
 
 

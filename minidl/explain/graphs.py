@@ -51,7 +51,7 @@ def _name(trace: Any, n: int) -> str:
     if node["op"] is None:
         return node["name"] or node["role"]
     op = trace.ops[node["op"]]
-    return op["op"].strip("_") + (f" ({op['module']})" if op["module"] else "")
+    return op["op"] + (f" ({op['module']})" if op["module"] else "")
 
 
 def _about(trace: Any, n: int, gradient: np.ndarray | None, count: str = "") -> list[str]:
@@ -99,7 +99,7 @@ def graph(trace: Any) -> Film:
             op = trace.ops[event["op"]]
             now = event["node"], op["outputs"][0]
             part = f", part {event['number']} of {event['of']}: +=" if event["of"] > 1 else ""
-            told = (f"Step {i} of {len(events)}: {op['op'].strip('_')} to "
+            told = (f"Step {i} of {len(events)}: {op['op']} to "
                     f"{_name(trace, now[0])}{part}")
         for edge in edges:
             _draw_arrow(axes, *(places[n] for n in edge), edge in following, edge == now)

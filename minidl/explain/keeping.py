@@ -54,7 +54,12 @@ def made(t: Tensor) -> Kept | None:
     """The call that made t, with what is kept of it; None for a leaf."""
     if t.history is not None and t.history.made is not None:
         return t.history.made
-    return None if t.node is None else t.node.kept or Kept(t.node.op, t.node)
+    return None if t.node is None else kept_of(t.node) or Kept(t.node.op, t.node)
+
+
+def kept_of(node: Node) -> Kept | None:
+    """What keep() kept of the node's call; None if nothing."""
+    return next((each for each in node.kept if isinstance(each, Kept)), None)
 
 
 def uses(t: Tensor) -> list[Kept]:
@@ -90,24 +95,26 @@ class Keeper(Watcher):
         kept = history(out).made = Kept(op, out.node, args, out, call_site())
         if out.node is None:
             return
-        out.node.kept = kept
+        out.node.kept += (kept,)
         for x in inputs:
             since, known = kept.born if x.grad is None else gradient_began(x), history(x)
-            known.uses = [u for u in uses(x) if not 0 < u.ran < since]    # not of cleared gradients
+            oldest = known.uses[0] if known.uses else kept
+            if 0 < oldest.ran < since or oldest.born < x._last_change:     # of a cleared gradient
+                known.uses = [u for u in uses(x) if not 0 < u.ran < since]
             known.uses.append(kept)
 
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
         self._passes().append((now() if deposits else 0, {}))
         for y, gy in zip(outputs, gradients):
-            if deposits and y.node is not None and y.node.kept is not None:
+            if deposits and y.node is not None and kept_of(y.node):
                 history(y).seed = gy
 
     def node_begins(self, node: Node, gy: Tensor) -> None:
-        moment, before = self._passes()[-1]
-        if moment and node.kept is not None:
-            node.kept.ran = moment
-            self._arrived(node.kept.out, node.hooks)
+        (moment, _), kept = self._passes()[-1], kept_of(node)
+        if moment and kept is not None:
+            kept.ran = moment
+            self._arrived(kept.out, node.hooks)
 
     def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
         leaf = node.parents[k]
@@ -146,4 +153,4 @@ def keep(function: Callable | None = None):
 
 
 if os.environ.get("MINIDL_KEEP", "0") not in ("", "0"):
-    type(mode).watchers = type(mode).op_watchers = (KEEPER,)       # in every thread
+    type(mode).watchers = (KEEPER,)        # in every thread

@@ -21,7 +21,7 @@ import numpy as np
 from ..files import open_regular, read_at_most, shown
 from .fitting import check_arguments
 
-TRACE_FORMAT, VERSION = "minidl-trace", 1
+TRACE_FORMAT, VERSION = "minidl-trace", 2
 LARGEST_TRACE = 1 << 26       # bytes of a file
 FILLS = 1 << 28               # bytes of all arrays that hold one number, repeated
 DEEPEST, MOST_DIGITS = 40, 20  # lists and objects within each other; digits of a whole number

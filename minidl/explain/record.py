@@ -118,8 +118,9 @@ class Recorder(Watcher):
         op = self.made.get(node)
         if op is None:
             return                             # made before the recording began
+        given = k - node.shapes[:k].count(None)          # inputs that were None are not recorded
         out, target = self.trace.nodes[self.trace.ops[op]["outputs"][0]], self.trace.ops[op][
-            "inputs"][k]
+            "inputs"][given]
         out["grad"] = gradient = self.trace.array(gy.data)
         if node.hooks:
             self.trace.ops[op]["hooks"] = True
@@ -128,7 +129,7 @@ class Recorder(Watcher):
         if isinstance(parent, Tensor) and parent.grad is not None:
             sum_ = sum_ + parent.grad.data     # of an earlier backward()
         uses = self.counts.setdefault(target, [])
-        event = {"phase": "backward", "op": op, "input": k, "node": target, "gy": gradient,
+        event = {"phase": "backward", "op": op, "input": given, "node": target, "gy": gradient,
                  "contribution": self.trace.array(g.data), "sum": self.trace.array(sum_),
                  "number": len(uses) + 1, "of": 1}
         if not uses and sum_ is not total.data:
@@ -146,11 +147,9 @@ class Recorder(Watcher):
             "before": self.trace.array(p.data), "state": _copied(optimizer.state.get(p, {}))}
             for p, group in moved]
 
-    def update_ends(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]]) -> None:
-        for event, (p, _) in zip(self.moving, moved):
+    def update_ends(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]] | None) -> None:
+        for event, (p, _) in zip(self.moving, moved or ()):          # (None: it raised)
             new, old = optimizer.state.get(p, {}), event["state"]
-            if new.get("step", 0) == old.get("step", 0):
-                break                          # an error came first
             state = {name: self.trace.array(old.get(name, np.zeros_like(value)))
                      for name, value in new.items() if is_array(value)}   # before, as the rule asks
             self.trace.events.append({

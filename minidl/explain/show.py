@@ -88,7 +88,7 @@ def _names(trace: Trace, event: dict) -> set[str]:
     names = [_event_node(trace, event)["name"], event.get("rule")]
     if event["phase"] != "update":
         op = trace.ops[event["op"]]
-        names += [op["op"].strip("_"), op["module"]]
+        names += [op["op"], op["module"]]
     if event["phase"] == "forward":
         names += [trace.nodes[n]["name"] for n in op["inputs"]]
     return {name.lower() for name in names if name}

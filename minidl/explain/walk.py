@@ -310,7 +310,7 @@ def _factor_count(kind: dict) -> float:
 
 
 def _called(op: dict) -> str:
-    return op["op"].strip("_") + (f" in module {op['module']}" if op["module"] else "")
+    return op["op"] + (f" in module {op['module']}" if op["module"] else "")
 
 
 def _events(numbers: Sequence[int]) -> str:

@@ -92,10 +92,10 @@ def check_ops(part: Part, sizes: Sizes) -> None:
         for dtype, limit in LIMITS.items():
             for which in kernels.CHOICES:
                 of = f"{dtype} {which}"
-                with part.attempt(name.strip("_"), of):
+                with part.attempt(name, of):
                     errors = [op_error(name, args, dtype, which) for args in cases[name]]
                     case, error = _worst(errors)
-                    part.check(name.strip("_"), of, error, limit, f"case {case}")
+                    part.check(name, of, error, limit, f"case {case}")
     _check_complete(part, "without cases", set(OPS) - set(cases))
 
 

@@ -67,7 +67,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
     """
-    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+    if weight.ndim != 2 or input.ndim == 0:
+        raise ValueError(f"linear: weight must be (O, I) and input (..., I), got {weight.shape} "
+                         f"and {input.shape}")
+    if input.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
                          f" input has shape {input.shape}")
     same_floats("linear", input, ("weight", weight), ("bias", bias))

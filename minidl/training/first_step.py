@@ -66,7 +66,9 @@ class _OneStep(Watcher):
     def optimizer_made(self, optimizer: Optimizer) -> None:
         self.waiting.append(optimizer)
 
-    def update_ends(self, optimizer: Optimizer, moved: list) -> None:
+    def update_ends(self, optimizer: Optimizer, moved: list | None) -> None:
+        if moved is None:                  # the script's own error is under way
+            return
         if optimizer not in self.waiting or self.waiting == [optimizer]:
             raise _Enough
         self.waiting.remove(optimizer)
