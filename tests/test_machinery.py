@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import minidl
 from minidl import formulas
@@ -23,12 +24,57 @@ def attributes(path: Path) -> set[str]:
     return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
+def files_with(*names: str) -> list[str]:
+    """The source files in which one of the names stands behind a dot."""
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                  if attributes(path) & set(names))
+
+
+def files_that_define(*names: str) -> list[str]:
+    """The source files with a function under one of the names, with an underscore or not."""
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                  if any(isinstance(node, ast.FunctionDef) and node.name.strip("_") in names
+                         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+def files_that_say(text: str) -> list[str]:
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                  if text in path.read_text(encoding="utf-8"))
+
+
+def files_that_divide_by_a_stride() -> list[str]:
+    """``// s + 1``, s no constant: the output size."""
+    def divides(node: ast.AST) -> bool:
+        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and not (
+            isinstance(node.right, ast.Constant))
+    return sorted({path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
+                   for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                   if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+                   and divides(node.left) and getattr(node.right, "value", None) == 1})
+
+
+ROWS = "by_rows", "like_rows", "channels_last", "images", "taps_first", "alike", "one_a_channel"
+ONCE = {                               # what stands once: where
+    "tensors among an op's arguments": lambda: [
+        f for f in files_that_define("placed") if f != "random.py"],     # (of noise)
+    "equal up to rounding": lambda: files_that_define("limit_of", "scale_of"),
+    "finite differences": lambda: files_that_define("first_smooth"),
+    "output size": lambda: [f for f in files_that_divide_by_a_stride() if f != "formulas.py"],
+    "rows of channels, for the CPU and CUDA": lambda: [
+        f for f in files_that_define(*ROWS) if f.startswith("kernels")],
+    "the line about compiling": lambda: files_that_say('"compiling kernels'),
+}
+
+
+@pytest.mark.parametrize("what", ONCE)
+def test_it_stands_once(what):
+    assert len(ONCE[what]()) == 1, ONCE[what]()
+
+
 def test_tensors_are_placed_among_arguments_by_the_op():
     """`Op.inputs` and `Op.placed` know where the tensors are. Two files ask for the places: cells
     for the operands' names, fitting for the entries of a file, which are no tensors yet."""
-    readers = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
-               if "places" in attributes(path)}
-    assert readers == {"tape.py", "explain/cells.py", "explain/fitting.py"}
+    assert files_with("places") == ["explain/cells.py", "explain/fitting.py", "tape.py"]
 
 
 def test_every_path_has_the_output_size_of_the_formula():
@@ -43,18 +89,6 @@ def test_every_path_has_the_output_size_of_the_formula():
         if before == after:
             assert count == formulas._size(n, k, s, before, d)
             assert output_size((n,), (k,), (s,), (before,), (d,)) == (count,)
-
-
-def test_the_output_size_is_computed_once():
-    """`// s + 1` stands in windows.py, and as a transcription in formulas.py."""
-    def divides(node: ast.AST) -> bool:
-        return isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and not (
-            isinstance(node.right, ast.Constant))                    # a stride is no constant
-    found = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
-             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
-             and divides(node.left) and getattr(node.right, "value", None) == 1}
-    assert found == {"windows.py", "formulas.py"}
 
 
 # --------------------------------------------------------------------------- equal up to rounding
@@ -74,9 +108,7 @@ def test_errors_are_measured_by_their_scale_and_nan_must_meet_nan():
 def test_the_callers_of_the_comparison_have_none_of_their_own():
     """Who asks whether numbers are equal up to rounding imports that from testing/compare.py; the
     public ``allclose``, NumPy's by another name, is the one other way."""
-    by_numpy = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")
-                if {"allclose", "isclose"} & attributes(path)}
-    assert by_numpy == {"__init__.py"}
+    assert files_with("allclose", "isclose") == ["__init__.py"]
 
 
 # --------------------------------------------------------------------------- finite differences
@@ -97,20 +129,5 @@ def test_one_driver_moves_an_input_and_waits_for_a_smooth_curve():
     assert first_smooth(nowhere, (0.1,), tolerance, 1) == (None, 0.0, False)
 
 
-# --------------------------------------------------------------------------- what is shown
-def test_the_line_about_compiling_stands_once():
-    said = [path.name for path in PACKAGE.rglob("*.py")
-            if '"compiling kernels' in path.read_text(encoding="utf-8")]
-    assert said == ["progress.py"]
-
-
-# --------------------------------------------------------------------------- memory order
-def test_kernels_for_the_cpu_and_for_a_gpu_lay_arrays_out_by_one_file():
-    """No other file of the kernels has a function under such a name, with an underscore or not."""
-    defined = {path.name: {node.name.strip("_") for node in ast.walk(ast.parse(
-        path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)}
-        for path in (PACKAGE / "kernels").glob("*.py")}
-    shared = {"by_rows", "like_rows", "channels_last", "images", "taps_first", "alike",
-              "one_a_channel"}
-    assert shared <= defined.pop("layout.py")
-    assert not {file: both for file, own in defined.items() if (both := own & shared)}
+if __name__ == "__main__":
+    print("standing once:", ", ".join(f"{what} ({', '.join(ONCE[what]())})" for what in ONCE))
