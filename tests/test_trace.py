@@ -520,3 +520,16 @@ def test_a_documents_network_is_recorded_proved_and_put_back(tmp_path):
     assert not [c for c in trace.check() if c["status"] == "fail"]
     trace.save(tmp_path / "run.json")
     assert (tmp_path / "run.json").stat().st_size < 3_000_000
+
+
+def test_a_bias_longer_than_its_images_are_wide_is_no_image(tmp_path):
+    """Of convolutions of both kinds: saved, loaded and checked."""
+    x, w, b = minidl.randn(1, 2, 4, 4), minidl.randn(2, 40, 2, 2), minidl.randn(40)
+    w.requires_grad_()
+    with minidl.record() as trace:
+        y = F.conv2d(x, w.permute(1, 0, 2, 3), b, stride=2)
+        F.conv_transpose2d(y[:, :2], w, b, stride=2).sum().backward()
+    trace.save(tmp_path / "run.json")
+    loaded = Trace.load(tmp_path / "run.json")
+    assert [op["op"] for op in loaded.ops] == [op["op"] for op in trace.ops]
+    assert {found["status"] for found in loaded.check()} == {"pass"}

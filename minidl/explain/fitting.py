@@ -43,6 +43,7 @@ def check_arguments(op: dict, shapes: list[list[int]], place: str) -> None:
             _check_contraction(entry.terms.text, out, inputs[:count])
             for bias in inputs[count:]:
                 _check_contraction(entry.terms.bias, out, [bias])
+            inputs = inputs[:count]                # the geometry is about the others
         _check_geometry({k: _whole_numbers(v) for k, v in given.items() if k in (
             *_SIZES, "widths", "padding", "pads", "stride", "dilation", "window")}, out, inputs)
     except ValueError as error:
