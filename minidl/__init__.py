@@ -6,6 +6,8 @@ networks of the documents in models/. Names are PyTorch's: ``import minidl.funct
 
 __version__ = "0.1.0"
 
+from os import environ as _environ
+
 import numpy as _np
 
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
@@ -18,7 +20,6 @@ from .random import Generator, manual_seed
 from .saving import load, save
 from .tape import OPS, enable_grad, grad, is_grad_enabled, no_grad, op, set_grad_enabled
 from . import cuda, dtypes, functional, nn, ops, optim
-from .explain.keeping import keep
 from .profiling import profile
 from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
@@ -45,6 +46,13 @@ def record(step=None, *args, probe: int | None = None, **kwargs):
     :func:`minidl.explain.record.record`."""
     from .explain.record import record
     return record(step, *args, probe=probe, **kwargs)
+
+
+def keep(function=None):
+    """``with minidl.keep():``, or a decorator: what backward would free stays, for explaining. See
+    :func:`minidl.explain.keeping.keep`."""
+    from .explain.keeping import keep
+    return keep(function)
 
 
 @_arguments
@@ -219,3 +227,7 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if _environ.get("MINIDL_KEEP", "0") not in ("", "0"):
+    from .explain import keeping as _keeping  # from the start
