@@ -247,6 +247,7 @@ def _of_several() -> str | None:
 
 
 def error_line(error: Exception) -> str:
+    """The kind of an error and the first 200 characters of its message, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

@@ -151,7 +151,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients (or set them to zero)."""
-        clear_gradients([p for group in self.param_groups for p in group["params"]], set_to_none)
+        clear_gradients(self._parameters(), set_to_none)
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Move every parameter that has a gradient. `closure`, if given, computes loss and

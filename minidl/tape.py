@@ -71,7 +71,7 @@ class Op:
         found = [(m and (m["a"] or m["b"]) or k, bool(m)) for k in [k.strip("'<>") for k in kinds]
                  for m in [re.fullmatch(optional, k)]]
         self.places = [i for i, (k, _) in enumerate(found) if k.endswith("Tensor")]
-        self.optional = any([found[i][1] for i in self.places])
+        self.optional = {i for i in self.places if found[i][1]}
         self.all_tensors = bool(kinds) and len(self.places) == self.arity and not self.optional
         self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
 
@@ -93,7 +93,7 @@ class Op:
         if self.sequence:
             return args[0]
         if self.places:
-            return [args[i] for i in self.places if args[i] is not None]
+            return [args[i] for i in self.places if args[i] is not None or i not in self.optional]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
     def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
@@ -108,7 +108,7 @@ class Op:
             inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
-            raise self.refusal(inputs, error) from None
+            raise self.refusal(args, inputs, error) from None
         return self.placed(args, inputs), inputs
 
     def placed(self, args: Sequence, inputs: Sequence) -> tuple:
@@ -117,16 +117,16 @@ class Op:
             return tuple(inputs)
         if self.sequence:
             return (inputs, *args[1:])
-        places = self.places or range(len(args))
-        put = dict(zip([i for i in places if args[i] is not None and (
-            self.places or isinstance(args[i], (Tensor, np.ndarray)))], inputs))
+        at = self.places or [i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
+        put = dict(zip([i for i in at if args[i] is not None or i not in self.optional], inputs))
         return tuple([put.get(i, a) for i, a in enumerate(args)])
 
-    def refusal(self, inputs, error: Exception) -> Exception:
+    def refusal(self, args: tuple, inputs, error: Exception) -> Exception:
         """The error for inputs of which one cannot be made a tensor: it names the argument."""
         names = list(self.signature.parameters)
         try:
-            for i, x in zip(self.places, inputs):
+            given = [i for i in self.places if args[i] is not None or i not in self.optional]
+            for i, x in zip(given, inputs):
                 tensor_argument(f"{self.name}: {names[i]}", x, inputs)
         except (TypeError, ValueError) as named:
             return named
@@ -135,15 +135,14 @@ class Op:
     def explain_failure(self, inputs, error: Exception) -> None:
         """Say so if an op failed because its inputs are on different devices, or do not broadcast.
         """
-        name = self.name
         try:
-            same_device(name, *inputs)
+            same_device(self.name, *inputs)
         except TypeError as mixed:
             raise mixed from None
         if str(error).startswith("operands could not be broadcast"):
             shapes = " and ".join(str(x.shape) for x in inputs)
-            raise ValueError(f"{name}: shapes {shapes} do not broadcast: counted from the last, "
-                             "axes must have equal length, or length 1") from None
+            raise ValueError(f"{self.name}: shapes {shapes} do not broadcast: counted from the "
+                             "last, axes must have equal length, or length 1") from None
 
 
 OPS: dict[str, Op] = {}
@@ -332,7 +331,6 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
     nodes = _youngest_first(outputs)
-    # Where gradients stay: the wanted places. Which nodes are run: those on a way there, or all.
     places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
@@ -452,8 +450,7 @@ def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
     if y.data.size != 1:
         raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
                            f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")
-    one = Tensor._wrap(constant(1.0, y.dtype, y.data))
-    return one if y.shape == () else one.reshape(y.shape)
+    return Tensor._wrap(constant(1.0, y.dtype, y.data).reshape(y.shape))
 
 
 def _fitting_seed(name: str, y: Tensor, gradient: Tensor) -> Tensor:

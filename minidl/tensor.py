@@ -263,8 +263,7 @@ class Tensor:
         return self._changed_at[0] if self._changed_at else 0
 
     def _change_cell(self) -> list[int]:
-        """Where that moment is kept from now on: one cell for all views of the storage, known to
-        the node that keeps the array too."""
+        """Where that moment is kept from now on: one cell for all views, known to the node too."""
         if self._changed_at is None:
             self._changed_at = [0]
             if self.node is not None:

@@ -21,7 +21,6 @@ def output_size(size, kernel, stride, padding, dilation) -> tuple[int, ...]:
 
 
 def same_border(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Keras's "same" along one axis: zeros before and after, an odd one after, so that there are
-    ceil(size / stride) windows."""
+    """Keras's "same": zeros before and after, an odd one after; ceil(size / stride) windows."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2

@@ -647,3 +647,11 @@ def test_any_argument_may_be_a_tensor_or_none(written):
         assert [e["node"] for e in events] == trace.ops[0]["inputs"]
         (row,) = p.rows
         assert row.calls == 1 and row.shapes == ((),) * count and row.backward_s > 0
+
+
+def test_a_wrong_argument_after_a_none_is_named():
+    @minidl.op
+    def affine(x: minidl.Tensor, scale: minidl.Tensor | None, shift: minidl.Tensor):
+        return x.data + shift.data, lambda gy: (gy, None, gy)
+    with pytest.raises(TypeError, match="affine: shift must be a tensor or numbers, got 'three'"):
+        affine(leaf(1.0), None, "three")

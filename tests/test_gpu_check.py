@@ -174,7 +174,7 @@ def test_a_kernel_without_cases_is_named(gpu, tmp_path, monkeypatch):
     assert ("without cases", "number") in failed(result)
 
 
-@pytest.mark.parametrize("name, op", [("_relu", "relu"), ("array_sigmoid", "sigmoid")])
+@pytest.mark.parametrize("name, op", [("_relu", "relu"), ("_array_sigmoid", "sigmoid")])
 def test_a_wrong_op_is_named(gpu, tmp_path, monkeypatch, name, op):
     """Wrong on the GPU alone, as a difference between NumPy and CuPy would be."""
     right = getattr(activation, name)
@@ -204,7 +204,7 @@ def keep_ops(monkeypatch, *names: str) -> None:
 def test_an_op_that_raises_is_recorded_and_the_others_go_on(gpu, tmp_path, monkeypatch):
     def broken(x):
         raise RuntimeError("the kernel could not be compiled")
-    monkeypatch.setattr(activation, "array_sigmoid", broken)
+    monkeypatch.setattr(activation, "_array_sigmoid", broken)
     keep_ops(monkeypatch, "sigmoid", "tanh")
     _, result = run(tmp_path / "check.json", "--only", "ops")
     (part,) = result["parts"]
@@ -217,7 +217,7 @@ def test_an_op_that_raises_is_recorded_and_the_others_go_on(gpu, tmp_path, monke
 @pytest.mark.parametrize("dtype", values.LIMITS)
 def test_a_dtype_that_changes_is_an_error(gpu, monkeypatch, dtype):
     other = "float64" if dtype == "float32" else "float32"
-    monkeypatch.setattr(activation, "array_sigmoid", lambda x: x.astype(other))
+    monkeypatch.setattr(activation, "_array_sigmoid", lambda x: x.astype(other))
     with pytest.raises(TypeError, match=f"the result is {other}, the arguments are {dtype}"):
         values.op_error("sigmoid", (np.ones(3),), dtype, "fast")
 

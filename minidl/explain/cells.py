@@ -207,7 +207,8 @@ def names_of(call: maps.Call) -> list[str]:
         bias = re.findall(r"(\w+)\[", kind.bias)[1:]
         return [*re.findall(r"(\w+)\[", kind.text)[1:], *bias][:len(call.operands)]
     names = list(call.op.signature.parameters)
-    return [maps.SHORT_NAMES.get(names[i], names[i]) for i in call.op.places] or ["x", "y", "z"]
+    given = [names[i] for i in call.op.places if i >= len(call.args) or call.args[i] is not None]
+    return [maps.SHORT_NAMES.get(name, name) for name in given] or ["x", "y", "z"]
 
 
 def result_of(call: maps.Call) -> str:

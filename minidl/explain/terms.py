@@ -181,6 +181,7 @@ def _only(call: Call, terms: Terms, at) -> Terms:
 
 
 def float64_array(value) -> np.ndarray:
+    """The numbers of a tensor or array, on the host; floats as float64."""
     array = to_host(value.data) if isinstance(value, Tensor) else np.asarray(value)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
@@ -232,6 +233,7 @@ def _summed(call: Call, kind: Contract, at) -> list[Terms]:
 
 
 def contraction_terms(call: Call, kind: Contract, at) -> Terms:
+    """The products of a Contract: all, or one element's (`at` as in :func:`linear_terms`)."""
     left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
     arrays, names = [call.out, *call.operands], call.named()
     lead = call.out.ndim - left[1].count(",")

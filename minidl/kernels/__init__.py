@@ -59,8 +59,7 @@ def use_kernels(which: str) -> None:
 
 
 def kernels_in_use() -> str:
-    """``"fast"`` or ``"reference"``. Raises ValueError where MINIDL_KERNELS is neither: told here,
-    and by the first operation, for ``import minidl`` could tell it in a traceback alone."""
+    """``"fast"`` or ``"reference"``. Raises ValueError where MINIDL_KERNELS is neither."""
     if _choice not in CHOICES:
         raise ValueError(f"MINIDL_KERNELS: expected one of {', '.join(CHOICES)}; got {_choice!r}")
     return _choice
@@ -173,9 +172,8 @@ def _for_cuda(name: str, arrays) -> Callable | None:
 
 
 def together(array) -> AbstractContextManager:
-    """Inside, the updates of parameters on a GPU (where `array` is) wait, and at the end all of a
-    kind are one launch; those that were asked for before an error are made, as on the CPU. There
-    (and for None, and without kernels) each runs at once."""
+    """Inside, updates of parameters on a GPU (where `array` is) wait; at the end, also after an
+    error, all of a kind are one launch. Elsewhere, and without kernels, each runs at once."""
     if array is None or isinstance(array, np.ndarray) or _choice == "reference":
         return nullcontext()
     from . import cuda
@@ -223,4 +221,5 @@ def load_kernels(warn: bool = True) -> None:
         warnings.warn(_problem, RuntimeWarning, stacklevel=4)
 
 
+# That it is neither is told by the first operation: `import minidl` could only give a traceback.
 _choice = os.environ.get("MINIDL_KERNELS") or "fast"

@@ -82,6 +82,7 @@ def signatures(real: np.dtype, source: str = SOURCE) -> dict[str, tuple[KernelPa
 
 @functools.cache
 def compiled_kernel(cupy, name: str, real: np.dtype):
+    """The kernel of that name for floats of type `real`, compiled once."""
     return _module(cupy, real).get_function(name)
 
 

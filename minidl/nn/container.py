@@ -76,7 +76,7 @@ class Sequential(_Numbered):
         return super().__getitem__(index)
 
     def forward(self, input: Tensor) -> Tensor:
-        for run in fusion.runs([module for _, module in self._own(CHILD)], self.fuse):
+        for run in fusion.runs(self._all(), self.fuse):
             input = run(input)
         return input
 

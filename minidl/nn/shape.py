@@ -46,8 +46,7 @@ class Unflatten(Module):
             checks.whole("Unflatten: each of unflattened_size", n, -1) for n in unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
-        if not isinstance(input, Tensor):
-            input = tensor_argument("Unflatten: input", input)
+        input = input if isinstance(input, Tensor) else tensor_argument("Unflatten: input", input)
         if not -input.ndim <= self.dim < input.ndim:
             raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
         dim = self.dim % input.ndim

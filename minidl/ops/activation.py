@@ -168,7 +168,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return y if threshold == math.inf else where(scaled > threshold, input, y)
 
 
-def array_sigmoid(x):
+def _array_sigmoid(x):
     xp = namespace(x)
     e = xp.exp(-xp.abs(x))                               # in (0, 1]: never overflows
     return xp.where(x >= 0, 1, e) / (1 + e)
@@ -179,7 +179,7 @@ def sigmoid(input: Tensor):
     """s = 1 / (1 + e^-x); gx = gy s (1 - s). Source: D0-SIGMOID."""
     def backward(gy, need, out):
         return gy * out * (1 - out)
-    return array_sigmoid(as_floats(input)), backward
+    return _array_sigmoid(as_floats(input)), backward
 
 
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))

@@ -142,6 +142,5 @@ def gaussian_log_likelihood(mean_: Tensor, target: Tensor) -> Tensor:
 
 @arguments
 def elbo(log_likelihood: Tensor, kl: Tensor) -> Tensor:
-    """E_q log p(x|z) - D_KL(q(z|x) || p(z)): a lower bound of log p(x), in nats. Source: D3-ELBO.
-    """
+    """E_q log p(x|z) - D_KL(q(z|x) || p(z)), at most log p(x), in nats. Source: D3-ELBO."""
     return mean(log_likelihood) - mean(kl)

@@ -20,6 +20,7 @@ from .terms import Composite, Elementwise
 
 
 def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
+    """The mean, the sum, or the loss of each element. Raises ValueError for another word."""
     if reduction == "mean":
         return mean(loss)
     if reduction == "sum":

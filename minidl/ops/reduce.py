@@ -27,6 +27,7 @@ class Extreme(NamedTuple):
 
 
 def axis_numbers(name: str, dim, ndim: int) -> tuple[int, ...]:
+    """The axes that `dim` names, none of them twice; all for None."""
     dims = [dim] if type(dim) is int or not several(dim) else dim
     if dim is None or not len(dims):
         return tuple(range(ndim))
@@ -45,9 +46,8 @@ def _kept_shape(shape, axes) -> tuple[int, ...]:
 
 @replaceable("x")
 def array_sum(x, axis, keepdims=True):
-    """The sum of x over `axis`: integers in int64, and float32 is added up in float64. NumPy adds
-    one row to the next along any axis but the last, and four million times 0.1 would make 385,000.
-    """
+    """The sum of x over `axis`: integers in int64, floats in float64. (NumPy adds rows one by one,
+    and in float32 four million times 0.1 would make 385,000.)"""
     if x.dtype.kind != "f":
         return x.sum(axis=axis, keepdims=keepdims, dtype=int64)
     return x.sum(axis=axis, keepdims=keepdims, dtype=float64).astype(x.dtype, copy=False)
@@ -55,6 +55,7 @@ def array_sum(x, axis, keepdims=True):
 
 @op(name="sum", terms=Reduce())
 def sum_over(input: Tensor, dim, keepdim):
+    """The sum over the axes `dim`; its adjoint repeats."""
     shape = input.shape
     def backward(gy):
         return expand_to(gy, shape, () if keepdim else dim)

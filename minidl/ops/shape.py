@@ -42,6 +42,7 @@ def axis_number(name: str, dim: int, ndim: int) -> int:
 
 @op(name="reshape", terms=Gather(), views=True)
 def reshape_to(input: Tensor, shape):
+    """The same elements, in the same order, in `shape`."""
     before = input.shape
     def backward(gy):
         return reshape_to(gy, before)
@@ -74,6 +75,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @op(name="permute", terms=Gather(), views=True)
 def permute_axes(input: Tensor, dims):
+    """The axes in the order `dims`."""
     back = tuple(dims.index(i) for i in range(len(dims)))
     def backward(gy):
         return permute_axes(gy, back)

@@ -252,6 +252,7 @@ def _one_for_each_leaf(leaves: Sequence[Tensor], found: Sequence) -> list:
 
 
 def gradients_of(outputs, wanted, seeds, create_graph: bool) -> Sequence[Tensor | None]:
+    """The gradient of sum_i <outputs[i], seeds[i]> for each of `wanted`; None where none came."""
     live = [(y, g) for y, g in zip(outputs, seeds) if y.requires_grad]
     if not live:
         return [None] * len(wanted)
