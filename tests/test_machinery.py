@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import minidl
 from minidl import formulas
 from minidl.testing.compare import equal, errors, scale_of
 from minidl.testing.differences import along, first_smooth
 from minidl.windows import output_size
 
-PACKAGE = Path(minidl.__file__).parent
+PACKAGE = Path(__file__).resolve().parent.parent / "minidl"
 
 
 def attributes(path: Path) -> set[str]:

@@ -20,8 +20,8 @@ import pytest
 import minidl
 import minidl.functional as F
 
-PACKAGE = Path(minidl.__file__).parent
-ROOT = PACKAGE.parent
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "minidl"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 KERNEL_TABLES = "kernels/cpu.py", "kernels/cuda.py"
 
