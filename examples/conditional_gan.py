@@ -29,7 +29,7 @@ from minidl.models import MODELS
 from minidl.random import Generator
 from minidl.training import Trainer, predict
 from minidl.training.config import config_for
-from minidl.training.gan import asked, samples
+from minidl.training.gan_steps import asked, samples
 from minidl.training.job import Job
 
 recipe = MODELS["cgan"]

@@ -41,7 +41,7 @@ from minidl import data, plots, script
 from minidl.models import MODELS, SmallGAN
 from minidl.training import GANSteps, LSGANSteps, Trainer, WGANPenaltySteps, WGANSteps
 from minidl.training.config import config_for
-from minidl.training.gan import samples
+from minidl.training.gan_steps import samples
 from minidl.training.job import Job
 from minidl.training.report import judged
 

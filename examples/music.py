@@ -51,7 +51,7 @@ from tunes import (
 
 import minidl
 from minidl import plots, script
-from minidl.models.attention import SequenceModel
+from minidl.models.more.transformer import SequenceModel
 
 
 def full_bars(tune: list[str]) -> list[bool]:

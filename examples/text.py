@@ -39,7 +39,7 @@ from sequences import compare, curves, train  # examples/sequences.py
 
 import minidl
 from minidl import plots, script
-from minidl.models.attention import SequenceModel
+from minidl.models.more.transformer import SequenceModel
 
 SONNETS = Path(__file__).parent / "data" / "sonnets.txt"
 

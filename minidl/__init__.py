@@ -14,13 +14,14 @@ from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .tensor import Tensor, as_tensor
 # isort: split
 from . import checks, random
-from .arguments import arguments as _arguments, number_argument as _number_argument
+from .checks.arguments import arguments as _arguments, number_argument as _number_argument
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
-from .saving import load, save
-from .tape import OPS, enable_grad, grad, is_grad_enabled, no_grad, op, set_grad_enabled
+from .files.saving import load, save
+from .op import OPS, op
+from .modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .gradients import grad
 from . import cuda, dtypes, functional, nn, ops, optim
-from .profiling import profile
 from .ops import (abs, amax, amin, argmax, argmin, cat, chunk, clamp, cos, div, exp, flatten,
                   flip, log, log_softmax, logsumexp, matmul, max, maximum, mean, min, minimum, mul,
                   neg, norm, permute, pow, relu, reshape, sigmoid, sin, softmax, split, sqrt,
@@ -217,11 +218,16 @@ def _default_float(array):
     return array.astype(float32) if array.dtype == float64 else array
 
 
+_ELSEWHERE = {"metrics": "training.metrics", "script": "training.script"}     # modules
+
+
 def __getattr__(name: str):
     """minidl.data, minidl.training and the others, loaded when they are first used."""
+    from importlib import import_module
+    if name == "profile":
+        return import_module("minidl.training.profiling").profile
     if name in __all__:
-        from importlib import import_module
-        return import_module(f"minidl.{name}")
+        return import_module(f"minidl.{_ELSEWHERE.get(name, name)}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")
 
 

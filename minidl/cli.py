@@ -12,23 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import (
-    __version__,
-    get_num_threads,
-    kernels,
-    kernels_in_use,
-    plots,
-    script,
-    use_kernels,
-)
+from . import __version__, get_num_threads, kernels, kernels_in_use, plots, use_kernels
 from .device import cuda_problem, resolve
-from .files import shown
+from .files.regular import shown
 from .kernels import CHOICES
 from .models import MODELS
-from .profiling import profile
-from .training import NotFinite, OutOfMemory, Run, Trainer, checkpoint, report, stop
+from .training import NotFinite, OutOfMemory, Run, Trainer, checkpoint, report, script, stop
 from .training.config import config_for, recipe_called
 from .training.job import Job, trained
+from .training.profiling import profile
 from .training.progress import values_text
 
 PROG = "minidl" if Path(sys.argv[0]).stem == "minidl" else "python -m minidl"

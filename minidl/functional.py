@@ -13,26 +13,18 @@ import operator
 
 import numpy as np
 
-from . import checks, windows
-from .arguments import arguments
-from .arguments import number_argument as _number
+from . import checks
 from .checks import sizes
+from .checks.arguments import arguments
+from .checks.arguments import number_argument as _number
 from .device import namespace
 from .ops import conv as _conv
 from .ops import pool as _pool
+from .ops import windows
 from .ops.activation import bias_activation as _bias_activation
 from .ops.activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
 from .ops.arithmetic import clone as _clone
 from .ops.arithmetic import needs_floats, same_floats
-from .ops.attention import (
-    attention,
-    multi_head_attention,
-    scaled_dot_product_attention,
-    score_additive,
-    score_dot,
-    score_general,
-    score_scaled_dot,
-)
 from .ops.dropout import dropout
 from .ops.generative import (
     bernoulli_log_likelihood,
@@ -60,6 +52,15 @@ from .ops.loss import (
     mse_loss,
     nll_loss,
     smooth_l1_loss,
+)
+from .ops.more.attention import (
+    attention,
+    multi_head_attention,
+    scaled_dot_product_attention,
+    score_additive,
+    score_dot,
+    score_general,
+    score_scaled_dot,
 )
 from .ops.norm import batch_norm, group_norm, layer_norm
 from .ops.reduce import log_softmax, softmax

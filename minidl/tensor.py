@@ -16,6 +16,7 @@ import numpy as np
 from . import checks, dtypes
 from . import device as _device
 from .dtypes import bool_, float32, float64, int32, int64
+from .modes import mode, silent
 
 _HOOK = itertools.count()
 _bare = object.__new__
@@ -199,9 +200,9 @@ class Tensor:
         gradients can be differentiated. Raises RuntimeError for a tensor without a graph, a
         non-scalar without `gradient`, and a second run.
         """
-        seed = tape.seed_gradient("backward", self, gradient)
+        seed = gradients.seed_gradient("backward", self, gradient)
         retain_graph = create_graph if retain_graph is None else retain_graph
-        tape.backward([self], [seed], retain_graph=retain_graph, create_graph=create_graph)
+        gradients.backward([self], [seed], retain_graph=retain_graph, create_graph=create_graph)
 
     def retain_grad(self) -> None:
         """Keep ``.grad`` of a tensor inside the graph too."""
@@ -291,7 +292,7 @@ class Tensor:
         if self.node is not None:
             raise RuntimeError(f"{op}: this tensor is part of a graph; changing it in place would "
                                "falsify its history. Compute a new one, or x.detach().clone()")
-        if self._requires_grad and tape.mode.grad:
+        if self._requires_grad and mode.grad:
             raise RuntimeError(f"{op}: a leaf that requires grad is changed in place only inside "
                                "`with minidl.no_grad():`")
         if _overlaps_itself(self.data):
@@ -353,7 +354,7 @@ class Tensor:
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.
     def _in_graph(self, other) -> bool:
-        return tape.mode.grad and (self.node is not None or getattr(other, "_requires_grad", False))
+        return mode.grad and (self.node is not None or getattr(other, "_requires_grad", False))
 
     def __iadd__(self, other):
         return self + other if self._in_graph(other) else self.add_(other)
@@ -365,7 +366,7 @@ class Tensor:
         return self / other if self._in_graph(other) else self.div_(other)
 
     def __setitem__(self, index, value):
-        if getattr(value, "_requires_grad", False) and tape.mode.grad:
+        if getattr(value, "_requires_grad", False) and mode.grad:
             raise RuntimeError("x[i] = v: v requires grad, and assignment records no graph; build "
                                "x with where, cat or stack")
         self._write("x[i] = v")
@@ -587,7 +588,7 @@ def _comparison(operation, x: Tensor, other) -> Tensor:
         a, b = x.data, _array_or_number(as_tensor(other, x) if logical else other)
         if _device.is_array(b) and (logical or "f" in (a.dtype.kind, b.dtype.kind)):
             a, b = dtypes.paired(a, b)
-        return _bool(tape.silent.copy().run(operation, a, b))
+        return _bool(silent.copy().run(operation, a, b))
     except ValueError:
         shape = getattr(b, "shape", ())
         raise ValueError(f"{name}: shapes {x.shape} and {shape} do not broadcast") from None
@@ -620,4 +621,5 @@ def _bool(array) -> Tensor:
     return Tensor._wrap(np.asarray(array) if isinstance(array, (np.generic, bool)) else array)
 
 
-from . import arguments, explain, ops, tape  # noqa: E402  at the end: they need the class above
+from . import explain, gradients, ops, tape  # noqa: E402  at the end: they need the class above
+from .checks import arguments  # noqa: E402

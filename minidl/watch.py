@@ -19,7 +19,7 @@ __all__ = ["Watcher", "Watching", "phase", "tell"]
 
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.
-    (An `op` is a tape.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
+    (An `op` is a op.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
     method that computes with tensors does so on their arrays: an op of its own would be told, too.
 
     A watcher that adds to ``node.kept``, a tuple, in :meth:`op_ends`, asks that this node stays,

@@ -19,8 +19,9 @@ class Break(NamedTuple):
 
 CONV, POOL, LINEAR, ACTIVATION, REDUCE, LOSS, NORM = (
     f"ops/{name}.py" for name in ("conv", "pool", "linear", "activation", "reduce", "loss", "norm"))
-GENERATIVE, ATTENTION, OPTIM = "ops/generative.py", "ops/attention.py", "optim.py"
-GAN_STEPS, MODELS_GAN, CNN = "training/gan.py", "models/gan.py", "models/cnn.py"
+GENERATIVE, ATTENTION, OPTIM = "ops/generative.py", "ops/more/attention.py", "optim/optimizer.py"
+METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
+GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
 
 BREAKS = [
     # ---- convolution and pooling
@@ -103,7 +104,7 @@ BREAKS = [
     Break("D3-ELBO", GENERATIVE, "return mean(log_likelihood) - mean(kl)",
           "return mean(log_likelihood) + mean(kl)"),
     Break("D3-ELBO", GENERATIVE, "    return -0.5 * sum(d * d, 1)", "    return -sum(d * d, 1)"),
-    Break("D3-ELBO", "training/vae.py", "return -F.elbo(likelihood, kl)",
+    Break("D3-ELBO", "training/vae_steps.py", "return -F.elbo(likelihood, kl)",
           "return -F.elbo(likelihood, 0.5 * kl)"),
     Break("D3-KL", GENERATIVE, "sum(1 + logvar - mu * mu - logvar.exp(), -1)",
           "sum(1 + logvar - mu - logvar.exp(), -1)"),
@@ -111,7 +112,7 @@ BREAKS = [
     Break("D3-KL", LOSS, "where(positive, target, 1.0).log() - input)",
           "where(positive, target, 1.0).log() + input)"),
     Break("D3-REPARAM", GENERATIVE, "return mu + (0.5 * logvar).exp()", "return mu + logvar.exp()"),
-    Break("D3-REPARAM", "training/vae.py", "F.reparameterize(mu, logvar,",
+    Break("D3-REPARAM", "training/vae_steps.py", "F.reparameterize(mu, logvar,",
           "F.reparameterize(logvar, mu,"),
     # ---- attention
     Break("D3-ATT", ATTENTION, "return score_dot(s, h) / math.sqrt(max(s.shape[-1], 1))",
@@ -123,7 +124,7 @@ BREAKS = [
           "alpha = softmax(score(s, h), -2)"),
     Break("D3-MHA", ATTENTION, "q, k, v = (split_heads(x, heads) for x in projected)",
           "q, v, k = (split_heads(x, heads) for x in projected)"),
-    Break("D3-MHA", "nn/attention.py", "alpha = F.softmax(e, -1)", "alpha = F.softmax(e, -2)"),
+    Break("D3-MHA", "nn/more/attention.py", "alpha = F.softmax(e, -1)", "alpha = F.softmax(e, -2)"),
     # ---- initialisation and update rules
     Break("D2-HE", "nn/init.py", "calculate_gain(nonlinearity, a) / math.sqrt(fan), generator",
           "calculate_gain(nonlinearity, a) / fan, generator"),
@@ -138,16 +139,16 @@ BREAKS = [
           '    """p <- p - lr g"""\n    p += lr * g'),
     Break("D0-SGD", OPTIM, "    b *= momentum", "    b *= 1 - momentum"),
     # ---- metrics
-    Break("D2-METRICS", "metrics.py", "float(np.mean(true == predicted))",
+    Break("D2-METRICS", METRICS, "float(np.mean(true == predicted))",
           "float(np.mean(true != predicted))"),
-    Break("D2-METRICS", "metrics.py", "_joined(tp, called, actual, average, zero_division)",
+    Break("D2-METRICS", METRICS, "_joined(tp, called, actual, average, zero_division)",
           "_joined(tp, actual, actual, average, zero_division)"),
-    Break("D2-METRICS", "metrics.py", "_joined(tp, actual, actual, average, zero_division)",
+    Break("D2-METRICS", METRICS, "_joined(tp, actual, actual, average, zero_division)",
           "_joined(actual - tp, actual, actual, average, zero_division)"),
-    Break("D2-METRICS", "metrics.py", "_joined(2 * tp, called + actual,",
+    Break("D2-METRICS", METRICS, "_joined(2 * tp, called + actual,",
           "_joined(tp, called + actual,"),
-    Break("D2-METRICS", "metrics.py", "np.append(0, fp / fp[-1])", "np.append(0, fp / tp[-1])"),
-    Break("D2-METRICS", "metrics.py", "np.sum(steps * (y[1:] + y[:-1]) / 2)",
+    Break("D2-METRICS", METRICS, "np.append(0, fp / fp[-1])", "np.append(0, fp / tp[-1])"),
+    Break("D2-METRICS", METRICS, "np.sum(steps * (y[1:] + y[:-1]) / 2)",
           "np.sum(steps * y[1:])"),
     # ---- networks
     Break("D0-CNN", CNN, "nn.MaxPool2d(kernel_size=2, stride=2)",
@@ -168,7 +169,7 @@ BREAKS = [
           "nn.Linear(4 * w, 2 * w, bias=False), nn.ReLU()"),
     Break("D1-VAE", "models/vae.py", "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.ReLU()",
           "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.Tanh()"),
-    Break("D3-ATTNET", "models/attention.py", "return x + self.mlp(self.norm2(x))",
+    Break("D3-ATTNET", "models/more/transformer.py", "return x + self.mlp(self.norm2(x))",
           "return self.mlp(self.norm2(x))"),
-    Break("D3-RESNET", "models/residual.py", "nn.Residual(F) if skips else F", "F if skips else F"),
+    Break("D3-RESNET", RESIDUAL, "nn.Residual(F) if skips else F", "F if skips else F"),
 ]

@@ -67,7 +67,8 @@ def taken_from(smallest: int | None):
     places = [(kernels, "SMALLEST")]
     kernels.load_kernels(warn=False)
     if kernels.CPU:                      # also where none are kept for the next process
-        from minidl.kernels import layout, product
+        from minidl.kernels import layout
+        from minidl.kernels.cpu import product
         places += [(layout, "LARGE"), (product, "SMALL")]
     before = [getattr(module, name) for module, name in places]
     for module, name in places:

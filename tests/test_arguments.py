@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import arguments, nn, optim, schedules
 from minidl import functional as F
+from minidl import nn, optim
+from minidl.checks import arguments
+from minidl.optim.more import schedules
 
 RNG = np.random.default_rng(3)
 T = minidl.tensor

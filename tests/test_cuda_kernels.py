@@ -19,9 +19,9 @@ from optable import assert_close
 import minidl
 from minidl import kernels, nn, optim, random
 from minidl.device import to_host
-from minidl.kernels import cuda, launch
+from minidl.kernels.gpu import launch, twins
 from minidl.ops import activation, conv, dropout, loss, pool
-from minidl.windows import output_size, sides
+from minidl.ops.windows import output_size, sides
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.problem() is not None,
                                 reason=str(cuda_on_cpu.problem()))
@@ -58,9 +58,9 @@ def assert_same(readable, *args, exact: bool = False, **tolerance) -> None:
     """The CUDA kernel of this name gives what `readable` gives, and the same bits again, whichever
     way the threads run."""
     name = readable.__name__
-    expected, found = readable(*args), cuda.CUDA_KERNELS[name](*args)
+    expected, found = readable(*args), twins.CUDA_KERNELS[name](*args)
     with cuda_on_cpu.backward_order():
-        again = cuda.CUDA_KERNELS[name](*args)
+        again = twins.CUDA_KERNELS[name](*args)
     several = isinstance(expected, tuple)
     for want, have, repeat in zip(*((r if several else (r,)) for r in (expected, found, again))):
         if want is None:
@@ -131,7 +131,7 @@ def test_bias_and_activation(shape, slope, dtype):
             assert_same(activation._bias_activation.readable, on_gpu(x, last), b, slope)
         y = on_gpu(np.nan_to_num(x, neginf=-1), last)
         assert_same(activation._bias_activation_grad.readable, on_gpu(gy, last), y, channel, slope)
-        _, gb = cuda._bias_activation_grad(on_gpu(gy, last), y, channel, slope)
+        _, gb = twins._bias_activation_grad(on_gpu(gy, last), y, channel, slope)
         gx, _ = activation._bias_activation_grad.readable(gy, to_host(y), channel, slope)
         axes = tuple(i for i, n in enumerate(shape) if i != 1)
         want = gx.sum(axes, dtype=np.float64).reshape(channel)
@@ -157,7 +157,7 @@ def test_class_shares(rows, ignored, dtype):
     t[:{"none": 0, "some": rows // 3, "all": rows}[ignored]] = -100
     x = on_gpu(np.zeros((rows, 10), dtype))
     assert_same(loss._class_shares.readable, x, on_gpu(t), -100)
-    numbers, shares, _ = cuda._class_shares(x, on_gpu(t.astype(np.int32)), 3)
+    numbers, shares, _ = twins._class_shares(x, on_gpu(t.astype(np.int32)), 3)
     assert to_host(numbers).tolist() == np.where(t == 3, 0, t).tolist()
     assert np.array_equal(to_host(shares) == 0, t == 3) or (t == 3).all()
 
@@ -167,27 +167,27 @@ def test_class_shares(rows, ignored, dtype):
 def test_cross_entropy_of_a_confident_row_keeps_its_digits(size, dtype):
     """The loss is log(1 + e^-10), however large the logits are."""
     x = on_gpu(np.array([[size, size - 10]], dtype))
-    found, log_p = cuda._cross_entropy(x, on_gpu(np.array([0])))
+    found, log_p = twins._cross_entropy(x, on_gpu(np.array([0])))
     assert to_host(found)[0] == pytest.approx(math.log1p(math.exp(-10)), rel=1e-3)
     assert to_host(log_p)[0, 1] == pytest.approx(-10, rel=1e-4)
 
 
 def test_many_classes_and_many_pixels_are_left_to_cupy():
     """One thread would walk the row, one block count the pixels."""
-    wide = minidl.Tensor(on_gpu(np.zeros((2, cuda.WIDEST + 1), np.float32)))
+    wide = minidl.Tensor(on_gpu(np.zeros((2, twins.WIDEST + 1), np.float32)))
     with fakecupy.counting() as count:
         minidl.functional.cross_entropy(wide, minidl.Tensor(on_gpu(np.array([0, 1]))))
     assert count.calls["cross_entropy"] == 0 and count.calls["class_shares"] == 1
-    pixels = np.zeros((1, 2, 1, cuda.MOST_CLASS_NUMBERS + 1), np.float32)
+    pixels = np.zeros((1, 2, 1, twins.MOST_CLASS_NUMBERS + 1), np.float32)
     with fakecupy.counting() as count:
         minidl.functional.cross_entropy(minidl.Tensor(on_gpu(pixels)), minidl.Tensor(
-            on_gpu(np.zeros((1, 1, cuda.MOST_CLASS_NUMBERS + 1), np.int64))))
+            on_gpu(np.zeros((1, 1, twins.MOST_CLASS_NUMBERS + 1), np.int64))))
     assert count.calls["cross_entropy"] == 1 and count.calls["class_shares"] == 0
 
 
 def test_a_class_that_is_none_makes_the_loss_nan_and_reads_nothing_outside():
     x, t = on_gpu(np.zeros((4, 3), np.float32)), on_gpu(np.array([0, 3, -1, 2**40]))
-    found, _ = cuda._cross_entropy(x, t)
+    found, _ = twins._cross_entropy(x, t)
     assert np.isnan(to_host(found)).tolist() == [False, True, True, True]
 
 
@@ -336,7 +336,7 @@ def test_nested_steps_keep_the_outer_ones_updates():
     a, b = (nn.Parameter(on_gpu(np.ones(3, np.float32))) for _ in range(2))
     a.grad, b.grad = minidl.Tensor(a.data), minidl.Tensor(b.data)
     with kernels.together(a.data):
-        cuda._sgd(a.data, a.grad.data, 0.5)
+        twins._sgd(a.data, a.grad.data, 0.5)
         optim.SGD([b], 0.25).step()
     assert a.numpy().tolist() == [0.5] * 3 and b.numpy().tolist() == [0.75] * 3
 
@@ -357,7 +357,7 @@ def test_updates_are_made_also_when_a_later_one_fails():
     with pytest.raises(RuntimeError, match="planted"):
         Failing([a, b], 0.25).step()
     assert a.numpy().tolist() == [0.75] * 3 and b.numpy().tolist() == [1, 1]
-    assert cuda._waiting.updates is None
+    assert twins._waiting.updates is None
 
 
 # --------------------------------------------------------------------------- which is taken
@@ -397,7 +397,7 @@ def test_signatures_and_structs_are_the_sources():
 
 
 def test_every_kernel_of_the_source_has_a_caller():
-    text = (launch.resources.files("minidl.kernels") / "cuda.py").read_text(encoding="utf-8")
+    text = (launch.resources.files("minidl.kernels.gpu") / "twins.py").read_text(encoding="utf-8")
     unused = [name for name in launch.signatures(np.dtype(np.float32)) if f'"{name}"' not in text]
     assert unused == []
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cuda_on_cpu import CompileError, LaunchError, RawModule, backward_order, guarded
 
-from minidl.kernels import cuda, launch
+from minidl.kernels.gpu import launch, twins
 
 needs_compiler = pytest.mark.skipif(cuda_on_cpu.problem() is not None,
                                     reason=str(cuda_on_cpu.problem()))
@@ -377,10 +377,10 @@ def test_the_launcher_lays_out_structs_as_the_compiler_does(real):
 
 
 def test_sizes_that_python_and_cuda_share():
-    for name, size in (("COLUMNS", cuda.COLUMNS), ("THREADS", cuda.THREADS),
-                       ("TENSORS", cuda.TENSORS), ("PIECE", cuda.UPDATE_PIECE)):
+    for name, size in (("COLUMNS", twins.COLUMNS), ("THREADS", twins.THREADS),
+                       ("TENSORS", twins.TENSORS), ("PIECE", twins.UPDATE_PIECE)):
         assert f"#define {name} {size} " in launch.SOURCE
-    assert cuda.LANES * cuda.COLUMNS == launch.THREADS
+    assert twins.LANES * twins.COLUMNS == launch.THREADS
 
 
 def case_of_bias_activation_grad(dtype):

@@ -608,8 +608,8 @@ def test_a_gradient_shares_no_memory_with_what_others_hold(case):
 @pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="no reference counts")
 def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch):
     copies = []                                           # each is made in its array's library
-    library = minidl.accumulate.namespace
-    monkeypatch.setattr(minidl.accumulate, "namespace", lambda g: copies.append(g.shape) or library(
+    library = minidl.gradients.namespace
+    monkeypatch.setattr(minidl.gradients, "namespace", lambda g: copies.append(g.shape) or library(
         g))
     x, w, b = _leaf(1, 2), _leaf(3, 4), _leaf(5)
     (x * w + b).sum().backward()

@@ -21,8 +21,8 @@ import pytest
 import minidl
 from minidl import gpu_check, kernels
 from minidl.cli import main
-from minidl.gpu_check import cases, clock, graphs, learning, report, values
-from minidl.kernels import cuda, launch
+from minidl.gpu_check import cases, clock, cuda_graphs, learning, results, values
+from minidl.kernels.gpu import launch, twins
 from minidl.ops import activation
 from minidl.testing.domains import WITHOUT_DOMAIN
 
@@ -65,7 +65,7 @@ def test_all_parts_run_with_numpy_and_cupy_alone(tmp_path):
     parts = {part["part"]: part for part in result["parts"]}
     assert list(parts) == list(gpu_check.PARTS) and all(p["entries"] for p in parts.values())
     assert all(e["note"] for p in parts.values() for e in p["entries"]
-               if e["value"] == report.UNASKED), "what cannot be asked says why"
+               if e["value"] == results.UNASKED), "what cannot be asked says why"
     ops = found(parts["ops"])
     for name in minidl.OPS:
         for of in ("float32 fast", "float32 reference", "float64 fast", "float64 reference"):
@@ -73,8 +73,8 @@ def test_all_parts_run_with_numpy_and_cupy_alone(tmp_path):
         assert name.strip("_") in done.stdout
     assert found(parts["training"])["cnn", "the CPU uses"] == "NumPy alone"
     assert found(parts["steps"])["vae, batch 2", "minidl ms"] > 0
-    assert found(parts["steps"])["PyTorch", "TF32"] == report.UNASKED
-    assert found(parts["graphs"])["our noise is fresh each time", "answer"] == report.UNASKED
+    assert found(parts["steps"])["PyTorch", "TF32"] == results.UNASKED
+    assert found(parts["graphs"])["our noise is fresh each time", "answer"] == results.UNASKED
     assert found(parts["calls"])["kernel by our launcher", "median"] > 0
     assert "everything passed" in done.stdout
 
@@ -119,7 +119,7 @@ def test_every_op_has_cases():
 
 def test_every_kernel_has_cases():
     table = cases.kernel_cases(2)
-    assert set(table) == set(cuda.CUDA_KERNELS) and all(table.values())
+    assert set(table) == set(twins.CUDA_KERNELS) and all(table.values())
     for name in table:
         assert values.readable(name).__name__ == name
 
@@ -132,7 +132,7 @@ def test_cases_are_the_same_on_every_run():
 # --------------------------------------------------------------------------- planted errors
 def plant(monkeypatch, name: str, wrong) -> None:
     """In the place of the CUDA kernel `name`: ``wrong(kernel, *args)``."""
-    kernels.CUDA.update(cuda.CUDA_KERNELS)
+    kernels.CUDA.update(twins.CUDA_KERNELS)
     right = kernels.CUDA[name]
     monkeypatch.setitem(kernels.CUDA, name, lambda *args: wrong(right, *args))
 
@@ -227,7 +227,7 @@ def test_training_that_goes_another_way_is_seen(gpu, monkeypatch):
     right = learning.procedure
     monkeypatch.setattr(learning, "procedure", lambda name, device, lr=None: right(
         name, device, 2e-3 if device != "cpu" else lr))
-    part = report.Part("training")
+    part = results.Part("training")
     learning._compare_losses(part, gpu_check.QUICK)
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == [False]
 
@@ -247,7 +247,7 @@ def test_training_that_differs_by_rounding_passes(monkeypatch, steps):
         return made[-1]
     monkeypatch.setattr(learning, "procedure", procedure)
     monkeypatch.setattr(learning, "DEVICE", "cpu")
-    part = report.Part("training")
+    part = results.Part("training")
     learning._compare_losses(part, replace(gpu_check.FULL, steps=steps))
     checks = {e["of"]: e for e in part.entries if e["limit"] is not None}
     assert set(checks) == {"first 10 losses", "later losses"} and len(made) == 2
@@ -270,14 +270,14 @@ def test_a_gradient_of_nan_is_the_worst(monkeypatch):
     steps = {"cpu": ({"loss": 1.0}, {"a": 1.0, "b": 2.0, "c": 3.0}),
              "cuda": ({"loss": 1.0}, {"a": 1.0, "b": float("nan"), "c": 3.0})}
     monkeypatch.setattr(learning, "first_step", lambda name, device, batch: steps[device])
-    part = report.Part("training")
+    part = results.Part("training")
     learning._compare_step(part, "cnn", 2)
     assert [(e["ok"], e["note"]) for e in part.entries] == [(True, "of loss"), (False, "of b")]
 
 
 # --------------------------------------------------------------------------- processes
 def test_a_part_that_raises_does_not_stop_the_others(gpu, tmp_path, monkeypatch):
-    broken = replace(gpu_check.PARTS["graphs"], function="graphs.none")
+    broken = replace(gpu_check.PARTS["graphs"], function="cuda_graphs.none")
     monkeypatch.setitem(gpu_check.PARTS, "graphs", broken)
     status, result = run(tmp_path / "check.json", "--only", "graphs,versions")
     assert status == 1 and failed(result) == {("the part", "went to its end")}
@@ -289,7 +289,7 @@ def part_in_a_process(tmp_path, monkeypatch, source: str, limit: float = 60):
     """What is recorded of a process that runs `source` in the place of a part."""
     script = tmp_path / "part.py"
     script.write_text("import sys, os, time\nfrom pathlib import Path\n"
-                      "from minidl.gpu_check.report import Part\n"
+                      "from minidl.gpu_check.results import Part\n"
                       "part = Part('ops', Path(sys.argv[1]))\n" + source, encoding="utf-8")
     monkeypatch.setattr(gpu_check, "_command", lambda name, file, quick: [
         sys.executable, str(script), str(file)])
@@ -356,36 +356,36 @@ def test_errors_are_relative_and_nan_must_meet_nan():
 
 
 def test_what_is_not_finite_fails_and_is_json(tmp_path):
-    part = report.Part("ops", tmp_path / "entries")
+    part = results.Part("ops", tmp_path / "entries")
     part.check("a", "b", float("nan"), 1.0)
     part.check("a", "c", float("inf"), 1.0)
     part.check("a", "d", 1.0, 1.0)
     assert [e["ok"] for e in part.entries] == [False, False, True]
-    assert report.read_entries(tmp_path / "entries") == part.entries
+    assert results.read_entries(tmp_path / "entries") == part.entries
     json.dumps(part.entries, allow_nan=False)
 
 
 def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
     file = tmp_path / "entries"
-    report.Part("ops", file).found("a", "b", 1)
+    results.Part("ops", file).found("a", "b", 1)
     file.write_text(file.read_text(encoding="utf-8") + '{"name": "c", ', encoding="utf-8")
-    assert [e["name"] for e in report.read_entries(file)] == ["a"]
-    assert report.read_entries(tmp_path / "none") == []
+    assert [e["name"] for e in results.read_entries(file)] == ["a"]
+    assert results.read_entries(tmp_path / "none") == []
 
 
 def test_the_table_is_aligned():
-    part = report.Part("ops")
+    part = results.Part("ops")
     part.check("add", "float32", 1.25e-7, 1e-5)
     part.check("add", "float64", 0.5, 1e-5)
     part.found("longer name", "float64", "x" * 60)
-    assert report.table(part.entries).splitlines() == [
+    assert results.table(part.entries).splitlines() == [
         "             float32   float64",
         "add          1.25e-07  FAILED: 0.5 > 1e-05",
         "longer name            " + "x" * 45 + "..."]
 
 
 def test_equal_notes_are_printed_once_with_a_count():
-    part = report.Part("ops")
+    part = results.Part("ops")
     for name in "abc":
         part.unasked(name, "answer", "there is no cuBLAS")
     part.unasked("d", "answer", "another reason")
@@ -394,7 +394,7 @@ def test_equal_notes_are_printed_once_with_a_count():
             raise RuntimeError("the driver is gone")
     part.check("h", "float32", 0.5, 0.1)
     part.check("i", "float32", 0.5, 0.1)
-    text = report.as_text({"passed": False, "parts": [
+    text = results.as_text({"passed": False, "parts": [
         {"part": "ops", "title": "every op", "status": "failed", "why": "", "seconds": 1.0,
          "entries": part.entries}]})
     assert text.count("there is no cuBLAS") == text.count("    RuntimeError: the driver is") == 1
@@ -426,7 +426,7 @@ def test_answers_about_noise():
                          (lambda: np.ones(4096), "no: the same numbers each time"),
                          (lambda: 9 * rng.standard_normal(4096), "no: other numbers, of standard")):
         arrays = iter([made() for _ in range(3)])
-        assert graphs._fresh(lambda: None, Array()).startswith(answer)
+        assert cuda_graphs._fresh(lambda: None, Array()).startswith(answer)
 
 
 def recordable(**more):
@@ -436,9 +436,9 @@ def recordable(**more):
 
 
 @pytest.mark.parametrize("made, error, value, note", [
-    (recordable(), None, report.UNASKED, "this CuPy has no cupy.cuda.device.get_cublas_handle"),
-    (SimpleNamespace(), None, report.UNASKED, "this CuPy has no cupy.cuda.Stream.begin_capture"),
-    (recordable(), OSError("no libcublas.so"), report.UNASKED, "no libcublas.so"),
+    (recordable(), None, results.UNASKED, "this CuPy has no cupy.cuda.device.get_cublas_handle"),
+    (SimpleNamespace(), None, results.UNASKED, "this CuPy has no cupy.cuda.Stream.begin_capture"),
+    (recordable(), OSError("no libcublas.so"), results.UNASKED, "no libcublas.so"),
     (recordable(), AttributeError("no 'nmae'"), "no", "AttributeError: no 'nmae'"),
     (recordable(), RuntimeError("refused"), "no", "RuntimeError: refused")])
 def test_a_question_that_cannot_be_asked_is_told_from_a_wrong_one(monkeypatch, made, error, value,
@@ -447,10 +447,10 @@ def test_a_question_that_cannot_be_asked_is_told_from_a_wrong_one(monkeypatch, m
         made.cuda.device = SimpleNamespace(get_cublas_handle=None)
     def ask(cupy):
         raise error
-    monkeypatch.setattr(graphs, "_product_by_ctypes", ask)
+    monkeypatch.setattr(cuda_graphs, "_product_by_ctypes", ask)
     monkeypatch.setitem(sys.modules, "cupy", made)
-    part = report.Part("graphs")
-    graphs.questions(part, gpu_check.QUICK)
+    part = results.Part("graphs")
+    cuda_graphs.questions(part, gpu_check.QUICK)
     (entry,) = (e for e in part.entries if "ctypes" in e["name"])
     assert entry["value"] == value and note in entry["note"]
 
@@ -476,7 +476,7 @@ def test_a_graph_that_cannot_be_recorded_is_ended_and_says_the_first_error():
         if error := next(calls):
             raise error
     with pytest.raises(NotImplementedError, match="cuBLAS is refused"):
-        graphs.captured(Cupy, work)
+        cuda_graphs.captured(Cupy, work)
     assert Stream.ended == 1
 
 
@@ -504,11 +504,11 @@ def test_cublas_is_called_with_the_right_matrices():
     cupy = SimpleNamespace(cuda=SimpleNamespace(
         device=SimpleNamespace(get_cublas_handle=lambda: 1), get_current_stream=lambda: stream))
     library = Cublas()
-    graphs.cublas_product(cupy, library, a, b, y)
+    cuda_graphs.cublas_product(cupy, library, a, b, y)
     np.testing.assert_allclose(y.get(), host[0] @ host[1], rtol=1e-4, atol=1e-5)
     library.status = 14
     with pytest.raises(RuntimeError, match="cublasSgemm_v2 returned the status 14"):
-        graphs.cublas_product(cupy, library, a, b, y)
+        cuda_graphs.cublas_product(cupy, library, a, b, y)
 
 
 @needs_kernels
@@ -518,7 +518,7 @@ def test_the_accuracy_part_trains_and_judges(gpu, monkeypatch):
     few = learning.config_for
     monkeypatch.setattr(learning, "config_for", lambda name, **o: few(name, quick=True, **o))
     monkeypatch.setattr(learning, "LEARNT", (0.5,))
-    part = report.Part("accuracy")
+    part = results.Part("accuracy")
     learning.check_accuracy(part, replace(gpu_check.QUICK, epochs=1))
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == [True]
     assert found({"entries": part.entries})["epoch 1", "s"] > 0
@@ -540,7 +540,7 @@ def test_accuracy_after_each_epoch_has_its_limit(monkeypatch, reached, ok):
     monkeypatch.setattr(learning, "Trainer", Trainer)
     monkeypatch.setattr(learning, "Job", lambda config, device: SimpleNamespace(
         procedure=None, train_loader=list, test_loader=list, recipe=minidl.models.MODELS["cnn"]))
-    part = report.Part("accuracy")
+    part = results.Part("accuracy")
     learning.check_accuracy(part, gpu_check.FULL)
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == ok
 

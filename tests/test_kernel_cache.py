@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import minidl
 
 pytest.importorskip("numba")
-from minidl.kernels import jit, kept
+from minidl.kernels.cpu import jit, kept
 from minidl.watch import Watcher, Watching
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
@@ -475,7 +475,7 @@ step(minidl.rand(128, 1, 28, 28), minidl.tensor(np.arange(128) % 10))
 @pytest.mark.slow
 def test_all_that_the_first_step_of_a_cnn_needs_is_compiled_ahead(tmp_path):
     """But what only workers need: on one thread there are none."""
-    ended(start("from minidl.kernels import warm; warm.compile_all()", tmp_path))
+    ended(start("from minidl.kernels.cpu import warm; warm.compile_all()", tmp_path))
     ahead = set(tmp_path.rglob("*.nbi"))
     ended(start(FIRST_STEP, tmp_path))
     assert len(ahead) >= 10 and set(tmp_path.rglob("*.nbi")) == ahead

@@ -75,11 +75,11 @@ def drawn(rng, *shape_, dtype=np.float32):
 def test_every_kernel_replaces_a_function_with_its_arguments():
     """And every replaceable function has a kernel, on the CPU or on a GPU. (Those that draw numbers
     fill an array on a GPU: random.py asks for them by name.)"""
-    from minidl.kernels import cuda
+    from minidl.kernels.gpu import twins
     assert kernels.problem() is None and len(kernels.CPU) >= 25
     drawing = {"uniform", "normal"}
-    assert kernels.CPU.keys() | cuda.CUDA_KERNELS.keys() == READABLE.keys() | drawing
-    for table in (kernels.CPU, cuda.CUDA_KERNELS):
+    assert kernels.CPU.keys() | twins.CUDA_KERNELS.keys() == READABLE.keys() | drawing
+    for table in (kernels.CPU, twins.CUDA_KERNELS):
         for name in table.keys() - drawing:
             own = list(inspect.signature(table[name]).parameters)
             assert own == list(inspect.signature(READABLE[name]).parameters), name
@@ -184,7 +184,7 @@ def test_matrix_product(rng, dtype, sizes, a_turned, b_turned):
     a = drawn(rng, *((K, M) if a_turned else (M, K)), dtype=dtype)
     b = drawn(rng, *((N, K) if b_turned else (K, N)), dtype=dtype)
     a, b = a.T if a_turned else a, b.T if b_turned else b
-    from minidl.kernels import product
+    from minidl.kernels.cpu import product
     assert_close(product.product(a, b), a @ b, 2e-5 if dtype == np.float32 else 1e-12)
 
 
@@ -424,7 +424,7 @@ def test_masks_of_shares_are_the_masks_of_the_batch(shape_, dtype, rng, order):
 
 
 def test_philox_is_numpys():
-    from minidl.kernels import noise
+    from minidl.kernels.cpu import noise
     words = np.random.Philox(key=np.array([5, 9], np.uint64)).random_raw(8)
     philox = getattr(noise.philox, "py_func", noise.philox)
     if philox is noise.philox:
@@ -495,8 +495,8 @@ def test_the_readable_arithmetic_learns_the_same():
 @pytest.mark.skipif(bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="plain Python divides so")
 def test_a_division_by_0_is_infinite_and_the_loop_goes_on():
     """As NumPy's. Python's check for it would end a piece, and no loop with one is vectorised."""
-    from minidl.kernels.threads import parallel
-    from minidl.kernels.tile import get, put
+    from minidl.kernels.cpu.threads import parallel
+    from minidl.kernels.cpu.tile import get, put
 
     @parallel
     def inverse(start, stop, x, y):
@@ -552,7 +552,7 @@ def test_sleepers_wake(threads):
     threads(2)
     x = np.ones(10**6, np.float32)
     kernel("_relu")(x)
-    from minidl.kernels import threads as module
+    from minidl.kernels.cpu import threads as module
     deadline = time.monotonic() + 10
     while module._pool.asleep < 1 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -615,7 +615,7 @@ def test_every_kernel_as_plain_python():
 
 def test_a_plain_python_kernel_is_the_function_as_written():
     assert run("""
-from minidl.kernels import tile, pool, threads
+from minidl.kernels.cpu import tile, pool, threads
 print(tile.multiply_tile is tile._tile_in_python, threads.JIT)
 """, NUMBA_DISABLE_JIT="1") == "True False\n"
 
@@ -680,7 +680,7 @@ print("numba" in sys.modules)
 
 
 def test_memory_settings_can_be_left_alone():
-    code = "from minidl.kernels.memory import keep_freed_memory; print(keep_freed_memory())"
+    code = "from minidl.kernels.cpu.memory import keep_freed_memory; print(keep_freed_memory())"
     assert run(code, MINIDL_MALLOC="default") == "False\n"
     assert run(code) == f"{sys.platform.startswith('linux') and 'musl' not in sys.version}\n"
 
@@ -784,7 +784,7 @@ def test_convolutions_of_very_many_taps_are_the_readable_ones(size, taps, monkey
 @pytest.mark.skipif(bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="plain Python reads strides")
 def test_no_kernel_is_compiled_for_an_array_with_strides():
     """It would read the memory beside the array's numbers."""
-    from minidl.kernels import elementwise
+    from minidl.kernels.cpu import elementwise
     y = np.empty(8, np.float32)
     for x in (np.ones(16, "f")[::2], np.broadcast_to(np.float32(1), 8), np.ones((2, 4), "f")):
         with pytest.raises(Exception, match="flatten the array by layout.py"):

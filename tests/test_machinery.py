@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from minidl import formulas
+from minidl.ops.windows import output_size
 from minidl.testing.compare import equal, errors, scale_of
 from minidl.testing.differences import along, first_smooth
-from minidl.windows import output_size
 
 PACKAGE = Path(__file__).resolve().parent.parent / "minidl"
 
@@ -71,9 +71,11 @@ def test_it_stands_once(what):
 
 
 def test_tensors_are_placed_among_arguments_by_the_op():
-    """`Op.inputs` and `Op.placed` know where the tensors are. Two files ask for the places: cells
-    for the operands' names, fitting for the entries of a file, which are no tensors yet."""
-    assert files_with("places") == ["explain/cells.py", "explain/fitting.py", "tape.py"]
+    """`Op.inputs` and `Op.placed` know where the tensors are. Others ask for the places: cells
+    for the operands' names, fitting for the entries of a file, which are no tensors yet, and the
+    tape for arguments that are None."""
+    assert files_with("places") == ["explain/cells.py", "explain/fitting.py", "op.py",
+                                    "tape.py"]
 
 
 def test_every_path_has_the_output_size_of_the_formula():

@@ -19,7 +19,7 @@ from test_kernels import READABLE
 import minidl
 from minidl import kernels, random
 from minidl.device import namespace, to_host
-from minidl.kernels import cuda
+from minidl.kernels.gpu import twins
 from minidl.testing.strategies import ORDERS, in_order
 
 pytest.importorskip("numba")
@@ -179,12 +179,12 @@ def test_on_the_cpu(name, dtype):
 
 
 @pytest.mark.skipif(cuda_on_cpu.problem() is not None, reason=str(cuda_on_cpu.problem()))
-@pytest.mark.parametrize("name", with_rows(cuda.CUDA_KERNELS))
+@pytest.mark.parametrize("name", with_rows(twins.CUDA_KERNELS))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_on_a_gpu(name, dtype, gpu):
     """Of the stand-in for CuPy, whose memory is poisoned always."""
     minidl.device.resolve("cuda")
-    kernel, used = cuda.CUDA_KERNELS[name.removesuffix(" of rows")], set()
+    kernel, used = twins.CUDA_KERNELS[name.removesuffix(" of rows")], set()
     readable = READABLE.get(kernel.__name__)
     for large, order in itertools.product((False, True), ALL_ORDERS):
         with cuda_on_cpu.guarded():

@@ -17,7 +17,7 @@ from optable import call, leaf, noise_like, tensor_arguments, value_and_gradient
 
 import minidl
 from minidl import OPS
-from minidl.explain import terms
+from minidl.explain import maps
 from minidl.ops.terms import Contract, Elementwise
 from minidl.testing import GradientError, KinkError, check_gradients, check_vjp
 from minidl.testing.domains import DOMAINS
@@ -135,8 +135,8 @@ def _map_holds(name, kind) -> bool:
     @given(DOMAINS[name])
     def hunt(args):
         y = call(name, args, [leaf(x) for x in tensor_arguments(name, args)])
-        explanation = terms.Call.of(op, args, y.data)
-        found = [terms.value(explanation), *terms.gradients(explanation, noise_like(y.data))]
+        explanation = maps.Call.of(op, args, y.data)
+        found = [maps.value(explanation), *maps.gradients(explanation, noise_like(y.data))]
         expected = [y.data, *value_and_gradients(name, args)[1]]
         assert all(f is None or g is None or np.allclose(f, g) for f, g in zip(found, expected))
 

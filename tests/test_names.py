@@ -23,7 +23,7 @@ import minidl.functional as F
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minidl"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-KERNEL_TABLES = "kernels/cpu.py", "kernels/cuda.py"
+KERNEL_TABLES = "kernels/cpu/twins.py", "kernels/gpu/twins.py"
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def once(name: str, files: set[str], kernels: set[str]) -> bool:
     once for CUDA; a public name of minidl or F may stand for a function of the engine."""
     if name in kernels:
         inside = {file for file in files if file.startswith("kernels/")}
-        return len(files - inside) == 1 and len(inside - {"kernels/cuda.py"}) <= 1
+        return len(files - inside) == 1 and len(inside - {"kernels/gpu/twins.py"}) <= 1
     faces = {"__init__.py": minidl.__all__, "functional.py": F.__all__}
     public = {face for face, names in faces.items() if face in files and name in names}
     return len(files - public) <= 1
@@ -280,10 +280,10 @@ def test_exceptions_are_few():
     assert {"_conv2d", "_adam", "normal"} <= twins() and "_dense" not in twins()
     conv = {"functional.py", "ops/conv.py"}
     assert once("conv2d", conv, set()) and not once("conv2d", {*conv, "ops/pool.py"}, set())
-    kernel = {"kernels/conv.py", "kernels/cuda.py", "ops/conv.py"}
+    kernel = {"kernels/cpu/conv.py", "kernels/gpu/twins.py", "ops/conv.py"}
     assert once("_conv2d", kernel, {"_conv2d"}) and not once("_conv2d", kernel, set())
     assert not once("_conv2d", {*kernel, "ops/pool.py"}, {"_conv2d"})
-    assert not once("_conv2d", {*kernel, "kernels/pool.py"}, {"_conv2d"})
+    assert not once("_conv2d", {*kernel, "kernels/cpu/pool.py"}, {"_conv2d"})
 
 
 if __name__ == "__main__":

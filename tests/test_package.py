@@ -20,19 +20,21 @@ PACKAGE = Path(minidl.__file__).parent
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# Low to high: a file imports from its own line or from lines above it in this list.
+# Low to high: a file imports from its own line or from lines above it in this list. A file that
+# stands lower than its folder is named by itself.
 LAYERS = [
-    ["formulas", "device", "kernels", "random", "checks", "cache", "cuda", "files", "modes",
-     "watch", "windows"],
+    ["formulas", "device", "cuda", "kernels", "random", "checks", "modes", "watch", "ops.windows",
+     "files.cache", "files.regular"],
     ["dtypes"],
-    ["tensor", "tape", "accumulate", "arguments"],
-    ["saving"],
+    ["tensor", "op", "tape", "gradients", "checks.arguments"],
+    ["files"],
     ["ops"],
     ["functional"],
-    ["nn", "optim", "schedules", "data", "metrics"],
+    ["nn", "optim", "data", "training.metrics"],
     ["models"],
-    ["testing", "explain", "plots", "profiling"],
-    ["training", "exercises", "script"],
+    ["plots"],
+    ["testing", "explain", "training.profiling"],
+    ["training", "exercises"],
     ["gpu_check"],
     ["cli"],
     ["__init__", "__main__"],
@@ -43,42 +45,68 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 EXCEPTIONS = {("tensor", "ops"), ("tensor", "explain")}
 
 
-def part(path: Path) -> str:
-    """The file or package of minidl that a source file belongs to: ops/conv.py is "ops"."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module(path: Path) -> str:
+    """The name of a source file's module below minidl: ops/conv.py is "ops.conv"."""
+    names = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" and names[1:] else names)
 
 
-def imported_parts(path: Path) -> set[str]:
-    """The parts of minidl that a source file imports, at its top or inside a function."""
-    depth = len(path.relative_to(PACKAGE).parts)
+MODULES = {module(path) for path in SOURCES} | {"__init__"}
+
+
+def part(name: str) -> str | None:
+    """The entry of LAYERS that a module belongs to; None for one without a place."""
+    while name not in RANK and "." in name:
+        name = name.rpartition(".")[0]
+    return name if name in RANK else None
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of minidl that a source file imports, at its top or inside a function."""
+    package = ["minidl", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            inside = part(path) if node.level and depth > node.level else ""
-            base = ".".join(filter(None, ["minidl" * bool(node.level), inside, node.module or ""]))
+            above = package[:len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
             names = [f"{base}.{alias.name}" for alias in node.names]
-        found.update(name.split(".")[1] for name in names if name.startswith("minidl."))
-    return found & set(RANK)
+        found.update(name.removeprefix("minidl.") for name in names if name.startswith("minidl."))
+    return {name if name in MODULES else name.rpartition(".")[0] for name in found} - {""}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_imports_run_downward(path):
-    own = part(path)
-    assert own in RANK, f"{own} has no place in LAYERS: give it one"
-    upward = {
-        other
-        for other in imported_parts(path)
-        if RANK[other] > RANK[own] and (own, other) not in EXCEPTIONS
-    }
+    own = part(module(path))
+    assert own, f"{module(path)} has no place in LAYERS: give it one"
+    upward = {other for other in imported(path) if part(other) and RANK[part(other)] > RANK[own]
+              and (module(path), other.partition(".")[0]) not in EXCEPTIONS}
     assert not upward, f"{path.name} imports {upward} from above its own layer"
 
 
 def test_the_import_test_sees_imports():
-    assert {"ops", "tape", "device"} <= imported_parts(PACKAGE / "tensor.py")
-    assert {"kernels", "tape", "tensor"} <= imported_parts(PACKAGE / "ops" / "conv.py")
+    assert {"ops", "tape", "device"} <= imported(PACKAGE / "tensor.py")
+    assert {"kernels", "op", "tensor", "ops.windows"} <= imported(PACKAGE / "ops" / "conv.py")
+    assert "checks.arguments" in imported(PACKAGE / "ops" / "more" / "attention.py")
+    assert part("ops.windows") == "ops.windows" and part("ops.conv") == "ops"
+
+
+# A family of ops has one name at every level: the op, the layer made of it, the kernel. PyTorch's
+# places keep PyTorch's names.
+FAMILIES = {"ops", "nn", "kernels"}
+PYTORCH = {"nn.functional"}
+
+
+def test_no_two_files_have_one_name_for_different_things():
+    by_name: dict[str, set[str]] = {}
+    for name in sorted(MODULES - PYTORCH - {"__init__"}):
+        if not (PACKAGE / name.replace(".", "/")).is_dir():
+            by_name.setdefault(name.rpartition(".")[2], set()).add(name)
+    twice = {name: files for name, files in by_name.items() if len(files) > 1 and not (
+        {file.partition(".")[0] for file in files} <= FAMILIES)}
+    assert not twice
 
 
 def test_import_loads_numpy_only():

@@ -12,8 +12,9 @@ import pytest
 
 import minidl
 import minidl.functional as F
-from minidl import cli, data, nn, optim, profiling
+from minidl import cli, data, nn, optim
 from minidl.modes import mode
+from minidl.training import profiling
 from minidl.watch import phase
 
 

@@ -17,7 +17,7 @@ import minidl.functional as F
 from minidl import Generator, Tensor, nn, random
 from minidl.models.gan import GAN
 from minidl.models.vae import VAE
-from minidl.training.vae import negative_elbo
+from minidl.training.vae_steps import negative_elbo
 
 seeds = st.integers(0, 2**64 - 1)
 floats = st.sampled_from([np.float32, np.float64])

@@ -11,7 +11,8 @@ import pytest
 from test_training import Quiet, assert_same, state, tiny_gan, tiny_trainer
 
 import minidl
-from minidl import cli, data, saving
+from minidl import cli, data
+from minidl.files import saving
 from minidl.training import Run, Trainer, checkpoint
 from minidl.training.config import config_for
 from minidl.training.job import Job

@@ -16,7 +16,8 @@ from test_cli import few_digits, files, minidl_command  # noqa: F401  (few_digit
 from test_training import Stop, raise_stop, stop_at, tiny_trainer
 
 import minidl
-from minidl import cli, saving, training
+from minidl import cli, training
+from minidl.files import saving
 from minidl.training import Run, report
 
 ROOT = Path(minidl.__file__).parent.parent

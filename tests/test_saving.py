@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import minidl
 import minidl.nn.functional as F
-from minidl import cli, files, nn, optim
+from minidl import cli, nn, optim
+from minidl.files import regular
 from minidl.training import checkpoint
 
 
@@ -127,25 +128,25 @@ def test_a_pipe_put_there_after_the_look_is_not_waited_for(tmp_path, monkeypatch
         return found
 
     path.write_bytes(b"regular when it was looked at")
-    monkeypatch.setattr(files.os, "stat", put_after)
+    monkeypatch.setattr(regular.os, "stat", put_after)
     with pytest.raises(ValueError, match="net.safetensors: a named pipe, where a regular file"):
-        files.open_regular(path)
+        regular.open_regular(path)
 
 
 def test_no_more_is_read_than_is_wanted(tmp_path):
     (tmp_path / "text").write_bytes(b"12345")
-    assert files.read_regular(tmp_path / "text", 5) == b"12345"
+    assert regular.read_regular(tmp_path / "text", 5) == b"12345"
     with pytest.raises(ValueError, match="text: more than 4 bytes"):
-        files.read_regular(tmp_path / "text", 4)
+        regular.read_regular(tmp_path / "text", 4)
 
 
 @given(text=st.text())
 def test_what_is_shown_moves_no_cursor(text):
-    shown = files.shown(text)
-    assert shown.isprintable() and files.shown(shown) == shown
+    shown = regular.shown(text)
+    assert shown.isprintable() and regular.shown(shown) == shown
     if text.isprintable():
         assert shown == text
 
 
 def test_what_is_no_character_is_written_out():
-    assert files.shown("a\tb\x1b[2J\r\n\u202e\udc80") == r"a b\x1b[2J\r\n\u202e\udc80"
+    assert regular.shown("a\tb\x1b[2J\r\n\u202e\udc80") == r"a b\x1b[2J\r\n\u202e\udc80"

@@ -10,7 +10,7 @@ import pytest
 import minidl
 from examples import load_example
 from minidl import nn
-from minidl.models.attention import SequenceModel
+from minidl.models.more.transformer import SequenceModel
 from minidl.random import Generator
 
 

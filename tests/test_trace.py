@@ -13,7 +13,7 @@ import pytest
 import minidl
 from minidl import data, nn, optim
 from minidl import functional as F
-from minidl.explain import terms as maps
+from minidl.explain import maps as maps
 from minidl.explain.trace import Trace
 from minidl.models import MODELS
 from minidl.ops.terms import Contract
@@ -273,7 +273,7 @@ def test_what_the_tape_itself_does_wrong_is_found(small, monkeypatch):
         return [c["reason"] for c in trace.check() if c["status"] == "fail"]
     assert not failed(lambda: (a * a + a).backward())
     with monkeypatch.context() as patch:
-        patch.setattr("minidl.tape._add", lambda sums, key, g: sums.__setitem__(key, g))
+        patch.setattr("minidl.gradients._add", lambda sums, key, g: sums.__setitem__(key, g))
         (reason, *_) = failed(lambda: (a * 2 + a * 5).backward())
     assert "the sum is not what had arrived plus this" in reason
 
@@ -284,7 +284,7 @@ def test_what_the_tape_itself_does_wrong_is_found(small, monkeypatch):
     assert "no gradient came" in reason
 
     _, optimizer, step, x, t = small
-    rule = optim._adam.readable
+    rule = optim.optimizer._adam.readable
     monkeypatch.setattr(optim, "_adam", lambda p, g, *rest: rule(p, -g, *rest))
     reasons = {c["reason"] for c in minidl.record(step, x, t).check() if c["status"] == "fail"}
     assert reasons and all("by its rule it is" in r for r in reasons)

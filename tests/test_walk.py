@@ -264,7 +264,7 @@ def test_a_script_is_stopped_after_its_first_step(tmp_path, capsys):
     assert out.count(", update, SGD step 1, w") == 1 and "script.py:9  loss = (w * w).sum()" in out
     assert "hello" in error and "hello" not in out
     assert len(Trace.load(tmp_path / "run.json").events) == out.count("\nevent") + 1
-    assert optim.Optimizer.step.__module__ == "minidl.optim"          # put back
+    assert optim.Optimizer.step.__module__ == "minidl.optim.optimizer"          # put back
 
 
 def test_a_models_step():

@@ -363,7 +363,8 @@ def test_no_watcher_puts_anything_in_anothers_place(names):
     step(*next(batches))
     owners = (loader, *made.procedure.optimizers.values(), *made.model.modules())
     before = attributes(*owners)
-    assert {"minidl.tape.backward", "minidl.optim.Optimizer.step", "minidl.tensor.Tensor.backward",
+    assert {"minidl.gradients.backward", "minidl.optim.optimizer.Optimizer.step",
+            "minidl.tensor.Tensor.backward",
             "minidl.data.loader.DataLoader.__iter__", "minidl.random.Generator.normal",
             "minidl.kernels.use_kernels", "minidl.kernels.CPU"} <= before.keys()
     with watching(*names):
@@ -503,7 +504,7 @@ def test_no_op_layer_or_model_asks_whether_it_is_watched():
 def test_an_asker_would_be_found():
     source = '''
 from ..kernels import fast, kernels_in_use
-from ..tape import mode as m
+from ..modes import mode as m
 def a(keepdim, keep=None):
     """keep"""
     return m.keep

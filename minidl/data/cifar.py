@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
-from minidl.files import open_regular, read_at_most
+from minidl.files.regular import open_regular, read_at_most
 
 CIFAR10 = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from minidl.files import open_regular, read_at_most
+from minidl.files.regular import open_regular, read_at_most
 
 MOST_BYTES = {1: 2**24, 3: 2**30}  # EMNIST, the largest such set, has 814,255 and 638 million
 

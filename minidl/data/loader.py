@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.arguments import arguments
 from minidl.checks import brief, whole
+from minidl.checks.arguments import arguments
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
 from minidl.device import move, namespace, resolve

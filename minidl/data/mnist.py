@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.cache import cache_folder, make_private
 from minidl.data.dataset import ArrayDataset, Splits, check_labels
 from minidl.data.idx import read_idx
-from minidl.files import open_regular, read_at_most
-from minidl.saving import write_atomically
+from minidl.files.cache import cache_folder, make_private
+from minidl.files.regular import open_regular, read_at_most
+from minidl.files.saving import write_atomically
 
 FILES = Path(__file__).parent / "files"
 

@@ -10,7 +10,7 @@ The engine imports nothing from here.
 
 from .exercise import Exercise
 from .judge import judge
-from .report import Verdict, described, listed
+from .verdict import Verdict, described, listed
 from .table import EXERCISES
 
 __all__ = ["EXERCISES", "Exercise", "Verdict", "described", "judge", "listed"]

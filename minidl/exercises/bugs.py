@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import functional as F
-from .. import metrics
-from ..tape import grad
+from ..gradients import grad
+from ..training import metrics
 from .exercise import Exercise
 from .shared import array, drawn, logistic, stable_softmax, weighted
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import functional as F
 from ..ops import conv
+from ..ops.windows import output_size
 from ..testing import GradientError
-from ..windows import output_size
 from .exercise import Exercise
 from .shared import array, drawn, isclose
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from ..checks import number as checked
-from ..files import read_regular, shown
+from ..files.regular import read_regular, shown
 from ..tensor import Tensor
 from ..testing import GradientError, KinkError, check_vjp
 from . import process
 from .exercise import Case, Exercise, is_float
-from .report import Verdict, number_text
 from .shared import drawn, isclose
+from .verdict import Verdict, number_text
 
 FLOAT32 = ("right up to float32's rounding: an array of yours is float32; give it its argument's "
            "type, as in np.zeros(shape, x.dtype)")

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..files import shown
+from ..files.regular import shown
 from .child import SPACE
 
 MOST_PRINTED = 10_000                                  # bytes of what a file prints

@@ -7,7 +7,7 @@ from .bugs import F1, GAN_LOSSES, GAN_STEP, TWICE
 from .convolution import CONV, CONV_DW, CONV_DX, POOL
 from .exercise import Exercise
 from .layers import BROADCAST, LINEAR, NORM, RELU
-from .training import ADAM, SGD_MOMENTUM, SOFTMAX
+from .rules import ADAM, SGD_MOMENTUM, SOFTMAX
 
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (
     LINEAR, RELU, BROADCAST, SOFTMAX, TWICE, CONV, CONV_DX, CONV_DW, POOL, NORM, SGD_MOMENTUM,

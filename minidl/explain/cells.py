@@ -21,7 +21,7 @@ from ..ops.terms import Composite, Contract, Elementwise, Gather
 from ..tape import Node
 from ..tensor import Tensor
 from ..testing.compare import difference
-from . import terms as maps
+from . import maps as maps
 from .fields import back, forward
 from .keeping import Kept, gradient_began, made, uses
 from .source import Site

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..kernels import kernels_in_use, use_kernels
+from ..modes import no_grad
 from ..ops.terms import Composite, Contract, Elementwise, Reduce, Scatter
-from ..tape import no_grad
 from ..tensor import Tensor
 from ..testing.compare import errors, limit_of, scale_of
 from ..testing.differences import along, first_smooth
-from . import terms as maps
+from . import maps as maps
 from .flow import faults
 
 DIFFERENCE_STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind

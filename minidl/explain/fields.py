@@ -11,10 +11,11 @@ import heapq
 
 import numpy as np
 
+from ..gradients import grad
+from ..modes import enable_grad
 from ..ops.terms import Composite, Contract, Elementwise
-from ..tape import enable_grad, grad
 from ..tensor import Tensor
-from . import terms as maps
+from . import maps as maps
 from .keeping import made, uses
 
 

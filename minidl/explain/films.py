@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ops.terms import Contract
+from ..ops.windows import sides
 from ..plots import TEN, Film
-from ..windows import sides
 from .cells import names_of
+from .maps import factors, linear_terms
 from .pictures import (
     DARK,
     EMPTY,
@@ -33,7 +34,6 @@ from .pictures import (
     short,
     some,
 )
-from .terms import factors, linear_terms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..op import OPS, Op
 from ..ops.terms import Contract, Elementwise
-from ..tape import OPS, Op
-from .terms import factors
+from .maps import factors
 
 MOST_BORDERED = 1 << 22       # numbers of an array with its border, whatever the nodes' sizes
 WINDOWS = 1 << 27             # numbers in all windows of a convolution

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ..modes import mode
-from ..tape import Node, Op, now
+from ..op import Op
+from ..tape import Node, now
 from ..tensor import Tensor
 from ..watch import Watcher, Watching
 from .source import Site, call_site

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import open_regular, read_at_most, shown
+from ..files.regular import open_regular, read_at_most, shown
 from .fitting import check_arguments
 
 TRACE_FORMAT, VERSION = "minidl-trace", 2

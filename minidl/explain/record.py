@@ -18,14 +18,15 @@ from ..checks import whole
 from ..device import is_array, to_host
 from ..modes import mode
 from ..nn.module import Parameter
-from ..tape import OPS, Node, Op
+from ..op import OPS, Op
+from ..tape import Node
 from ..tensor import Tensor
 from ..watch import Watcher, Watching
 from .keeping import keep
-from .restore import Snapshot
+from .maps import bound_arguments
 from .source import Site, call_site
-from .terms import bound_arguments
 from .trace import Trace, declared
+from .undo import Snapshot
 
 if TYPE_CHECKING:
     from ..optim import Optimizer

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import shown
+from ..files.regular import shown
 from ..nn.module import Module
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..checks import whole
 from ..device import to_host
-from ..files import shown
-from ..saving import write_atomically
-from ..tape import OPS
+from ..files.regular import shown
+from ..files.saving import write_atomically
+from ..op import OPS
 from ..tensor import Tensor
 from .reading import DTYPES, FILLS, LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
 
@@ -115,7 +115,7 @@ class Trace:
     def call(self, op: dict):
         """An op's call as ``explain.terms`` reads it, operands and result as recorded. Raises
         ValueError where the file had no room for them, or for an op of the user's own."""
-        from .terms import Call
+        from .maps import Call
         entry = self.entry(op)
         if entry is None or entry.terms is None:
             raise ValueError(f"{op['op']}: not an op of the library, or one without terms")

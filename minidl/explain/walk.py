@@ -16,7 +16,7 @@ import numpy as np
 from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
-from .terms import SHORT_NAMES, Call, with_bias
+from .maps import SHORT_NAMES, Call, with_bias
 from .trace import Trace
 from .updates import worked
 

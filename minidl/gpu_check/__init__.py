@@ -25,8 +25,8 @@ from typing import Any
 
 from .. import __version__
 from ..device import resolve
-from ..saving import write_atomically
-from .report import Part, as_text, part_summary, read_entries
+from ..files.saving import write_atomically
+from .results import Part, as_text, part_summary, read_entries
 
 __all__ = ["Part", "Plan", "Sizes", "as_text", "check_gpu", "part_summary", "read_entries",
            "run_part"]
@@ -80,7 +80,7 @@ PARTS = {
     "steps": Plan("milliseconds a training step; PyTorch eager beside it; TF32 off", "clock.steps",
                   100),
     "steps-tf32": Plan("the same; TF32 on", "clock.steps", 100, tf32=True),
-    "graphs": Plan("what a CUDA graph can hold", "graphs.questions", 40),
+    "graphs": Plan("what a CUDA graph can hold", "cuda_graphs.questions", 40),
     "accuracy": Plan("train cnn", "learning.check_accuracy", 100),
 }
 

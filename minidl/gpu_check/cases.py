@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..ops.pool import max_pool2d
-from ..windows import output_size
+from ..ops.windows import output_size
 
 HERE = "here"                 # stands for the device on which a case is tried
 Cases = dict[str, list[tuple]]

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import from_numpy, no_grad
 from ..device import error_line, move, to_host
-from ..kernels import launch
+from ..kernels.gpu import launch
 from . import DEVICE, Sizes
 from .learning import mnist_batches, procedure
-from .report import Part
+from .results import Part
 
 Action = Callable[[], Any]
 

@@ -18,7 +18,7 @@ from ..training.config import config_for
 from ..training.job import PROCEDURES, Job
 from ..training.progress import Progress
 from . import DEVICE, LATENT, Sizes
-from .report import Part
+from .results import Part
 
 OPTIONS: dict[str, dict[str, Any]] = {"vae": {"latent": LATENT}}
 # Steps in which rounding has not grown yet. Of two runs on the CPU whose first weights differ by

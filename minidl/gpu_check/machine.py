@@ -13,7 +13,7 @@ import numpy as np
 from .. import __version__
 from ..device import error_line, version_text
 from . import Sizes
-from .report import Part
+from .results import Part
 
 
 def versions(part: Part, sizes: Sizes) -> None:

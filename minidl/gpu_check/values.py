@@ -10,13 +10,13 @@ import numpy as np
 
 from .. import from_numpy, grad, kernels, random
 from ..device import move, to_host
-from ..kernels import launch
-from ..tape import OPS
+from ..kernels.gpu import launch
+from ..op import OPS
 from ..tensor import Tensor
 from ..testing.compare import errors
 from . import DEVICE, Sizes
 from .cases import HERE, kernel_cases, op_cases
-from .report import Part
+from .results import Part
 
 # Of the largest entry: rounding is relative to what was added up.
 LIMITS = {np.dtype(np.float32): 5e-5, np.dtype(np.float64): 1e-11}
@@ -144,8 +144,8 @@ def kernel_error(name: str, args: tuple, dtype: np.dtype) -> tuple[float, bool]:
 
 def check_kernels(part: Part, sizes: Sizes) -> None:
     """Part "kernels": every replacement in kernels.CUDA, and that each kernel of kernels.cu ran."""
-    from ..kernels import cuda
-    kernels.CUDA.update({k: f for k, f in cuda.CUDA_KERNELS.items() if k not in kernels.CUDA})
+    from ..kernels.gpu import twins
+    kernels.CUDA.update({k: f for k, f in twins.CUDA_KERNELS.items() if k not in kernels.CUDA})
     cases = kernel_cases(sizes.batch)
     with _launched() as ran:
         for name in [name for name in kernels.CUDA if name in cases]:

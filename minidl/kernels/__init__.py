@@ -6,8 +6,8 @@ and size of x and w, that entry. ``use_kernels("reference")`` (or ``MINIDL_KERNE
 leaves the tables alone: what runs then is what stands beside the formula, and that is what one
 steps through. ``_conv2d.readable`` is the function itself, whatever is chosen.
 
-For the CPU the kernels are compiled by Numba; cpu.py lists them. They are loaded when the first
-array comes that is large enough to be worth it. For a GPU they are CUDA, in kernels.cu; cuda.py
+For the CPU the kernels are compiled by Numba; twins.py lists them. They are loaded when the first
+array comes that is large enough to be worth it. For a GPU they are CUDA, in kernels.cu; twins.py
 lists them, and launch.py checks each call.
 """
 
@@ -89,8 +89,8 @@ def set_num_threads(n: int) -> None:
     """
     global _threads
     _threads = _count("set_num_threads: n", n)
-    if "minidl.kernels.threads" in sys.modules:
-        sys.modules["minidl.kernels.threads"].stop()
+    if "minidl.kernels.cpu.threads" in sys.modules:
+        sys.modules["minidl.kernels.cpu.threads"].stop()
 
 
 def _count(what: str, n, said: str | None = None) -> int:
@@ -162,11 +162,11 @@ def replacement(name: str, arrays: tuple, smallest: int | None = None) -> Callab
 def _for_cuda(name: str, arrays) -> Callable | None:
     """CUDA's replacement of that name, if there is one and the arrays have numbers."""
     if not CUDA:
-        from . import cuda
-        CUDA.update(cuda.CUDA_KERNELS)
+        from .gpu import twins
+        CUDA.update(twins.CUDA_KERNELS)
     replacement = CUDA.get(name)
     if replacement is not None:
-        from .launch import must_be_current      # CuPy would copy from GPU to GPU without a word
+        from .gpu.launch import must_be_current  # CuPy would copy from GPU to GPU without a word
         must_be_current(f"{name}: an argument", arrays[0])
     return replacement if all([a.size for a in arrays]) else None
 
@@ -176,8 +176,8 @@ def together(array) -> AbstractContextManager:
     error, all of a kind are one launch. Elsewhere, and without kernels, each runs at once."""
     if array is None or isinstance(array, np.ndarray) or _choice == "reference":
         return nullcontext()
-    from . import cuda
-    return cuda.launched_together()
+    from .gpu import twins
+    return twins.launched_together()
 
 
 def fits(condition: Callable) -> Callable:
@@ -205,14 +205,14 @@ def load_kernels(warn: bool = True) -> None:
         if _tried:
             return
         try:
-            from . import cpu, kept, warm
+            from .cpu import twins, kept, warm
         except Exception as error:      # not installed; or of a version that does not fit the rest
             reason = " ".join(str(error).split())[:200]
             _problem = ("compiled kernels are left out, NumPy alone is several times slower: "
                         f"Numba is not usable here ({type(error).__name__}: {reason}); "
                         "python -m pip install --upgrade numba")
         else:
-            CPU.update(cpu.CPU_KERNELS)
+            CPU.update(twins.CPU_KERNELS)
             _problem = kept.refused
             if kept.nothing_kept() and get_num_threads() > 1:
                 warm.in_background()

@@ -25,7 +25,7 @@ def channels_last(x):
     if last.flags.c_contiguous:
         return last.reshape(-1)
     if x.size > LARGE and x.flags.c_contiguous and isinstance(x, np.ndarray):
-        from .transpose import transposed
+        from .cpu.transpose import transposed
         N, C, H, W = x.shape
         return transposed(x, N, C, H * W)
     return line(last)
@@ -42,7 +42,7 @@ def taps_first(w):
     if first.flags.c_contiguous:
         return first.reshape(-1)
     if w.size > LARGE and w.flags.c_contiguous and isinstance(w, np.ndarray):
-        from .transpose import transposed
+        from .cpu.transpose import transposed
         O, C, KH, KW = w.shape
         return transposed(w, 1, O, C * KH * KW) if KH == KW == 1 else transposed(
             transposed(w, O, C, KH * KW), 1, O, KH * KW * C)

@@ -23,10 +23,10 @@ from functools import partial
 from ..nn import Module
 from ..optim import Adam, Optimizer, RMSprop
 from ..tensor import Tensor
-from .attention import PatchAttention, SequenceModel, TransformerBlock
+from .more.transformer import PatchAttention, SequenceModel, TransformerBlock
 from .cnn import CNN, ColourCNN, PaddedCNN
 from .gan import DCGAN, GAN, ConvGAN, DenseGAN, SmallGAN, UpsampleGAN
-from .residual import ResNet
+from .more.residual import ResNet
 from .vae import VAE
 
 __all__ = ["CNN", "DCGAN", "GAN", "MODELS", "VAE", "ColourCNN", "ConvGAN", "DenseGAN", "PaddedCNN",

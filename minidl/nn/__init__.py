@@ -5,15 +5,23 @@ from .module import Module, Parameter
 from .container import ModuleDict, ModuleList, Residual, Sequential
 from .linear import Embedding, Linear
 from .conv import Conv1d, Conv2d, ConvTranspose2d
-from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .shape import Flatten, Identity, PixelShuffle, Unflatten, Upsample
 from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from .dropout import Dropout
-from .attention import MultiheadAttention
-from .loss import (BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, L1Loss, MSELoss,
-                   NLLLoss, SmoothL1Loss)
-from .summary import Summary, summary
+from .more.attention import MultiheadAttention
+from .more.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
+from .more.summary import Summary, summary
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d",
            "BatchNorm2d", "Conv1d", "Conv2d", "ConvTranspose2d", "CrossEntropyLoss", "Dropout",

@@ -6,7 +6,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..arguments import arguments, tensor_argument
+from ..checks.arguments import arguments, tensor_argument
 from ..tensor import Tensor
 from . import fusion
 from .module import CHILD, Module

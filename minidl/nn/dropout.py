@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..tensor import Tensor
 from .module import Module
 

@@ -24,7 +24,7 @@ from functools import partial
 from operator import attrgetter
 
 from .. import functional as F
-from ..arguments import tensor_argument
+from ..checks.arguments import tensor_argument
 from ..kernels import kernels_in_use
 from ..modes import mode
 from ..tensor import Tensor
@@ -32,7 +32,7 @@ from .activation import LeakyReLU, ReLU
 from .conv import Conv2d, ConvTranspose2d
 from .linear import Linear
 from .module import Module
-from .pooling import MaxPool2d
+from .pool import MaxPool2d
 
 
 def runs(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor], Tensor]]:

@@ -17,9 +17,9 @@ import math
 import numpy as np
 
 from .. import checks, random
-from ..arguments import InPlace, arguments
+from ..checks.arguments import InPlace, arguments
 from ..device import move
-from ..tape import no_grad
+from ..modes import no_grad
 from ..tensor import Tensor
 from .module import Module
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from .. import functional as F
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..tensor import Tensor
 from . import init
 from .module import Module, Parameter

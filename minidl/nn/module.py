@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .. import device as _device
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..dtypes import numbers
+from ..modes import no_grad
 from ..optim import clear_gradients
-from ..tape import no_grad, now
+from ..tape import now
 from ..tensor import HookHandle, Tensor, float32, float64
 
 
@@ -342,8 +343,8 @@ class Module:
 
     # ------------------------------------------------------------------ showing it
     def summary(self, input_shape):
-        """The table of layers for one example of `input_shape`: see :func:`minidl.nn.summary`."""
-        from .summary import summary
+        """The table of layers for one example of `input_shape`: see ``nn.more.summary``."""
+        from .more.summary import summary
         return summary(self, input_shape)
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from .. import functional as F
-from ..arguments import arguments, number_argument, tensor_argument
+from ..checks.arguments import arguments, number_argument, tensor_argument
 from ..tensor import Tensor
 from .module import Module
 

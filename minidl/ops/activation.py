@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..device import erf, namespace
 from ..kernels import replaceable
-from ..tape import mode, op
+from ..modes import mode
+from ..op import op
 from ..tensor import Tensor
 from .arithmetic import as_constant, as_floats, clamp, weighed, where
 from .terms import Elementwise

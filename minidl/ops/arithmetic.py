@@ -11,10 +11,10 @@ import operator
 import numpy as np
 
 from .. import checks
-from ..arguments import arguments, tensor_argument
+from ..checks.arguments import arguments, tensor_argument
 from ..device import constant, move, namespace
 from ..dtypes import check_fits, float32, int64, paired, result_type
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor, as_tensor
 from .terms import Elementwise, Gather
 

@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from ..device import namespace
 from ..kernels import replaceable
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor
-from ..windows import output_size, sides
 from .reduce import sum_over
 from .terms import Contract
+from .windows import output_size, sides
 
 __all__ = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import random
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..device import device_of, move
 from ..kernels import replaceable
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor
 from .arithmetic import needs_floats
 from .terms import Elementwise

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable
 
 from .. import random
-from ..arguments import arguments
-from ..tape import enable_grad, grad
+from ..checks.arguments import arguments
+from ..gradients import grad
+from ..modes import enable_grad
 from ..tensor import Tensor
 from .activation import softplus1
 from .loss import bce_logits, reduce_loss

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from .. import checks
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..device import namespace
 from ..kernels import replaceable
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor
 from .arithmetic import paired_arrays, same_floats
 from .reduce import sum_over

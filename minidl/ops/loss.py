@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from .. import checks
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..device import namespace
 from ..kernels import replaceable
-from ..tape import mode, op
+from ..modes import mode
+from ..op import op
 from ..tensor import Tensor, same_device
 from .activation import sigmoid, softplus1
 from .arithmetic import as_constant, log, needs_floats, paired_arrays, same_floats, weighed, where

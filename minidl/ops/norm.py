@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from .. import checks
-from ..arguments import InPlace, arguments
+from ..checks.arguments import InPlace, arguments
 from ..device import namespace
 from ..kernels import replaceable
-from ..tape import mode, op
+from ..modes import mode
+from ..op import op
 from ..tensor import Tensor, same_device
 from .arithmetic import as_constant, clone, needs_floats, same_floats
 from .reduce import array_sum, axis_numbers, sum_over, var

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..device import namespace
 from ..kernels import replaceable
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor
 from .terms import Contract, Gather, Scatter
 

@@ -7,12 +7,12 @@ import builtins
 import math
 from typing import NamedTuple
 
-from ..arguments import arguments
 from ..checks import several
+from ..checks.arguments import arguments
 from ..device import namespace
 from ..dtypes import float64, int64
 from ..kernels import replaceable
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor
 from .arithmetic import as_constant, as_floats, clone, maximum, minimum, needs_floats, where
 from .shape import axis_number, expand_to, reshape_to

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import checks
-from ..arguments import arguments
+from ..checks.arguments import arguments
 from ..device import beside, is_array, namespace
 from ..dtypes import check_fits, common_dtype, numbers
-from ..tape import op
+from ..op import op
 from ..tensor import Tensor, as_tensor, same_device
 from .arithmetic import clone
 from .terms import Gather, Scatter

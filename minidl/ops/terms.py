@@ -1,6 +1,6 @@
 """How an op's value is put together, declared beside the op: its index map or its formula.
 
-Six kinds are enough. A declaration only says; ``minidl.explain.terms`` reads it. Operands go by
+Six kinds are enough. A declaration only says; ``minidl.explain.maps`` reads it. Operands go by
 their parameters' names, but `input`, `other` and `condition` are written x, y and c.
 
 * ``Contract``: a sum of products. ``y[n,o] += x[n,i] * w[o,i]`` names every index once: indices of

@@ -9,6 +9,6 @@ two need the package hypothesis; import them by name. ``pytest_plugin`` writes p
 (``python -m pytest --gradient-pictures DIR``). The engine imports nothing from here.
 """
 
-from .gradients import Checked, GradientError, KinkError, check_gradients, check_vjp
+from .gradcheck import Checked, GradientError, KinkError, check_gradients, check_vjp
 
 __all__ = ["Checked", "GradientError", "KinkError", "check_gradients", "check_vjp"]

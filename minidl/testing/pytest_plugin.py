@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from ..tensor import Tensor
-from .gradients import CheckedFunction, GradientError, check_gradients, gradients_of, run_on_leaves
+from .gradcheck import CheckedFunction, GradientError, check_gradients, gradients_of, run_on_leaves
 
 MOST, SIDE = 1024, 32          # cells whose differences are taken; sides of a larger array's part
 

@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from . import checkpoint, classifier, gan, vae
-from .classifier import ClassifierSteps, predict
-from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
+from . import checkpoint, classifier_steps, gan_steps, vae_steps
+from .classifier_steps import ClassifierSteps, predict
+from .gan_steps import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .job import load_model
 from .loop import NotFinite, Trainer, restore_model
-from .memory import OutOfMemory
+from .out_of_memory import OutOfMemory
 from .progress import Progress, progress
 from .run import Run
-from .vae import VAESteps
+from .vae_steps import VAESteps
 
 __all__ = ["CGANSteps", "ClassifierSteps", "GANSteps", "LSGANSteps", "NotFinite", "OutOfMemory",
            "Progress", "Run", "Trainer", "VAESteps", "WGANPenaltySteps", "WGANSteps", "checkpoint",
-           "classifier", "gan", "load_model", "predict", "progress", "restore_model", "vae"]
+           "classifier_steps", "gan_steps", "load_model",
+           "predict", "progress", "restore_model", "vae_steps"]

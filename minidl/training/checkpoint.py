@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import saving
 from ..device import to_host
+from ..files import saving
 from ..tensor import Tensor
 
 __all__ = ["read_state", "write_problem", "write_state"]

@@ -15,12 +15,12 @@ from .. import data
 from ..models import Recipe
 from ..random import manual_seed
 from . import checkpoint, restore
-from .classifier import ClassifierSteps
+from .classifier_steps import ClassifierSteps
 from .config import QUICK_RUNS, recipe_called, valid_config
-from .gan import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
+from .gan_steps import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .loop import restore_model
 from .run import Run
-from .vae import VAESteps
+from .vae_steps import VAESteps
 
 __all__ = ["Job", "load_model", "trained"]
 

@@ -12,7 +12,7 @@ import platform
 import time
 from pathlib import Path
 
-from ..files import shown
+from ..files.regular import shown
 
 try:
     import fcntl

@@ -29,7 +29,7 @@ from ..ops import stack
 from ..tensor import Tensor
 from ..watch import Watching, phase
 from . import checkpoint, restore
-from .memory import explained
+from .out_of_memory import explained
 from .progress import CompileNote, Progress, progress, values_text
 from .run import Run
 from .stop import Stopped, noted

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import metrics, plots
+from .. import plots
 from ..data import DataLoader
-from ..files import open_regular, read_at_most
+from ..files.regular import open_regular, read_at_most
+from ..files.saving import write_atomically
 from ..models import MODELS
-from ..saving import write_atomically
-from . import gan, vae
-from .classifier import class_probabilities
+from . import gan_steps, metrics, vae_steps
+from .classifier_steps import class_probabilities
 from .job import Job
 from .run import Run
 
@@ -32,8 +32,9 @@ def generated_images(job: Job, n: int, seed: int = 0, digit: str | None = None) 
         raise ValueError(f"sample: {job.recipe.name} is a classifier, it makes no images; give the "
                          "run of a GAN or a VAE")
     if digit is not None:
-        return gan.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
-    return {"gan": gan.samples, "vae": vae.prior_samples}[job.recipe.kind](job.model, n, seed)
+        return gan_steps.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
+    samples = gan_steps.samples if job.recipe.kind == "gan" else vae_steps.prior_samples
+    return samples(job.model, n, seed)
 
 
 def _class_number(job: Job, digit: str) -> int:
@@ -60,7 +61,7 @@ def sheet(job: Job, n: int, seed: int = 0, digit: str | None = None) -> Any:
 
 def asked_classes(job: Job, n: int) -> np.ndarray | None:
     """The classes (n,) that `generated_images` asks a conditional GAN for; None: another model."""
-    return gan.asked(job.model, n) if job.recipe.kind == "gan" else None
+    return gan_steps.asked(job.model, n) if job.recipe.kind == "gan" else None
 
 
 def after_epoch(run: Run, job: Job, epoch: int) -> None:
@@ -162,14 +163,15 @@ def _step_records(run: Run, job: Job) -> list[dict[str, Any]]:
 
 
 def _vae(run: Run, job: Job) -> dict[str, Any]:
-    mu, labels = vae.encoded(job.model, job.test_loader(2000 if job.model.latent == 2 else 60))
+    count = 2000 if job.model.latent == 2 else 60
+    mu, labels = vae_steps.encoded(job.model, job.test_loader(count))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader(60)])
-    again = vae.decoded(job.model, mu[:len(images)])
+    again = vae_steps.decoded(job.model, mu[:len(images)])
     figures = {"reconstructions": plots.reconstructions(images, again)}
     if run.records("epoch"):
         figures["curves"] = plots.vae_curves(run.records("epoch"))
     if job.model.latent == 2:
-        figures["plane"] = plots.plane(lambda z: vae.decoded(job.model, z))
+        figures["plane"] = plots.plane(lambda z: vae_steps.decoded(job.model, z))
         figures["codes"] = plots.scatter(mu, labels, job.splits.classes)
     return figures
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import random, saving
+from .. import random
 from ..data import DataLoader
 from ..device import is_array, namespace
+from ..files import saving
 
 # Keys of a run's state, and what their values are.
 FORM = {"model_name": str, "made_with": dict, "epochs": int, "epoch": int, "step": int,

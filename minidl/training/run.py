@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..files import read_regular, without_waiting
-from ..saving import TEMPORARY, write_atomically
+from ..files.regular import read_regular, without_waiting
+from ..files.saving import TEMPORARY, write_atomically
 from .lock import Lock
 
 # The files of which a kill may have left half a copy behind.

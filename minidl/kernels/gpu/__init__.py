@@ -1,0 +1,1 @@
+"""The kernels for CUDA, and how they are launched."""

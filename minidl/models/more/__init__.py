@@ -1,0 +1,1 @@
+"""Networks beyond the first three systems; found in ``minidl.models`` too."""

@@ -1,0 +1,1 @@
+"""Further layers of PyTorch; found in ``minidl.nn`` too."""

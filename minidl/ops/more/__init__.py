@@ -1,0 +1,1 @@
+"""Further ops and functions of PyTorch; found in ``minidl.ops`` and ``minidl.functional`` too."""

@@ -1,0 +1,93 @@
+"""Training a variational autoencoder: the four steps of D3 §3.3.2.
+
+1. the encoder infers mean and variance of the code z; 2. z is drawn from them; 3. the decoder
+makes the image again; 4. reconstruction loss and KL divergence are computed and descended.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import functional as F
+from ..device import to_host
+from ..modes import no_grad
+from ..random import Generator, placed
+from ..tensor import Tensor
+
+__all__ = ["VAESteps", "decoded", "encoded", "negative_elbo", "prior_samples"]
+
+
+class VAESteps:
+    """One step of gradient descent on -ELBO. Source: D3 §3.3.2, D3-ELBO, D3-KL, D3-REPARAM."""
+
+    scale = "unit"       # pixels in [0, 1]: probabilities of a Bernoulli pixel
+    drop_last = False
+
+    def __init__(self, model: Any, optimizer: Any) -> None:
+        self.model, self.optimizers = model, {"model": optimizer}
+
+    def step(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """images (N, 1, H, W) in [0, 1]: -ELBO and its two parts, in nats an image."""
+        optimizer = self.optimizers["model"]
+        loss, reconstruction, kl = negative_elbo(self.model, images)
+        optimizer.zero_grad()
+        loss.backward()                                  # step 4, second half: descend both
+        optimizer.step()
+        return {"loss": loss.detach(), "reconstruction": reconstruction.detach(),
+                "kl": kl.detach()}
+
+    def evaluate(self, loader: Any) -> dict[str, float]:
+        """-ELBO, reconstruction loss and KL in nats an image, one z for each, of fixed noise."""
+        self.model.eval()
+        noise, device = Generator(1), next(self.model.parameters()).device
+        sums, images = np.zeros(3), 0
+        for batch, _ in loader:
+            with no_grad():
+                parts = negative_elbo(self.model, batch.to(device), noise)
+            sums += [len(batch) * part.item() for part in parts]
+            images += len(batch)
+        return dict(zip(("loss", "reconstruction", "kl"), (sums / images).tolist()))
+
+
+def negative_elbo(model: Any, images: Tensor, noise: Generator | None = None, *,
+                  first_row: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """-ELBO = reconstruction loss + KL, and the two: means over the images, in nats. eps is drawn
+    from row `first_row` of the draw on."""
+    first = placed("negative_elbo: first_row", first_row, images.shape[0], model.latent)
+    mu, logvar = model.encode(images)                            # step 1: mean, log variance
+    z = F.reparameterize(mu, logvar, generator=noise, first=first)      # step 2: mu + sigma eps
+    output = model.decode(z)                                     # step 3: the image again
+    likelihood = model.log_likelihood(output, images)            # step 4: reconstruction
+    kl = F.gaussian_kl(mu, logvar, reduction="none")             # and KL divergence
+    return -F.elbo(likelihood, kl), -likelihood.detach().mean(), kl.detach().mean()
+
+
+def decoded(model: Any, z: np.ndarray) -> np.ndarray:
+    """The images (n, 1, H, W) that codes `z` (n, latent) stand for, pixels as the mean E[x|z]."""
+    model.eval()
+    device = next(model.parameters()).device
+    images = []
+    for start in range(0, len(z), 100):
+        with no_grad():
+            code = Tensor(z[start:start + 100].astype(np.float32), device=device)
+            images.append(to_host(model.mean(model.decode(code)).data))
+    return np.concatenate(images)
+
+
+def prior_samples(model: Any, n: int, seed: int = 0) -> np.ndarray:
+    """`n` images from the prior: z ~ N(0, I) from `seed`, decoded."""
+    return decoded(model, Generator(seed).normal((n, model.latent)))
+
+
+def encoded(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The means mu (N, latent) of q(z|x) for all images of `loader`, and their labels (N,)."""
+    model.eval()
+    device = next(model.parameters()).device
+    codes, truth = [], []
+    for images, labels in loader:
+        with no_grad():
+            codes.append(to_host(model.encode(images.to(device))[0].data))
+        truth.append(labels.numpy())
+    return np.concatenate(codes), np.concatenate(truth)
