@@ -22,6 +22,7 @@ CONV, POOL, LINEAR, ACTIVATION, REDUCE, LOSS, NORM = (
 GENERATIVE, ATTENTION, OPTIM = "ops/generative.py", "ops/more/attention.py", "optim/optimizer.py"
 METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
 GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
+VARIANTS = "training/gan_variants.py"
 
 BREAKS = [
     # ---- convolution and pooling
@@ -85,17 +86,17 @@ BREAKS = [
           "    return mean(fake)\n\n\n@arguments\ndef gradient_penalty"),
     Break("D3-WGAN", GENERATIVE, "norm(_rows(slope), dim=1) - 1",
           "norm(_rows(slope), dim=1)"),
-    Break("D3-WGAN", GAN_STEPS, "weight.clamp_(-self.clip, self.clip)",
+    Break("D3-WGAN", VARIANTS, "weight.clamp_(-self.clip, self.clip)",
           "weight.clamp_(0, self.clip)"),
-    Break("D3-WGAN", GAN_STEPS, "F.gradient_penalty(D, images, fake, self.weight)",
+    Break("D3-WGAN", VARIANTS, "F.gradient_penalty(D, images, fake, self.weight)",
           "F.gradient_penalty(D, images, images, self.weight)"),
     Break("D3-LSGAN", GENERATIVE, "0.5 * mean((fake - a) ** 2)", "0.5 * mean((fake - b) ** 2)"),
     Break("D3-LSGAN", GENERATIVE, "return 0.5 * mean((fake - c) ** 2)",
           "return mean((fake - c) ** 2)"),
-    Break("D3-LSGAN", GAN_STEPS, "d_loss = staticmethod(F.lsgan_discriminator_loss)",
+    Break("D3-LSGAN", VARIANTS, "d_loss = staticmethod(F.lsgan_discriminator_loss)",
           "d_loss = staticmethod(F.gan_discriminator_loss)"),
-    Break("D3-CGAN", GAN_STEPS, "model.of_class(D(x), labels)", "model.of_class(D(x), 0 * labels)"),
-    Break("D3-CGAN", GAN_STEPS, "model.told(z, labels)", "model.told(z, 0 * labels)"),
+    Break("D3-CGAN", VARIANTS, "model.of_class(D(x), labels)", "model.of_class(D(x), 0 * labels)"),
+    Break("D3-CGAN", VARIANTS, "model.told(z, labels)", "model.told(z, 0 * labels)"),
     Break("D3-CGAN", MODELS_GAN, 'F.cat([z, self._rows("told", z, labels)], 1)',
           'F.cat([self._rows("told", z, labels), z], 1)'),
     Break("D3-CGAN", MODELS_GAN, "scores, labels)).sum(1, keepdim=True)",

@@ -131,7 +131,7 @@ def test_one_digit_can_be_asked_for(cgan_run, grids):
 
 
 def test_what_cannot_be_sampled_is_refused_before_it_is(cgan_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training.gan_steps, "samples", None)
+    monkeypatch.setattr(training.outputs, "samples", None)
     for digit in ("10", "-1", "three"):
         assert cli.main(["sample", str(cgan_run), "--digit", digit]) == 2
         assert capsys.readouterr().err == (f"minidl: sample: there is no class '{digit}'; there "

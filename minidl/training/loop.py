@@ -1,6 +1,6 @@
 """The loop around every training procedure: epochs, losses read now and then, log, checkpoints.
 
-A procedure (classifier.py, gan.py, vae.py) knows one step. It has
+A procedure (classifier_steps.py, gan_steps.py, vae_steps.py) knows one step. It has
 
 * ``model``, and ``optimizers``, a dict of name -> optimiser;
 * ``step(images, labels)``, which trains on one batch and returns a dict of scalar tensors;
