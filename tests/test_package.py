@@ -203,3 +203,23 @@ def test_the_debugger_page_tells_the_frames(monkeypatch):
     page = (ROOT / "docs" / "debug.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(\w+)` in `(?:ops/|kernels/)?(\w+\.py)`", page, re.MULTILINE)
     assert told[1:] == frames[1:] and told[0] == ("_conv2d_weight_grad", "conv.py")
+
+
+# Files of users that the documents name.
+OTHERS = {"my_script.py", "train.py", "script.py"}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md",
+                                  *sorted((ROOT / "docs").rglob("*.md"))],
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_files_that_the_documents_name_are_there(page):
+    """`ops/conv.py` is a path from minidl/ or the root, or from the folder named before it."""
+    text = page.read_text(encoding="utf-8")
+    every = {path.relative_to(ROOT).as_posix() for folder in ("minidl", "tests", "examples", ".ci")
+             for path in (ROOT / folder).rglob("*.*")}
+    named = set(re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|cu))`", text)) - OTHERS
+    missing = {name for name in named if not any(
+        f"/{file}".endswith(f"/{name.removeprefix('./')}") for file in every)}
+    links = {link for link in re.findall(r"\]\(((?:\.\./)+[\w/.]+\.\w+)\)", text)
+             if not (page.parent / link).is_file()}
+    assert not missing | links
