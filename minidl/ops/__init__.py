@@ -1,23 +1,34 @@
 """The ops, a file a family. Each is a formula, its forward pass and its backward pass.
 
-arithmetic  + - * / ** and functions of one number      reduce      sums, extremes, softmax
-shape       rearranging, joining, indexing, padding      linear      matrix products, dense layer
-conv        convolution and its two gradients            pool        maximum and sum of windows
-activation  relu ... tanh                                norm        batch, layer, group norm
-loss        predictions against targets                  generative  GAN and VAE formulas
-attention   scores, softmax, heads                       dropout     random masks
-terms       how an op declares its index map
+arithmetic  + - * / **, exp, log, where                  reduce      sums, softmax
+shape       rearranging, joining                         linear      matrix product, dense layer
+conv        convolution and its two gradients            pool        maximum of windows
+activation  relu, leaky relu, sigmoid, tanh              norm        batch norm
+loss        cross entropy                                generative  GAN and VAE formulas
+counted     which examples a loss counts                 dropout     random masks
+windows     how many windows an image has                fused       a bias and its activation
+terms       how an op declares its index map             more/       all further ops
 """
 
-from .activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
-from .arithmetic import (abs, add, clamp, clone, contiguous, cos, div, exp, log, maximum, minimum,
-                         mul, neg, pow, sin, sqrt, sub, to, where)
-from .linear import embedding, linear, matmul
-from .norm import batch_norm, group_norm, layer_norm
-from .reduce import (amax, amin, argmax, argmin, log_softmax, logsumexp, max, mean, min, norm,
-                     softmax, std, sum, var)
-from .shape import (cat, chunk, expand, flatten, flip, getitem, pad, permute, plain_index, reshape,
-                    split, squeeze, stack, transpose, unsqueeze)
+from .activation import leaky_relu, relu, sigmoid, tanh
+from .arithmetic import add, div, exp, log, mul, neg, pow, sub, to, where
+from .linear import linear
+from .more.axes import chunk, expand, permute, split, squeeze, transpose
+from .more.copies import clone, contiguous
+from .more.elementary import abs, cos, sin, sqrt
+from .more.extremes import amax, amin, argmin, max, min
+from .more.indexing import flip, getitem, pad, plain_index
+from .more.layer_norm import group_norm, layer_norm
+from .more.limits import clamp, maximum, minimum
+from .more.log_softmax import log_softmax, logsumexp
+from .more.products import embedding, matmul
+from .more.smooth_activation import elu, gelu, softplus
+from .more.variance import norm, std, var
+from .norm import batch_norm
+from .reduce import argmax, mean, softmax, sum
+from .shape import cat, flatten, reshape, stack, unsqueeze
+from . import conv, dropout, fused, generative, loss, pool
+from .more import attention, critics, gaussians, probability_losses, regression, sum_pool
 
 __all__ = ["abs", "add", "amax", "amin", "argmax", "argmin", "batch_norm", "cat", "chunk", "clamp",
            "clone", "contiguous", "cos", "div", "elu", "embedding", "exp", "expand", "flatten",

@@ -1,4 +1,4 @@
-"""Normalisation: one op, standardize, seen over the batch, over features, or over groups."""
+"""Batch normalisation: each channel gets the mean 0 and the variance 1 of a batch, then its own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numpy as np
 
 from .. import checks
 from ..checks.arguments import InPlace, arguments
+from ..checks.operands import needs_floats, parameters_fit
 from ..device import namespace
 from ..kernels import replaceable
 from ..modes import mode
 from ..op import op
-from ..tensor import Tensor, same_device
-from .arithmetic import as_constant, clone, needs_floats, same_floats
-from .reduce import array_sum, axis_numbers, sum_over, var
-from .shape import reshape, sizes_given
+from ..tensor import Tensor
+from .arithmetic import as_constant
+from .more.copies import clone
+from .more.variance import var
+from .reduce import array_sum, sum_over
+from .shape import reshape
 from .terms import Composite
 
 
@@ -100,23 +103,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     return (y, mean, variance), backward
 
 
-def _standard(x: Tensor, dim, eps) -> Tensor:
-    """y of :func:`standardize`; of no numbers there is no mean."""
-    return standardize(x, dim, eps)[0] if x.numel() else clone(x)
-
-
-def _fit(name: str, input: Tensor, shape, **parameters) -> None:
-    """Refuse parameters (None: not given) of another shape, dtype or device."""
-    for what, t in parameters.items():
-        if t is not None and t.shape != shape:
-            raise ValueError(f"{name}: {what} must have shape {shape} for input {input.shape}, got "
-                             f"{t.shape}")
-        if t is not None:
-            same_device(name, input, t)
-    same_floats(name, input, *parameters.items())
-
-
-def _affine(y: Tensor, weight, bias, shape) -> Tensor:
+def scale_and_shift(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
         y = y * reshape(weight, *shape)
@@ -143,16 +130,16 @@ def batch_norm(input: Tensor, running_mean: InPlace | None = None,
         raise ValueError(f"batch_norm: momentum must be in [0, 1], got {momentum}")
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
-    _fit("batch_norm", input, (C,), running_mean=running_mean, running_var=running_var,
-         weight=weight, bias=bias)
+    parameters_fit("batch_norm", input, (C,), running_mean=running_mean, running_var=running_var,
+                   weight=weight, bias=bias)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var")
     if not training:
         scale = (running_var + eps) ** -0.5
         y = (input - reshape(running_mean, *shape)) * reshape(scale, *shape)
-        return _affine(y, weight, bias, shape)
+        return scale_and_shift(y, weight, bias, shape)
     if not input.numel():                        # nothing to measure: the running ones stay
-        return _affine(clone(input), weight, bias, shape)
+        return scale_and_shift(clone(input), weight, bias, shape)
     count = input.numel() // C
     if count <= 1:
         raise ValueError("batch_norm: training needs more than one value for each channel, got "
@@ -167,37 +154,4 @@ def batch_norm(input: Tensor, running_mean: InPlace | None = None,
                          (running_var, variance.data.reshape(C) * (count / (count - 1)))):
         if running is not None:
             running.copy_(running.data * (1 - momentum) + new * momentum)
-    return y if affine else _affine(y, weight, bias, shape)
-
-
-@arguments
-def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
-               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
-    bias of that shape. Ba, Kiros, Hinton (2016)."""
-    shape = sizes_given("layer_norm: each length of normalized_shape", (normalized_shape,))
-    if not shape or input.shape[input.ndim - len(shape):] != shape:
-        raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
-    needs_floats("layer_norm", input)
-    checks.number("layer_norm: eps", eps)
-    _fit("layer_norm", input, shape, weight=weight, bias=bias)
-    y = _standard(input, axis_numbers("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
-    return _affine(y, weight, bias, shape)
-
-
-@arguments
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
-               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
-    x (N,C,...). Wu, He (2018)."""
-    if input.ndim < 2:
-        raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
-    needs_floats("group_norm", input)
-    checks.number("group_norm: eps", eps)
-    N, C = input.shape[:2]
-    if num_groups < 1 or C % num_groups:
-        raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
-    _fit("group_norm", input, (C,), weight=weight, bias=bias)
-    grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
-    y = _standard(grouped, (2,), eps)
-    return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))
+    return y if affine else scale_and_shift(y, weight, bias, shape)

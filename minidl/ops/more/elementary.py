@@ -1,0 +1,55 @@
+"""Further functions of numbers, element by element: |x|, sqrt, sin, cos, and a product in which a
+weight of 0 wins over inf and nan.
+"""
+
+from __future__ import annotations
+
+from ...device import namespace
+from ...op import op
+from ...tensor import Tensor
+from ..arithmetic import as_constant, as_floats, paired_arrays
+from ..terms import Elementwise
+
+
+@op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
+def weighed(input: Tensor, other: Tensor):
+    """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
+    a, b = paired_arrays(input, other)
+    def backward(gy, need):
+        return (weighed(gy, other) if need[0] else None,
+                weighed(input, gy) if need[1] else None)
+    return namespace(a).where(a == 0, a, a * b), backward
+
+
+@op(terms=Elementwise("abs(x)", "sign(x)"))
+def abs(input: Tensor):
+    """|x|; the gradient at the kink x = 0 is 0."""
+    xp = namespace(input.data)
+    def backward(gy):
+        return gy * as_constant(xp.sign(input.data))
+    return xp.abs(input.data), backward
+
+
+@op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
+def sqrt(input: Tensor):
+    """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
+    y = namespace(input.data).sqrt(as_floats(input))
+    def backward(gy, need, out):
+        return gy / (2 * out)
+    return y, backward
+
+
+@op(terms=Elementwise("sin(x)", "cos(x)"))
+def sin(input: Tensor):
+    """sin x, x in radians."""
+    def backward(gy):
+        return gy * cos(input)
+    return namespace(input.data).sin(as_floats(input)), backward
+
+
+@op(terms=Elementwise("cos(x)", "-sin(x)"))
+def cos(input: Tensor):
+    """cos x, x in radians."""
+    def backward(gy):
+        return -gy * sin(input)
+    return namespace(input.data).cos(as_floats(input)), backward

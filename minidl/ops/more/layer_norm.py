@@ -1,0 +1,53 @@
+"""Layer norm, and group norm: standardized over the features, or groups of channels, of an example.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ... import checks
+from ...checks.arguments import arguments
+from ...checks.operands import needs_floats, parameters_fit
+from ...tensor import Tensor
+from ..norm import scale_and_shift, standardize
+from ..reduce import axis_numbers
+from ..shape import reshape, sizes_given
+from .copies import clone
+
+
+def _standard(x: Tensor, dim, eps) -> Tensor:
+    """y of :func:`standardize`; of no numbers there is no mean."""
+    return standardize(x, dim, eps)[0] if x.numel() else clone(x)
+
+
+@arguments
+def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
+    bias of that shape. Ba, Kiros, Hinton (2016)."""
+    shape = sizes_given("layer_norm: each length of normalized_shape", (normalized_shape,))
+    if not shape or input.shape[input.ndim - len(shape):] != shape:
+        raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
+    needs_floats("layer_norm", input)
+    checks.number("layer_norm: eps", eps)
+    parameters_fit("layer_norm", input, shape, weight=weight, bias=bias)
+    y = _standard(input, axis_numbers("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
+    return scale_and_shift(y, weight, bias, shape)
+
+
+@arguments
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
+    x (N,C,...). Wu, He (2018)."""
+    if input.ndim < 2:
+        raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("group_norm", input)
+    checks.number("group_norm: eps", eps)
+    N, C = input.shape[:2]
+    if num_groups < 1 or C % num_groups:
+        raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
+    parameters_fit("group_norm", input, (C,), weight=weight, bias=bias)
+    grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
+    y = _standard(grouped, (2,), eps)
+    return scale_and_shift(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))
