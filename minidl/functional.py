@@ -30,12 +30,12 @@ from .ops.more.class_weights import nll_loss
 from .ops.more.critics import *
 from .ops.more.gaussians import gaussian_kl_between, gaussian_log_likelihood
 from .ops.more.indexing import pad
-from .ops.more.layer_norm import group_norm, layer_norm
 from .ops.more.log_softmax import log_softmax
 from .ops.more.probability_losses import *
 from .ops.more.products import embedding
 from .ops.more.regression import l1_loss, mse_loss, smooth_l1_loss
 from .ops.more.smooth_activation import elu, gelu, softplus
+from .ops.more.standardization import group_norm, layer_norm
 from .ops.more.variance import normalize
 from .ops.norm import batch_norm
 from .ops.reduce import softmax

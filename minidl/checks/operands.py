@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..tensor import Tensor, same_device
-from . import integers
+from . import integers, number
 
 
 def needs_floats(name: str, x: Tensor) -> None:
@@ -31,6 +31,21 @@ def parameters_fit(name: str, input: Tensor, shape, **parameters) -> None:
         if t is not None:
             same_device(name, input, t)
     same_floats(name, input, *parameters.items())
+
+
+def batch_norm_fits(input: Tensor, running_mean, running_var, weight, bias, training: bool,
+                    momentum: float, eps: float) -> None:
+    """Refuse what batch_norm cannot use: of x (N,C) or (N,C,...), all others have shape (C,)."""
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
+    needs_floats("batch_norm", input)
+    number("batch_norm: eps", eps)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum must be in [0, 1], got {momentum}")
+    parameters_fit("batch_norm", input, input.shape[1:2], running_mean=running_mean,
+                   running_var=running_var, weight=weight, bias=bias)
+    if not training and (running_mean is None or running_var is None):
+        raise ValueError("batch_norm: evaluation needs running_mean and running_var")
 
 
 def example_shape(input: Tensor) -> tuple[int, ...]:

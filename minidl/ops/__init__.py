@@ -1,6 +1,6 @@
 """The ops, a file a family. Each is a formula, its forward pass and its backward pass.
 
-arithmetic  + - * / **, exp, log, where                  reduce      sums, softmax
+arithmetic  + - * / **, exp                              reduce      sums, softmax
 shape       rearranging, joining                         linear      matrix product, dense layer
 conv        convolution and its two gradients            pool        maximum of windows
 activation  relu, leaky relu, sigmoid, tanh              norm        batch norm
@@ -11,24 +11,26 @@ terms       how an op declares its index map             more/       all further
 """
 
 from .activation import leaky_relu, relu, sigmoid, tanh
-from .arithmetic import add, div, exp, log, mul, neg, pow, sub, to, where
+from .arithmetic import add, div, exp, mul, neg, pow, sub, to
 from .linear import linear
 from .more.axes import chunk, expand, permute, split, squeeze, transpose
+from .more.choices import where
 from .more.copies import clone, contiguous
-from .more.elementary import abs, cos, sin, sqrt
+from .more.elementary import abs, cos, log, sin, sqrt
 from .more.extremes import amax, amin, argmin, max, min
 from .more.indexing import flip, getitem, pad, plain_index
-from .more.layer_norm import group_norm, layer_norm
 from .more.limits import clamp, maximum, minimum
 from .more.log_softmax import log_softmax, logsumexp
 from .more.products import embedding, matmul
 from .more.smooth_activation import elu, gelu, softplus
+from .more.standardization import group_norm, layer_norm
 from .more.variance import norm, std, var
 from .norm import batch_norm
 from .reduce import argmax, mean, softmax, sum
 from .shape import cat, flatten, reshape, stack, unsqueeze
 from . import conv, dropout, fused, generative, loss, pool
-from .more import attention, critics, gaussians, probability_losses, regression, sum_pool
+from .more import attention, critics, gaussians, probability_losses, regression
+from .more import pooled_places, sum_pool
 
 __all__ = ["abs", "add", "amax", "amin", "argmax", "argmin", "batch_norm", "cat", "chunk", "clamp",
            "clone", "contiguous", "cos", "div", "elu", "embedding", "exp", "expand", "flatten",

@@ -1,4 +1,4 @@
-"""Element by element: + - * / **, exp, log, where; and the change of dtype or device.
+"""Element by element: + - * / ** and exp; the change of dtype and device.
 
 Operands broadcast against each other as in NumPy; the engine sums gradients back. The result's
 dtype is PyTorch's (dtypes.result_type), and a function of an integer is float32.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from .. import checks
-from ..device import constant, move, namespace
+from ..device import move, namespace
 from ..dtypes import float32, paired
 from ..op import op
 from ..tensor import Tensor
+from . import more
 from .terms import Elementwise, Gather
 
 
@@ -88,10 +89,11 @@ def pow(input: Tensor, other: Tensor):
         if need[0]:
             # y x^(y-1); where y = 0 and 1/x is no number, the exponent 0 keeps 0 * inf = nan away
             endless = (b == 0) & ~namespace(a).isfinite(1 / a)
-            gx = gy * other * input ** (where(as_constant(endless), 1, other) - 1)
+            gx = gy * other * input ** (more.choices.where(as_constant(endless), 1, other) - 1)
         if need[1]:
             zero = as_constant((input.data == 0) & (other.data >= 0))
-            gb = gy * out * log(to(where(zero, 1, input), gy.dtype))
+            base = to(more.choices.where(zero, 1, input), gy.dtype)
+            gb = gy * out * more.elementary.log(base)
         return gx, gb
     return a ** b, backward
 
@@ -112,29 +114,6 @@ def exp(input: Tensor):
     def backward(gy, need, out):
         return gy * out
     return namespace(input.data).exp(as_floats(input)), backward
-
-
-@op(terms=Elementwise("log(x)", "1 / x"))
-def log(input: Tensor):
-    """ln x; -inf at 0, nan below."""
-    y = namespace(input.data).log(as_floats(input))
-    def backward(gy):
-        return gy / input
-    return y, backward
-
-
-@op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))
-def where(condition: Tensor, input: Tensor, other: Tensor):
-    """x where the condition (a boolean tensor) holds, y elsewhere."""
-    c = condition.data
-    if c.dtype != np.bool_:
-        raise TypeError(f"where: condition must be boolean, got {c.dtype}")
-    a, b = paired_arrays(input, other)
-    def backward(gy, need):
-        zero = Tensor._wrap(constant(0.0, gy.dtype, c))
-        return (None, where(condition, gy, zero) if need[1] else None,
-                where(condition, zero, gy) if need[2] else None)
-    return namespace(c).where(c, a, b), backward
 
 
 @op(terms=Gather())

@@ -9,6 +9,7 @@ from ..device import namespace
 from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
+from . import more
 from .terms import Gather, Scatter
 
 NO_BORDER = ((0, 0), (0, 0))
@@ -80,16 +81,6 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     return gx[within_border(pads, size)]
 
 
-def _gather_taps(x, tap, window, stride, pads, dilation):
-    """The adjoint: what stands at the recorded taps."""
-    xp = namespace(x)
-    x = bordered(x, pads, 0) if pads != NO_BORDER else x
-    y = xp.zeros_like(tap, dtype=x.dtype)
-    for k, place in window_taps(window, stride, dilation, *tap.shape[2:]):
-        y = xp.where(tap == k, x[place], y)
-    return y
-
-
 # --------------------------------------------------------------------------- the ops
 @op("D0-MAXPOOL", terms=Gather())
 def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
@@ -111,15 +102,5 @@ def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
     """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
     y = _scatter_taps(g.data, tap, window, stride, pads, dilation, size)
     def backward(gy):
-        return _max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
+        return more.pooled_places.max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
     return y, backward
-
-
-@op("D0-MAXPOOL", terms=Gather())
-def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
-    """What stands at the recorded taps."""
-    def backward(gy):
-        return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
-    return _gather_taps(x.data, tap, window, stride, pads, dilation), backward
-
-

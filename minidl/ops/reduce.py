@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..checks import several
 from ..checks.arguments import arguments
+from ..checks.axis_numbers import axis_number, axis_numbers
 from ..checks.operands import needs_floats
 from ..device import namespace
 from ..dtypes import float64, int64
@@ -13,21 +13,8 @@ from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
 from .arithmetic import as_floats
-from .shape import axis_number, expand_to
+from .shape import expand_to
 from .terms import Composite, Reduce
-
-
-def axis_numbers(name: str, dim, ndim: int) -> tuple[int, ...]:
-    """The axes that `dim` names, none of them twice; all for None."""
-    dims = [dim] if type(dim) is int or not several(dim) else dim
-    if dim is None or not len(dims):
-        return tuple(range(ndim))
-    axes = tuple(axis_number(name, d, ndim) for d in dims)
-    if ndim == 0:
-        return ()
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"{name}: dim {dim} names an axis twice")
-    return axes
 
 
 def kept_shape(shape, axes) -> tuple[int, ...]:

@@ -9,31 +9,13 @@ import functools
 import math
 from collections.abc import Sequence
 
-from .. import checks
 from ..checks.arguments import arguments
+from ..checks.axis_numbers import axis_number, joinable, one_shape, sizes_given
 from ..device import namespace
 from ..dtypes import common_dtype
 from ..op import op
 from ..tensor import Tensor
 from .terms import Gather
-
-
-def sizes_given(name: str, sizes, least: float = -math.inf) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` mean the same. Each must be at least `least`."""
-    if len(sizes) == 1 and checks.several(sizes[0]):
-        sizes = sizes[0]
-    return tuple([n if type(n) is int and n >= least else checks.whole(name, n, least)
-                  for n in sizes])
-
-
-def axis_number(name: str, dim: int, ndim: int) -> int:
-    """A possibly negative axis number as one in [0, ndim); a single number has axis 0."""
-    if type(dim) is not int:
-        dim = checks.whole(f"{name}: dim", dim, -math.inf)
-    count = max(ndim, 1)
-    if not -count <= dim < count:
-        raise ValueError(f"{name}: dim {dim} is not an axis of a tensor with {ndim} axes")
-    return dim % count
 
 
 @op(name="reshape", terms=Gather(), views=True)
@@ -112,17 +94,7 @@ def _cat(tensors: Sequence[Tensor], dim):
 @arguments
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along axis `dim`; the other axes must agree."""
-    if not tensors:
-        raise ValueError("cat: needs at least one tensor")
-    shaped = [t for t in tensors if t.shape != (0,)] or tensors       # (0,) fits everywhere
-    want = shaped[0].shape
-    if not want:
-        raise ValueError("cat: a number has no axis to join along; use stack")
-    dim = axis_number("cat", dim, len(want))
-    for t in shaped:
-        if t.ndim != len(want) or any(a != b for i, (a, b) in enumerate(zip(t.shape, want))
-                                      if i != dim):
-            raise ValueError(f"cat: shapes {want} and {t.shape} differ outside dim {dim}")
+    dim, want = joinable("cat", tensors, dim)
     empty = (*want[:dim], 0, *want[dim + 1:])
     return _cat([t if t.ndim == len(want) else reshape(t, *empty) for t in tensors], dim)
 
@@ -130,12 +102,5 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 @arguments
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis `dim`."""
-    if not tensors:
-        raise ValueError("stack: needs at least one tensor")
-    for t in tensors:
-        if t.shape != tensors[0].shape:
-            raise ValueError(f"stack: shapes {tensors[0].shape} and {t.shape} differ")
-    dim = axis_number("stack", dim, tensors[0].ndim + 1)
+    dim = axis_number("stack", dim, len(one_shape("stack", tensors)) + 1)
     return cat([unsqueeze(t, dim) for t in tensors], dim)
-
-

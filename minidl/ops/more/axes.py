@@ -6,8 +6,9 @@ import numpy as np
 
 from ... import checks
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_number, sizes_given
 from ...tensor import Tensor
-from ..shape import axis_number, expand_to, permute_axes, reshape_to, sizes_given
+from ..shape import expand_to, permute_axes, reshape_to
 
 
 @arguments

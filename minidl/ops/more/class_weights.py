@@ -15,7 +15,7 @@ from ..counted import counted_classes, mean_shares, sum_of_counted
 from ..reduce import reduce_loss, sum
 from ..shape import reshape
 from .axes import transpose
-from .elementary import weighed
+from .choices import weighed
 from .log_softmax import log_softmax
 
 

@@ -1,24 +1,12 @@
-"""Further functions of numbers, element by element: |x|, sqrt, sin, cos, and a product in which a
-weight of 0 wins over inf and nan.
-"""
+"""Further functions of one number, element by element: |x|, log, sqrt, sin, cos."""
 
 from __future__ import annotations
 
 from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
-from ..arithmetic import as_constant, as_floats, paired_arrays
+from ..arithmetic import as_constant, as_floats
 from ..terms import Elementwise
-
-
-@op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
-def weighed(input: Tensor, other: Tensor):
-    """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
-    a, b = paired_arrays(input, other)
-    def backward(gy, need):
-        return (weighed(gy, other) if need[0] else None,
-                weighed(input, gy) if need[1] else None)
-    return namespace(a).where(a == 0, a, a * b), backward
 
 
 @op(terms=Elementwise("abs(x)", "sign(x)"))
@@ -28,6 +16,15 @@ def abs(input: Tensor):
     def backward(gy):
         return gy * as_constant(xp.sign(input.data))
     return xp.abs(input.data), backward
+
+
+@op(terms=Elementwise("log(x)", "1 / x"))
+def log(input: Tensor):
+    """ln x; -inf at 0, nan below."""
+    y = namespace(input.data).log(as_floats(input))
+    def backward(gy):
+        return gy / input
+    return y, backward
 
 
 @op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))

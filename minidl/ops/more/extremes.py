@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_number
 from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
-from ..arithmetic import as_constant, where
+from ..arithmetic import as_constant
 from ..reduce import kept_shape, nonempty_axes, place_of_extreme
-from ..shape import axis_number, reshape_to
+from ..shape import reshape_to
 from ..terms import Composite, Gather, Scatter
+from .choices import where
 from .copies import clone
 from .limits import maximum, minimum
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_number, sizes_given
 from ...device import beside, is_array, namespace
 from ...dtypes import check_fits, numbers
 from ...op import op
 from ...tensor import Tensor, as_tensor, same_device
-from ..shape import axis_number, sizes_given
 from ..terms import Gather, Scatter
 from .copies import clone
 

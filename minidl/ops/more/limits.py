@@ -11,8 +11,9 @@ from ...device import namespace
 from ...dtypes import check_fits, int64, result_type
 from ...op import op
 from ...tensor import Tensor, as_tensor
-from ..arithmetic import as_constant, paired_arrays, to, where
+from ..arithmetic import as_constant, paired_arrays, to
 from ..terms import Elementwise
+from .choices import where
 
 
 def limited(x, low, high):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_number, axis_numbers
 from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
 from ..arithmetic import as_floats
-from ..reduce import array_max, array_sum, axis_numbers
-from ..shape import axis_number, reshape_to
+from ..reduce import array_max, array_sum
+from ..shape import reshape_to
 from ..terms import Composite
 
 

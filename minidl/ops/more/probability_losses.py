@@ -12,11 +12,12 @@ from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
 from ..activation import softplus1
-from ..arithmetic import log, paired_arrays, where
+from ..arithmetic import paired_arrays
 from ..loss import bce_logits
 from ..reduce import reduce_loss, sum
 from ..terms import Elementwise
-from .elementary import weighed
+from .choices import weighed, where
+from .elementary import log
 from .regression import target_like
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...checks.arguments import arguments
 from ...checks.operands import needs_floats
 from ...tensor import Tensor
-from ..arithmetic import where
 from ..reduce import reduce_loss
+from .choices import where
 
 
 def target_like(name: str, input: Tensor, target) -> Tensor:

@@ -10,9 +10,9 @@ from ...kernels import replaceable
 from ...op import op
 from ...tensor import Tensor
 from ..activation import softplus1, tanh
-from ..arithmetic import as_constant, as_floats, where
+from ..arithmetic import as_constant, as_floats
 from ..terms import Elementwise
-from .elementary import weighed
+from .choices import weighed, where
 from .limits import clamp
 
 

@@ -7,11 +7,12 @@ import math
 
 from ... import checks
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_numbers
 from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
 from ..arithmetic import as_constant, as_floats
-from ..reduce import array_max, array_sum, axis_numbers, mean, sum_over
+from ..reduce import array_max, array_sum, mean, sum_over
 from ..shape import reshape_to
 from ..terms import Composite
 

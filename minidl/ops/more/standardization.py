@@ -1,5 +1,4 @@
-"""Layer norm, and group norm: standardized over the features, or groups of channels, of an example.
-"""
+"""Standardization, and what is made of it: layer norm, group norm, batch norm without weights."""
 
 from __future__ import annotations
 
@@ -7,12 +6,46 @@ import math
 
 from ... import checks
 from ...checks.arguments import arguments
+from ...checks.axis_numbers import axis_numbers, sizes_given
 from ...checks.operands import needs_floats, parameters_fit
+from ...modes import mode
+from ...op import op
 from ...tensor import Tensor
-from ..norm import scale_and_shift, standardize
-from ..reduce import axis_numbers
-from ..shape import reshape, sizes_given
+from ..arithmetic import as_constant
+from ..norm import float64_mean, scale_and_shift, standardized
+from ..reduce import sum_over
+from ..shape import reshape
+from ..terms import Composite
 from .copies import clone
+from .variance import var
+
+
+def _standardize_grad(gy, y, scale, dim):
+    return scale * (gy - float64_mean(gy, dim) - y * float64_mean(gy * y, dim))
+
+
+@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)",
+                             "dy_j/dx_i = ((i == j) - 1/n - y_i y_j / n) / sqrt(var(x) + eps)"))
+def standardize(x: Tensor, dim, eps):
+    """y = (x - m) / sqrt(v + eps), m and v the mean and (biased) variance over the axes `dim`.
+
+        gx = (gy - mean(gy) - y mean(gy y)) / sqrt(v + eps)
+
+    Returns y, m and v; only y carries a gradient. Source: D1-BN.
+    """
+    y, mean, variance, scale = standardized(x.data, dim, eps)
+    count = math.prod(x.shape[i] for i in dim)
+
+    def backward(gy, need, out):
+        if not mode.grad:            # the usual backward: the formula on arrays, in one go
+            return as_constant(_standardize_grad(gy.data, y, scale, dim))
+        # Recording: the same in tensors, the scale too as a function of x.
+        scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
+        mean_g = sum_over(gy, dim, True) / count
+        mean_gy = sum_over(gy * out, dim, True) / count
+        return scale_x * (gy - mean_g - out * mean_gy)
+
+    return (y, mean, variance), backward
 
 
 def _standard(x: Tensor, dim, eps) -> Tensor:
