@@ -1,13 +1,17 @@
 """The ops, a file a family. Each is a formula, its forward pass and its backward pass.
 
-arithmetic  + - * / **, exp                              reduce      sums, softmax
+arithmetic  + - * / **, exp                              reduce      sums, means, softmax
 shape       rearranging, joining                         linear      matrix product, dense layer
 conv        convolution and its two gradients            pool        maximum of windows
 activation  relu, leaky relu, sigmoid, tanh              norm        batch norm
-loss        cross entropy                                generative  GAN and VAE formulas
-counted     which examples a loss counts                 dropout     random masks
-windows     how many windows an image has                fused       a bias and its activation
-terms       how an op declares its index map             more/       all further ops
+loss        cross entropy                                counted     which examples a loss counts
+generative  GAN and VAE formulas                         dropout     random masks
+windows     how many windows an image has                terms       how an op's index map is told
+fused       a bias and its activation in one             more/       all further ops
+
+For y = f(x), a backward pass gets gy, the gradient of the loss with respect to y (the upstream
+gradient), and gives gx. Where f is linear, gx is linear in gy: that map is the adjoint of f. The
+adjoint of a sum repeats, that of picking elements (a gather) adds each to its place (a scatter).
 """
 
 from .activation import leaky_relu, relu, sigmoid, tanh

@@ -77,7 +77,8 @@ def _softplus(x):
 
 @op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
 def softplus1(input: Tensor):
-    """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)"""
+    """softplus, log(1 + e^x) = max(x, 0) + log(1 + e^-|x|): nothing overflows. gx = gy sigmoid(x).
+    """
     def backward(gy):
         return gy * sigmoid(input)
     return _softplus(as_floats(input)), backward

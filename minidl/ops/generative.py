@@ -1,4 +1,4 @@
-"""What GANs and VAEs minimise: the documents' formulas, from logits where a logarithm is taken.
+"""What GANs and VAEs minimise, from logits (the numbers before sigmoid) where a log is taken.
 
 D(x) = sigmoid(logit), so log D = -softplus(-logit) and log(1 - D) = -softplus(logit): no logarithm
 of a small probability is ever taken.
@@ -63,7 +63,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
 @arguments
 def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, diag sigma^2) || N(0, I)) = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2),
-    summed over the last axis, then reduced over the batch. In nats. Source: D3-KL."""
+    summed over the last axis, then reduced over the batch. In nats, the
+    unit of the natural logarithm: 1 nat is 1.44 bits. Source: D3-KL."""
     each = -0.5 * sum(1 + logvar - mu * mu - logvar.exp(), -1)
     return reduce_loss("gaussian_kl", each, reduction)
 
