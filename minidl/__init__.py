@@ -14,6 +14,7 @@ from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .tensor import Tensor, as_tensor
 # isort: split
 from . import checks, random
+from .checks.axis_numbers import sizes_given as _sizes_given
 from .checks.arguments import arguments as _arguments, number_argument as _number_argument
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
 from .random import Generator, manual_seed
@@ -193,7 +194,7 @@ def allclose(input, other, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 
 
 def _shape(name: str, size) -> tuple[int, ...]:
-    return ops.shape.sizes_given(f"{name}: a length of size", size, 0)
+    return _sizes_given(f"{name}: a length of size", size, 0)
 
 
 def _limit(name: str, value):

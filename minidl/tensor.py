@@ -348,8 +348,8 @@ class Tensor:
     def sub_(self, other, *, alpha=1):
         return self._computed("sub_", operator.sub, other, _factor("sub_", alpha))
     def clamp_(self, min=None, max=None):
-        low, high = ops.arithmetic.bounds(self, min, max)
-        return self._computed("clamp_", lambda x, _: ops.arithmetic.limited(x, low, high), self)
+        low, high = ops.more.limits.bounds(self, min, max)
+        return self._computed("clamp_", lambda x, _: ops.more.limits.limited(x, low, high), self)
 
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.

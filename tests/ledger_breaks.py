@@ -19,7 +19,10 @@ class Break(NamedTuple):
 
 CONV, POOL, LINEAR, ACTIVATION, REDUCE, LOSS, NORM = (
     f"ops/{name}.py" for name in ("conv", "pool", "linear", "activation", "reduce", "loss", "norm"))
-GENERATIVE, ATTENTION, OPTIM = "ops/generative.py", "ops/more/attention.py", "optim/optimizer.py"
+ATTENTION, CLASS_WEIGHTS, CRITICS, GAUSSIANS, PROBABILITIES, REGRESSION = (
+    f"ops/more/{name}.py" for name in ("attention", "class_weights", "critics", "gaussians",
+                                       "probability_losses", "regression"))
+GENERATIVE, OPTIM = "ops/generative.py", "optim/optimizer.py"
 METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
 GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
 VARIANTS = "training/gan_variants.py"
@@ -35,12 +38,12 @@ BREAKS = [
     Break("D0-MAXPOOL", POOL, "better = (candidate > y)", "better = (candidate < y)"),
     Break("D0-MAXPOOL", POOL, "top, left = u * DH, v * DW\n            rows",
           "top, left = u * DH, u * DW\n            rows"),
-    Break("D0-AVGPOOL", "functional.py", "y = total * (1 / math.prod(window))",
+    Break("D0-AVGPOOL", "more/pooling.py", "y = total * (1 / math.prod(window))",
           "y = total * (1 / sum(window))"),
-    Break("D0-AVGPOOL", "functional.py", "(-before, n + before) if count_include_pad",
+    Break("D0-AVGPOOL", "more/pooling.py", "(-before, n + before) if count_include_pad",
           "(0, n + before) if count_include_pad"),
     Break("D1-TCONV", CONV, "SW] += cols[:, :, :, u, v]", "SW] = cols[:, :, :, u, v]"),
-    Break("D2-UPSAMPLE", "functional.py", "expand(reshape(input, N, C, H, 1, W, 1)",
+    Break("D2-UPSAMPLE", "more/resizing.py", "expand(reshape(input, N, C, H, 1, W, 1)",
           "expand(reshape(input.flip(3), N, C, H, 1, W, 1)"),
     # ---- layers and activations
     Break("D1-DENSE", LINEAR, "return x @ w.T", "return x @ (w.T * 1.001)"),
@@ -56,7 +59,7 @@ BREAKS = [
     Break("D3-DROPOUT", "ops/dropout.py", "(u >= p)", "(u < p)"),
     Break("D3-DROPOUT", "ops/dropout.py", "else 1 / (1 - p))", "else 1)"),
     Break("D3-DROPOUT", "ops/dropout.py", "if not training or p == 0:", "if p == 0:"),
-    Break("D3-RESIDUAL", "functional.py", "return input + function(input)",
+    Break("D3-RESIDUAL", "more/skip_connection.py", "return input + function(input)",
           "return function(input)"),
     Break("D3-RESIDUAL", "nn/container.py", "return x + fx", "return x - fx"),
     Break("D1-BN", NORM, "return normal * w + b, mean", "return normal * w - b, mean"),
@@ -67,11 +70,12 @@ BREAKS = [
     # ---- losses
     Break("D0-CE", LOSS, "return -log_p[xp.arange(len(t)), t]",
           "return log_p[xp.arange(len(t)), t]"),
-    Break("D0-CE", LOSS, "loss = -sum(weighed(t *", "loss = -sum(weighed(t * t *"),
-    Break("D4-MAE", LOSS, "reduce_loss(\"l1_loss\", difference.abs()",
+    Break("D0-CE", CLASS_WEIGHTS, "loss = -sum(weighed(t *", "loss = -sum(weighed(t * t *"),
+    Break("D4-MAE", REGRESSION, "reduce_loss(\"l1_loss\", difference.abs()",
           "reduce_loss(\"l1_loss\", difference"),
-    Break("D1-MSE", LOSS, "difference * difference, reduction", "difference.abs(), reduction"),
-    Break("D0-BCE", LOSS, "y = -(b * log_p + (1 - b) * log_q)",
+    Break("D1-MSE", REGRESSION, "difference * difference, reduction",
+          "difference.abs(), reduction"),
+    Break("D0-BCE", PROBABILITIES, "y = -(b * log_p + (1 - b) * log_q)",
           "y = -(b * log_q + (1 - b) * log_p)"),
     Break("D0-BCE", LOSS, "share = xp.where(a > 0, 1 - b, b)", "share = xp.where(a > 0, b, 1 - b)"),
     # ---- adversarial losses
@@ -80,18 +84,18 @@ BREAKS = [
     Break("D3-GAN-V", GENERATIVE, "if saturating else mean(softplus1(-fake))",
           "if saturating else mean(softplus1(fake))"),
     Break("D3-GAN-V", GAN_STEPS, "loss = self.g_loss(D(G(z)))", "loss = -self.g_loss(D(G(z)))"),
-    Break("D3-WGAN", GENERATIVE, "return mean(fake) - mean(real)",
+    Break("D3-WGAN", CRITICS, "return mean(fake) - mean(real)",
           "return mean(real) - mean(fake)"),
-    Break("D3-WGAN", GENERATIVE, "    return -mean(fake)\n\n\n@arguments\ndef gradient_penalty",
+    Break("D3-WGAN", CRITICS, "    return -mean(fake)\n\n\n@arguments\ndef gradient_penalty",
           "    return mean(fake)\n\n\n@arguments\ndef gradient_penalty"),
-    Break("D3-WGAN", GENERATIVE, "norm(_rows(slope), dim=1) - 1",
-          "norm(_rows(slope), dim=1)"),
+    Break("D3-WGAN", CRITICS, "norm(rows_of(slope), dim=1) - 1",
+          "norm(rows_of(slope), dim=1)"),
     Break("D3-WGAN", VARIANTS, "weight.clamp_(-self.clip, self.clip)",
           "weight.clamp_(0, self.clip)"),
     Break("D3-WGAN", VARIANTS, "F.gradient_penalty(D, images, fake, self.weight)",
           "F.gradient_penalty(D, images, images, self.weight)"),
-    Break("D3-LSGAN", GENERATIVE, "0.5 * mean((fake - a) ** 2)", "0.5 * mean((fake - b) ** 2)"),
-    Break("D3-LSGAN", GENERATIVE, "return 0.5 * mean((fake - c) ** 2)",
+    Break("D3-LSGAN", CRITICS, "0.5 * mean((fake - a) ** 2)", "0.5 * mean((fake - b) ** 2)"),
+    Break("D3-LSGAN", CRITICS, "return 0.5 * mean((fake - c) ** 2)",
           "return mean((fake - c) ** 2)"),
     Break("D3-LSGAN", VARIANTS, "d_loss = staticmethod(F.lsgan_discriminator_loss)",
           "d_loss = staticmethod(F.gan_discriminator_loss)"),
@@ -104,13 +108,13 @@ BREAKS = [
     # ---- variational autoencoder
     Break("D3-ELBO", GENERATIVE, "return mean(log_likelihood) - mean(kl)",
           "return mean(log_likelihood) + mean(kl)"),
-    Break("D3-ELBO", GENERATIVE, "    return -0.5 * sum(d * d, 1)", "    return -sum(d * d, 1)"),
+    Break("D3-ELBO", GAUSSIANS, "    return -0.5 * sum(d * d, 1)", "    return -sum(d * d, 1)"),
     Break("D3-ELBO", "training/vae_steps.py", "return -F.elbo(likelihood, kl)",
           "return -F.elbo(likelihood, 0.5 * kl)"),
     Break("D3-KL", GENERATIVE, "sum(1 + logvar - mu * mu - logvar.exp(), -1)",
           "sum(1 + logvar - mu - logvar.exp(), -1)"),
-    Break("D3-KL", GENERATIVE, "inside = logvar2 - logvar +", "inside = logvar - logvar2 +"),
-    Break("D3-KL", LOSS, "where(positive, target, 1.0).log() - input)",
+    Break("D3-KL", GAUSSIANS, "inside = logvar2 - logvar +", "inside = logvar - logvar2 +"),
+    Break("D3-KL", PROBABILITIES, "where(positive, target, 1.0).log() - input)",
           "where(positive, target, 1.0).log() + input)"),
     Break("D3-REPARAM", GENERATIVE, "return mu + (0.5 * logvar).exp()", "return mu + logvar.exp()"),
     Break("D3-REPARAM", "training/vae_steps.py", "F.reparameterize(mu, logvar,",

@@ -462,6 +462,7 @@ MORE = {
                                            "sin", "sqrt", "tanh")},
     **{f"minidl.{name}": (P, Y) for name in ("div", "maximum", "minimum", "mul", "pow")},
     "F.sigmoid": (P,), "minidl.matmul": (X, Y.mT), "minidl.flip": (X, 1),
+    "F.expand": (X, 2, *X.shape), "F.reshape": (X, 4, 3), "F.unsqueeze": (X, 0),
     "F.permute": (X, 1, 0), "minidl.permute": (X, 1, 0), "minidl.reshape": (X, 4, 3),
     "minidl.transpose": (X, 0, 1), "minidl.unsqueeze": (X, 0), "minidl.where": (X > 0, X, Y),
     "optim.clip_grad_value_": (PARAMETERS, 1.0), "minidl.set_num_threads": (1,),

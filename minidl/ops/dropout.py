@@ -6,11 +6,11 @@ import numpy as np
 
 from .. import random
 from ..checks.arguments import arguments
+from ..checks.operands import needs_floats
 from ..device import device_of, move
 from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
-from .arithmetic import needs_floats
 from .terms import Elementwise
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ... import functional as F
 from ...checks.arguments import arguments, tensor_argument
-from ...ops.arithmetic import where
-from ...ops.linear import matmul
 from ...ops.more.attention import mask_of, masked_softmax, score_scaled_dot, split_heads
+from ...ops.more.choices import where
+from ...ops.more.products import matmul
 from ...tensor import Tensor, as_tensor
 from .. import init
 from ..linear import Linear, uninitialised

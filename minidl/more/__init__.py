@@ -1,0 +1,1 @@
+"""Further methods of Tensor, and further functions of ``minidl.functional``."""
