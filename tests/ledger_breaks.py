@@ -19,7 +19,8 @@ class Break(NamedTuple):
 
 CONV, POOL, LINEAR, ACTIVATION, REDUCE, LOSS, NORM = (
     f"ops/{name}.py" for name in ("conv", "pool", "linear", "activation", "reduce", "loss", "norm"))
-GENERATIVE, ATTENTION, OPTIM = "ops/generative.py", "ops/more/attention.py", "optim/optimizer.py"
+GENERATIVE, ATTENTION = "ops/generative.py", "ops/more/attention.py"
+RULES, SGD = "optim/update_rules.py", "optim/more/sgd.py"
 METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
 GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
 
@@ -130,14 +131,14 @@ BREAKS = [
           "calculate_gain(nonlinearity, a) / fan, generator"),
     Break("D2-HE", "nn/init.py", "gain * math.sqrt(6 / (sum(", "gain * math.sqrt(3 / (sum("),
     Break("D2-HE", "nn/init.py", "* math.sqrt(3 / fan)", "* math.sqrt(1 / fan)"),
-    Break("D0-ADAM", OPTIM, "m += (1 - beta1) * g", "m += beta1 * g"),
-    Break("D0-ADAM", OPTIM, "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)"),
-    Break("D0-ADAM", OPTIM, "1 - beta1**t, 1 - beta2**t", "1, 1 - beta2**t"),
-    Break("D1-RMSPROP", OPTIM, "p -= lr * g / (namespace(v).sqrt(v) + eps)",
+    Break("D0-ADAM", RULES, "m += (1 - beta1) * g", "m += beta1 * g"),
+    Break("D0-ADAM", RULES, "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)"),
+    Break("D0-ADAM", RULES, "1 - beta1**t, 1 - beta2**t", "1, 1 - beta2**t"),
+    Break("D1-RMSPROP", RULES, "p -= lr * g / (namespace(v).sqrt(v) + eps)",
           "p -= lr * g / namespace(v).sqrt(v + eps)"),
-    Break("D0-SGD", OPTIM, '    """p <- p - lr g"""\n    p -= lr * g',
+    Break("D0-SGD", SGD, '    """p <- p - lr g"""\n    p -= lr * g',
           '    """p <- p - lr g"""\n    p += lr * g'),
-    Break("D0-SGD", OPTIM, "    b *= momentum", "    b *= 1 - momentum"),
+    Break("D0-SGD", SGD, "    b *= momentum", "    b *= 1 - momentum"),
     # ---- metrics
     Break("D2-METRICS", METRICS, "float(np.mean(true == predicted))",
           "float(np.mean(true != predicted))"),

@@ -26,7 +26,7 @@ LAYERS = [
     ["formulas", "device", "cuda", "kernels", "random", "checks", "modes", "watch", "ops.windows",
      "files.cache", "files.regular"],
     ["dtypes"],
-    ["tensor", "op", "tape", "gradients", "checks.arguments"],
+    ["tensor", "op", "tape", "gradients", "checks.arguments", "checks.groups"],
     ["files"],
     ["ops"],
     ["functional"],
