@@ -23,6 +23,7 @@ GENERATIVE, ATTENTION = "ops/generative.py", "ops/more/attention.py"
 RULES, SGD = "optim/update_rules.py", "optim/more/sgd.py"
 METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
 GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
+CLASSIFIERS, GANS = "models/more/classifiers.py", "models/more/gans.py"
 
 BREAKS = [
     # ---- convolution and pooling
@@ -97,9 +98,9 @@ BREAKS = [
           "d_loss = staticmethod(F.gan_discriminator_loss)"),
     Break("D3-CGAN", GAN_STEPS, "model.of_class(D(x), labels)", "model.of_class(D(x), 0 * labels)"),
     Break("D3-CGAN", GAN_STEPS, "model.told(z, labels)", "model.told(z, 0 * labels)"),
-    Break("D3-CGAN", MODELS_GAN, 'F.cat([z, self._rows("told", z, labels)], 1)',
+    Break("D3-CGAN", "models/more/conditional.py", 'F.cat([z, self._rows("told", z, labels)], 1)',
           'F.cat([self._rows("told", z, labels), z], 1)'),
-    Break("D3-CGAN", MODELS_GAN, "scores, labels)).sum(1, keepdim=True)",
+    Break("D3-CGAN", "models/more/conditional.py", "scores, labels)).sum(1, keepdim=True)",
           "scores, labels)).mean(1, keepdim=True)"),
     # ---- variational autoencoder
     Break("D3-ELBO", GENERATIVE, "return mean(log_likelihood) - mean(kl)",
@@ -154,21 +155,21 @@ BREAKS = [
     Break("D2-METRICS", METRICS, "np.sum(steps * (y[1:] + y[:-1]) / 2)",
           "np.sum(steps * y[1:])"),
     # ---- networks
-    Break("D0-CNN", CNN, "nn.MaxPool2d(kernel_size=2, stride=2)",
+    Break("D0-CNN", CLASSIFIERS, "nn.MaxPool2d(kernel_size=2, stride=2)",
           "nn.AvgPool2d(kernel_size=2, stride=2)"),
     Break("D1-CNN", CNN, "nn.Linear(64 * 3 * 3, 64), nn.ReLU()",
           "nn.Linear(64 * 3 * 3, 64), nn.Tanh()"),
-    Break("D2-CNN", "models/__init__.py", "partial(CNN, dropout=0.5)",
+    Break("D2-CNN", "models/recipes.py", "partial(CNN, dropout=0.5)",
           "partial(CNN, dropout=0.25)"),
-    Break("D4-CNN", CNN, "nn.Linear(64 * 6 * 6, 128), nn.ReLU()",
+    Break("D4-CNN", CLASSIFIERS, "nn.Linear(64 * 6 * 6, 128), nn.ReLU()",
           "nn.Linear(64 * 6 * 6, 128), nn.Tanh()"),
-    Break("D0-GAN", MODELS_GAN,
+    Break("D0-GAN", GANS,
           "nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(0.01)",
           "nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(0.2)"),
     Break("D1-GAN", MODELS_GAN, "momentum: float = 0.99", "momentum: float = 0.9"),
-    Break("D2-GAN", MODELS_GAN, "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.ReLU()",
+    Break("D2-GAN", GANS, "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.ReLU()",
           "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.LeakyReLU(0.2)"),
-    Break("D4-GAN", MODELS_GAN, "nn.Linear(4 * w, 2 * w, bias=False), nn.LeakyReLU(0.2)",
+    Break("D4-GAN", GANS, "nn.Linear(4 * w, 2 * w, bias=False), nn.LeakyReLU(0.2)",
           "nn.Linear(4 * w, 2 * w, bias=False), nn.ReLU()"),
     Break("D1-VAE", "models/vae.py", "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.ReLU()",
           "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.Tanh()"),
