@@ -1,6 +1,9 @@
-"""The attributes that a module remembers: is a name free, and is a value of the name's kind?"""
+"""The attributes that a module remembers: is a name free, and is a value of the name's kind? And
+modules within modules, too many to be called."""
 
 from __future__ import annotations
+
+import sys
 
 from ..tensor import Tensor
 
@@ -27,3 +30,11 @@ def check_kind(module, name: str, value) -> None:
         raise TypeError(f"{type(module).__name__}: {name} is a {kind} and expects {expected} or "
                         f"None, got {type(value).__name__}; to change its numbers, use "
                         f"`with no_grad(): module.{name}.copy_(...)`")
+
+
+def nested_too_deep(module) -> ValueError:
+    """What to raise when calls of modules within each other reach Python's limit."""
+    return ValueError(f"{type(module).__name__}: modules are nested too deep to be called, or a "
+                      f"forward calls itself: Python allows {sys.getrecursionlimit()} calls "
+                      "within each other, a module takes two or more (sys.setrecursionlimit "
+                      "allows more)")

@@ -22,8 +22,8 @@ class ConvLayer(Module):
     transposed = False
 
     @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride, padding, dilation,
-                 groups: int, bias: bool, padding_mode: str):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
         super().__init__()
         name = type(self).__name__
         check_offered(name, "padding_mode", padding_mode, "zeros")
@@ -62,12 +62,6 @@ class Conv2d(ConvLayer):
 
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
-
-    @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
-                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-                         bias, padding_mode)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,

@@ -8,12 +8,11 @@ are, in the order they came. Names and meanings are PyTorch's. Saving and loadin
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ..checks.arguments import arguments
-from ..checks.attributes import check_kind, check_new_attribute
+from ..checks.attributes import check_kind, check_new_attribute, nested_too_deep
 from ..tape import now
 from ..tensor import Tensor
 from .module_state import ModuleState
@@ -40,17 +39,11 @@ class Module(ModuleState, ModuleMethods, ShownModule):
         try:
             out = self.forward(*args, **kwargs)
         except RecursionError as error:
-            raise self._too_deep() from error
+            raise nested_too_deep(self) from error
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
         return out
-
-    def _too_deep(self) -> ValueError:
-        return ValueError(f"{type(self).__name__}: modules are nested too deep to be called, or a "
-                          f"forward calls itself: Python allows {sys.getrecursionlimit()} calls "
-                          "within each other, a module takes two or more (sys.setrecursionlimit "
-                          "allows more)")
 
     # ------------------------------------------------------------------ attributes
     def __setattr__(self, name: str, value: Any) -> None:
