@@ -22,10 +22,11 @@ CONV, POOL, LINEAR, ACTIVATION, REDUCE, LOSS, NORM = (
 ATTENTION, CLASS_WEIGHTS, CRITICS, GAUSSIANS, PROBABILITIES, REGRESSION = (
     f"ops/more/{name}.py" for name in ("attention", "class_weights", "critics", "gaussians",
                                        "probability_losses", "regression"))
-GENERATIVE, OPTIM = "ops/generative.py", "optim/optimizer.py"
+GENERATIVE, RULES, SGD = "ops/generative.py", "optim/update_rules.py", "optim/more/sgd.py"
 METRICS, RESIDUAL = "training/metrics.py", "models/more/residual.py"
 GAN_STEPS, MODELS_GAN, CNN = "training/gan_steps.py", "models/gan.py", "models/cnn.py"
 VARIANTS = "training/gan_variants.py"
+CLASSIFIERS, GANS = "models/more/classifiers.py", "models/more/gans.py"
 
 BREAKS = [
     # ---- convolution and pooling
@@ -61,7 +62,7 @@ BREAKS = [
     Break("D3-DROPOUT", "ops/dropout.py", "if not training or p == 0:", "if p == 0:"),
     Break("D3-RESIDUAL", "more/skip_connection.py", "return input + function(input)",
           "return function(input)"),
-    Break("D3-RESIDUAL", "nn/container.py", "return x + fx", "return x - fx"),
+    Break("D3-RESIDUAL", "nn/more/skip_connection.py", "return x + fx", "return x - fx"),
     Break("D1-BN", NORM, "return normal * w + b, mean", "return normal * w - b, mean"),
     Break("D1-BN", NORM, "scale = (running_var + eps) ** -0.5",
           "scale = (running_var + eps) ** -1"),
@@ -101,9 +102,9 @@ BREAKS = [
           "d_loss = staticmethod(F.gan_discriminator_loss)"),
     Break("D3-CGAN", VARIANTS, "model.of_class(D(x), labels)", "model.of_class(D(x), 0 * labels)"),
     Break("D3-CGAN", VARIANTS, "model.told(z, labels)", "model.told(z, 0 * labels)"),
-    Break("D3-CGAN", MODELS_GAN, 'F.cat([z, self._rows("told", z, labels)], 1)',
+    Break("D3-CGAN", "models/more/conditional.py", 'F.cat([z, self._rows("told", z, labels)], 1)',
           'F.cat([self._rows("told", z, labels), z], 1)'),
-    Break("D3-CGAN", MODELS_GAN, "scores, labels)).sum(1, keepdim=True)",
+    Break("D3-CGAN", "models/more/conditional.py", "scores, labels)).sum(1, keepdim=True)",
           "scores, labels)).mean(1, keepdim=True)"),
     # ---- variational autoencoder
     Break("D3-ELBO", GENERATIVE, "return mean(log_likelihood) - mean(kl)",
@@ -131,18 +132,20 @@ BREAKS = [
           "q, v, k = (split_heads(x, heads) for x in projected)"),
     Break("D3-MHA", "nn/more/attention.py", "alpha = F.softmax(e, -1)", "alpha = F.softmax(e, -2)"),
     # ---- initialisation and update rules
-    Break("D2-HE", "nn/init.py", "calculate_gain(nonlinearity, a) / math.sqrt(fan), generator",
+    Break("D2-HE", "nn/more/he_glorot.py",
+          "calculate_gain(nonlinearity, a) / math.sqrt(fan), generator",
           "calculate_gain(nonlinearity, a) / fan, generator"),
-    Break("D2-HE", "nn/init.py", "gain * math.sqrt(6 / (sum(", "gain * math.sqrt(3 / (sum("),
-    Break("D2-HE", "nn/init.py", "* math.sqrt(3 / fan)", "* math.sqrt(1 / fan)"),
-    Break("D0-ADAM", OPTIM, "m += (1 - beta1) * g", "m += beta1 * g"),
-    Break("D0-ADAM", OPTIM, "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)"),
-    Break("D0-ADAM", OPTIM, "1 - beta1**t, 1 - beta2**t", "1, 1 - beta2**t"),
-    Break("D1-RMSPROP", OPTIM, "p -= lr * g / (namespace(v).sqrt(v) + eps)",
+    Break("D2-HE", "nn/initial.py", "gain * math.sqrt(6 / (sum(", "gain * math.sqrt(3 / (sum("),
+    Break("D2-HE", "nn/initial.py", "1 / math.sqrt(fan_in)", "1 / fan_in"),
+    Break("D2-HE", "nn/more/he_glorot.py", "* math.sqrt(3 / fan)", "* math.sqrt(1 / fan)"),
+    Break("D0-ADAM", RULES, "m += (1 - beta1) * g", "m += beta1 * g"),
+    Break("D0-ADAM", RULES, "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)"),
+    Break("D0-ADAM", RULES, "1 - beta1**t, 1 - beta2**t", "1, 1 - beta2**t"),
+    Break("D1-RMSPROP", RULES, "p -= lr * g / (namespace(v).sqrt(v) + eps)",
           "p -= lr * g / namespace(v).sqrt(v + eps)"),
-    Break("D0-SGD", OPTIM, '    """p <- p - lr g"""\n    p -= lr * g',
+    Break("D0-SGD", SGD, '    """p <- p - lr g"""\n    p -= lr * g',
           '    """p <- p - lr g"""\n    p += lr * g'),
-    Break("D0-SGD", OPTIM, "    b *= momentum", "    b *= 1 - momentum"),
+    Break("D0-SGD", SGD, "    b *= momentum", "    b *= 1 - momentum"),
     # ---- metrics
     Break("D2-METRICS", METRICS, "float(np.mean(true == predicted))",
           "float(np.mean(true != predicted))"),
@@ -156,21 +159,21 @@ BREAKS = [
     Break("D2-METRICS", METRICS, "np.sum(steps * (y[1:] + y[:-1]) / 2)",
           "np.sum(steps * y[1:])"),
     # ---- networks
-    Break("D0-CNN", CNN, "nn.MaxPool2d(kernel_size=2, stride=2)",
+    Break("D0-CNN", CLASSIFIERS, "nn.MaxPool2d(kernel_size=2, stride=2)",
           "nn.AvgPool2d(kernel_size=2, stride=2)"),
     Break("D1-CNN", CNN, "nn.Linear(64 * 3 * 3, 64), nn.ReLU()",
           "nn.Linear(64 * 3 * 3, 64), nn.Tanh()"),
-    Break("D2-CNN", "models/__init__.py", "partial(CNN, dropout=0.5)",
+    Break("D2-CNN", "models/recipes.py", "partial(CNN, dropout=0.5)",
           "partial(CNN, dropout=0.25)"),
-    Break("D4-CNN", CNN, "nn.Linear(64 * 6 * 6, 128), nn.ReLU()",
+    Break("D4-CNN", CLASSIFIERS, "nn.Linear(64 * 6 * 6, 128), nn.ReLU()",
           "nn.Linear(64 * 6 * 6, 128), nn.Tanh()"),
-    Break("D0-GAN", MODELS_GAN,
+    Break("D0-GAN", GANS,
           "nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(0.01)",
           "nn.Conv2d(32, 64, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(0.2)"),
     Break("D1-GAN", MODELS_GAN, "momentum: float = 0.99", "momentum: float = 0.9"),
-    Break("D2-GAN", MODELS_GAN, "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.ReLU()",
+    Break("D2-GAN", GANS, "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.ReLU()",
           "nn.Conv2d(4 * w, 2 * w, 3, padding=\"same\"), nn.LeakyReLU(0.2)"),
-    Break("D4-GAN", MODELS_GAN, "nn.Linear(4 * w, 2 * w, bias=False), nn.LeakyReLU(0.2)",
+    Break("D4-GAN", GANS, "nn.Linear(4 * w, 2 * w, bias=False), nn.LeakyReLU(0.2)",
           "nn.Linear(4 * w, 2 * w, bias=False), nn.ReLU()"),
     Break("D1-VAE", "models/vae.py", "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.ReLU()",
           "nn.Conv2d(32, 64, 3, padding=\"same\"), nn.Tanh()"),

@@ -425,9 +425,11 @@ def test_attention_layers_call_has_no_idle_option():
             lambda: attend(x, x, x))
 
 
-METHODS = {f.__qualname__: f for c in (
+CLASSES = dict.fromkeys(c for public in (
     minidl.Tensor, *(c for c in PUBLIC.values() if inspect.isclass(c)), nn.Module)
-    for name, f in vars(c).items() if inspect.isfunction(f) and name != "__init__"
+    for c in public.__mro__ if c.__module__.startswith("minidl"))
+METHODS = {f.__qualname__: f for c in CLASSES for name, f in vars(c).items()
+    if inspect.isfunction(f) and name != "__init__"
     and not inspect.unwrap(f).__code__.co_filename.startswith("<")}     # those of dataclasses
 PROTOCOLS = {"forward", "multiply_adds", "_start", "_update", "_lr", "_set"}
 """What a base class asks of all: one of them may have no use for an argument."""
@@ -458,6 +460,8 @@ MORE = {
                                         "score_dot", "score_scaled_dot")},
     "F.wgan_generator_loss": (P,), "F.score_general": (X, Y, Y.mT @ X),
     "F.score_additive": (X, Y, Y, Y, FOUR[:3]), "init.ones_": (PARAMETERS[0],),
+    "init.constant_": (PARAMETERS[0], 2.0),
+    "init.pytorch_": (nn.Parameter(np.zeros((2, 3), np.float32)), PARAMETERS[0]),
     **{f"minidl.{name}": (P,) for name in ("abs", "cos", "exp", "log", "neg", "relu", "sigmoid",
                                            "sin", "sqrt", "tanh")},
     **{f"minidl.{name}": (P, Y) for name in ("div", "maximum", "minimum", "mul", "pow")},

@@ -26,8 +26,8 @@ LAYERS = [
     ["formulas", "device", "cuda", "kernels", "random", "checks", "modes", "watch", "ops.windows",
      "files.cache", "files.regular"],
     ["dtypes"],
-    ["tensor", "op", "tape", "gradients", "checks.arguments", "checks.images",
-     "checks.operands"],
+    ["tensor", "op", "tape", "gradients", "checks.arguments", "checks.images", "checks.operands",
+     "checks.groups", "checks.attributes"],
     ["files"],
     ["ops"],
     ["functional", "more"],
@@ -94,9 +94,9 @@ def test_the_import_test_sees_imports():
     assert part("ops.windows") == "ops.windows" and part("ops.conv") == "ops"
 
 
-# A family of ops has one name at every level: the op, the layer made of it, the kernel. PyTorch's
+# A family has one name at every level: the op, the function, the layer, the kernel. PyTorch's
 # places keep PyTorch's names.
-FAMILIES = {"ops", "nn", "kernels"}
+FAMILIES = {"ops", "nn", "kernels", "more"}
 PYTORCH = {"nn.functional"}
 
 

@@ -7,28 +7,28 @@ import numpy as np
 from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
+from ..checks.layer_options import check_divides, check_offered
 from ..tensor import Tensor
-from . import init
+from .initial import pytorch_
 from .linear import uninitialised
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 
 
-class _Conv(Module):
+class ConvLayer(Module):
     """What convolution layers share: arguments, weight and bias."""
 
     axes = 2
     transposed = False
 
     @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride, padding, dilation,
-                 groups: int, bias: bool, padding_mode: str):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
         super().__init__()
         name = type(self).__name__
-        if padding_mode != "zeros":
-            raise ValueError(f'{name}: only padding_mode="zeros" is offered, got {padding_mode!r}')
-        for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if groups < 1 or channels < 1 or channels % groups:
-                raise ValueError(f"{name}: {what}={channels} does not divide into groups={groups}")
+        check_offered(name, "padding_mode", padding_mode, "zeros")
+        check_divides(name, "in_channels", in_channels, "groups", groups)
+        check_divides(name, "out_channels", out_channels, "groups", groups)
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -49,7 +49,7 @@ class _Conv(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        init.pytorch_(self.weight, self.bias)
+        pytorch_(self.weight, self.bias)
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
         # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
@@ -57,17 +57,11 @@ class _Conv(Module):
         return pixels.numel() // self.weight.shape[0] * self.weight.numel()
 
 
-class Conv2d(_Conv):
+class Conv2d(ConvLayer):
     """y[n,o] = b[o] + sum_c x[n,c] * w[o,c]: (N,C,H,W) -> (N,O,OH,OW), w (O, C/groups, KH, KW).
 
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
-
-    @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
-                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-                         bias, padding_mode)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
@@ -79,23 +73,7 @@ class Conv2d(_Conv):
                         self.groups)
 
 
-class Conv1d(_Conv):
-    """:class:`Conv2d` along one axis: (N,C,W) -> (N,O,OW), w (O, C/groups, KW)."""
-
-    axes = 1
-
-    @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
-                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-                         bias, padding_mode)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
-                        self.groups)
-
-
-class ConvTranspose2d(_Conv):
+class ConvTranspose2d(ConvLayer):
     """The adjoint of Conv2d: (N,C,H,W) -> (N,O,OH,OW), w (C, O/groups, KH, KW).
 
     OH = (H-1) SH - 2 PH + (KH-1) DH + output_padding + 1; ``padding="same"`` is Keras's: OH = H SH.

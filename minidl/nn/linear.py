@@ -1,4 +1,4 @@
-"""Dense layers, and tables of vectors."""
+"""Dense layers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
 from ..tensor import Tensor
-from . import init
-from .module import Module, Parameter
+from .initial import pytorch_
+from .module import Module
+from .parameter import Parameter
 
 
 def uninitialised(*shape: int) -> Parameter:
@@ -32,7 +33,7 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        init.pytorch_(self.weight, self.bias)
+        pytorch_(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)
@@ -43,22 +44,3 @@ class Linear(Module):
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
         return output.numel() * self.in_features
-
-
-class Embedding(Module):
-    """Row i of a table for each integer i: (...) -> (..., embedding_dim). Rows begin as N(0, 1)."""
-
-    @arguments
-    def __init__(self, num_embeddings: int, embedding_dim: int):
-        super().__init__()
-        self.num_embeddings = checks.whole("Embedding: num_embeddings", num_embeddings, 1)
-        self.embedding_dim = checks.whole("Embedding: embedding_dim", embedding_dim, 1)
-        self.weight = uninitialised(num_embeddings, embedding_dim)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new rows."""
-        init.normal_(self.weight)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight)
