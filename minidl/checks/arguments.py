@@ -16,17 +16,19 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 
 from ..device import is_array
-from ..dtypes import numbers
 from ..modes import mode
 from ..random import Generator
 from ..tensor import Tensor, as_tensor
 from . import brief, whole
+from .arrays import numbers
+from .tensors import same_device
 
 Function = TypeVar("Function", bound=Callable)
 InPlace = Tensor
@@ -87,6 +89,28 @@ def number_argument(name: str, value, given=()):
     return value
 
 
+def gradient_argument(name: str, value, x: Tensor) -> Tensor | None:
+    """`value`, if it can be the gradient of x: None, or a tensor like x."""
+    if value is not None and not isinstance(value, Tensor):
+        raise TypeError(f"{name}: must be a Tensor or None, got {type(value).__name__}")
+    if value is not None and (value.shape != x.shape or value.dtype != x.dtype):
+        raise ValueError(f"{name}: {value._brief()} does not fit {x._brief()}")
+    if value is not None:
+        same_device(name, x, value)
+    return value
+
+
+def seed_argument(name: str, value, y: Tensor) -> Tensor:
+    """`value` as the gradient that a backward pass begins with at y: in y's shape and dtype."""
+    value = value if isinstance(value, Tensor) else as_tensor(value, y)
+    same_device(name, y, value)
+    if value.shape != y.shape:
+        if value.data.size != 1 or y.data.size != 1:
+            raise ValueError(f"{name}: gradient has shape {value.shape}, output {y.shape}")
+        value = value.reshape(y.shape)
+    return value if value.dtype == y.dtype else value.to(y.dtype)
+
+
 def _flag(name: str, value, given) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -114,6 +138,7 @@ def kind_of(parameter: inspect.Parameter) -> str:
     """What an annotation says, without modules: "Tensor | None"."""
     said = parameter.annotation
     said = said.__name__ if isinstance(said, type) else str(said).strip("'")
+    said = re.sub(r"^(?:typing\.)?Optional\[(.*)\]$", r"\1 | None", said)
     return "Callable" if said.startswith("Callable") else said.rpartition(".")[2]
 
 

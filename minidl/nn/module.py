@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 from .. import device as _device
 from ..checks.arguments import arguments
-from ..dtypes import numbers
+from ..checks.arrays import numbers
+from ..cuda import cuda_name
+from ..dtypes import float32, float64
 from ..modes import no_grad
+from ..more.hooks import HookHandle
 from ..optim import clear_gradients
 from ..tape import now
-from ..tensor import HookHandle, Tensor, float32, float64
+from ..tensor import Tensor
 
 
 class Parameter(Tensor):
@@ -306,7 +309,7 @@ class Module:
 
     def cuda(self, device: int | str | None = None) -> Module:
         """Parameters and buffers on the GPU: the current one, or that of this number or name."""
-        return self.to(_device.cuda_name(device))
+        return self.to(cuda_name(device))
 
     @arguments
     def train(self, mode: bool = True) -> Module:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from ..checks.arguments import arguments
-from ..device import erf, namespace
+from ..device import namespace
 from ..kernels import replaceable
 from ..modes import mode
 from ..op import op
 from ..tensor import Tensor
 from .arithmetic import as_constant, as_floats, clamp, weighed, where
+from .more.erf import erf
 from .terms import Elementwise
 
 

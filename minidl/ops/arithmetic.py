@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import checks
 from ..checks.arguments import arguments, tensor_argument
+from ..checks.arrays import check_fits
 from ..device import constant, move, namespace
-from ..dtypes import check_fits, float32, int64, paired, result_type
+from ..dtypes import float32, int64, paired, result_type
 from ..op import op
 from ..tensor import Tensor, as_tensor
 from .terms import Elementwise, Gather

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from .. import random
 from ..checks.arguments import arguments
-from ..gradients import grad
 from ..modes import enable_grad
+from ..more.grad import grad
 from ..tensor import Tensor
 from .activation import softplus1
 from .loss import bce_logits, reduce_loss

@@ -14,8 +14,9 @@ import numpy as np
 
 from .. import checks
 from ..checks.arguments import arguments
+from ..checks.arrays import check_fits, numbers
 from ..device import beside, is_array, namespace
-from ..dtypes import check_fits, common_dtype, numbers
+from ..dtypes import common_dtype
 from ..op import op
 from ..tensor import Tensor, as_tensor, same_device
 from .arithmetic import clone

@@ -18,8 +18,8 @@ import numpy as np
 
 from .. import checks
 from ..checks.arguments import arguments
+from ..checks.arrays import numbers
 from ..device import is_array, move, namespace, to_host
-from ..dtypes import numbers
 from ..kernels import replaceable, together
 from ..modes import enable_grad, mode, no_grad, setting
 from ..tensor import Tensor
