@@ -1,7 +1,7 @@
-"""The GPUs: whether one works here and why not, which is in use, and its memory.
+"""The GPUs: whether one works here and why not, which is in use, its memory, and arrays on it.
 
-A script asks under PyTorch's names: ``minidl.cuda.is_available()``. Which device arrays are on, and
-how they get there, is in device.py.
+A script asks under PyTorch's names: ``minidl.cuda.is_available()``. Which device an array is on,
+and when it moves, is in device.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import ctypes
 import functools
 import sys
 
-__all__ = ["cuda_name", "cuda_problem", "current_device", "device_count", "error_line",
-           "gpu_memory", "is_available", "synchronize", "use", "version_text"]
+import numpy as np
+
+__all__ = ["constant_on", "copied", "cuda_name", "cuda_problem", "current_device", "device_count",
+           "error_line", "fetched", "gpu_memory", "is_available", "synchronize", "use",
+           "version_text"]
 
 
 def is_available() -> bool:
@@ -73,6 +76,41 @@ def use(name: str) -> str:
                                f"GPU{'s' * (count > 1)}, the first of which is cuda:0")
         cupy.cuda.Device(number).use()
     return f"cuda:{number}"
+
+
+# --------------------------------------------------------------------------- arrays on a GPU
+def constant_on(device: int, value: float, dtype):
+    """The number `value` as a 0-d array of `dtype` on GPU number `device`: made once and kept."""
+    number = float(value) if isinstance(value, float) else int(value)
+    return _constant(repr(number), type(number), np.dtype(dtype), device)
+
+
+@functools.lru_cache(1024)
+def _constant(text: str, kind: type, dtype: np.dtype, device: int):
+    """`text` and not the number is the key: -0.0 equals 0.0, and nan does not equal nan."""
+    import cupy
+    with cupy.cuda.Device(device), np.errstate(all="ignore"):
+        return cupy.asarray(kind(text), dtype)
+
+
+def copied(array):
+    """A copy of `array`, from the CPU or another GPU, on the current GPU."""
+    import cupy
+    return _as_it_lies(array, cupy.asarray if isinstance(array, np.ndarray) else cupy.ndarray.copy)
+
+
+def fetched(array) -> np.ndarray:
+    """A copy of `array` on the CPU (waits for the GPU)."""
+    return _as_it_lies(array, lambda a: a.get())
+
+
+def _as_it_lies(array, copy):
+    """``copy(array)`` in array's own memory order. A transposed view, such as channels-last
+    images, is turned to how it lies in memory first: a copy between devices would reorder it."""
+    if array.flags.c_contiguous:
+        return copy(array)
+    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    return copy(array.transpose(axes)).transpose([axes.index(i) for i in range(array.ndim)])
 
 
 # --------------------------------------------------------------------------- is there a GPU?

@@ -1,19 +1,18 @@
 """Where arrays live: NumPy on the CPU, CuPy on a CUDA device.
 
 An op never asks which library it is on: it takes :func:`namespace` of its arrays. CuPy is imported
-only when somebody asks for "cuda" or "auto". Whether a GPU works is in cuda.py.
+only when somebody asks for "cuda" or "auto"; what a GPU needs is in cuda.py.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 
 import numpy as np
 
 from . import cuda
 
-__all__ = ["beside", "constant", "device_of", "empty", "is_array", "move", "namespace", "resolve",
+__all__ = ["beside", "constant", "device_of", "is_array", "move", "namespace", "resolve",
            "same_place", "to_host"]
 
 _NAMESPACES = {np.ndarray: np}
@@ -58,18 +57,10 @@ def constant(value: float, dtype, like):
 
 
 def _constant_there(value: float, dtype, like):
-    if type(like) is np.ndarray:
-        with np.errstate(all="ignore"):                   # beyond float32 it is infinite
-            return np.asarray(value, dtype)
-    number = float(value) if isinstance(value, float) else int(value)
-    return _constant(repr(number), type(number), np.dtype(dtype), namespace(like), like.device.id)
-
-
-@functools.lru_cache(1024)
-def _constant(text: str, kind: type, dtype: np.dtype, library, device: int):
-    """`text` and not the number is the key: -0.0 equals 0.0, and nan does not equal nan."""
-    with library.cuda.Device(device), np.errstate(all="ignore"):
-        return library.asarray(kind(text), dtype)
+    if type(like) is not np.ndarray:
+        return cuda.constant_on(like.device.id, value, dtype)
+    with np.errstate(all="ignore"):                       # beyond float32 it is infinite
+        return np.asarray(value, dtype)
 
 
 # --------------------------------------------------------------------------- to another device
@@ -87,14 +78,6 @@ def resolve(device: str) -> str:
     raise ValueError(f'device: expected "cpu", "cuda", "cuda:N" or "auto", got {device!r}')
 
 
-def empty(shape, dtype, device: str):
-    """A new array on `device`, its numbers not set."""
-    if resolve(device) == "cpu":
-        return np.empty(shape, dtype)
-    import cupy
-    return cupy.empty(shape, dtype)
-
-
 def move(array, device: str):
     """`array` on `device`: itself if it is there already, else a copy with the same memory order.
     """
@@ -103,8 +86,7 @@ def move(array, device: str):
         return array
     if device == "cpu":
         return to_host(array)
-    import cupy
-    return _as_it_lies(array, cupy.asarray if isinstance(array, np.ndarray) else cupy.ndarray.copy)
+    return cuda.copied(array)
 
 
 def beside(array, other):
@@ -114,13 +96,4 @@ def beside(array, other):
 
 def to_host(array) -> np.ndarray:
     """`array` as a NumPy array: itself on the CPU, a copy from a GPU (waits for it)."""
-    return array if isinstance(array, np.ndarray) else _as_it_lies(array, lambda a: a.get())
-
-
-def _as_it_lies(array, copied):
-    """``copied(array)`` in array's own memory order. A transposed view, such as channels-last
-    images, is turned to how it lies in memory first: a copy between devices would reorder it."""
-    if array.flags.c_contiguous:
-        return copied(array)
-    axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    return copied(array.transpose(axes)).transpose([axes.index(i) for i in range(array.ndim)])
+    return array if isinstance(array, np.ndarray) else cuda.fetched(array)

@@ -9,7 +9,7 @@ value used twice (``b = a + a; c = b + b``) has received all of its gradient bef
 of it on. No recursion: a chain of 100,000 ops is as good as a chain of ten.
 
 An op's backward hands over one contribution for each input. It is brought to the input's shape
-(:func:`fit`), and when all contributions have come, to its dtype and past its hooks
+(:func:`sum_to`), and when all contributions have come, to its dtype and past its hooks
 (:func:`complete`). A leaf's sum is then added to its ``.grad`` (:func:`deposit`).
 """
 
@@ -134,16 +134,14 @@ def shares(node: Node, grads, gy: Tensor, need: tuple[bool, ...]) -> list[tuple[
         raise ValueError(f"{node.op.name}: backward returned {len(grads)} gradients for "
                          f"{len(need)} tensor arguments")
     return [(k, g if isinstance(g, Tensor) and g.data.shape == node.shapes[k]
-             else fit(node.op.name, as_tensor(g, gy), node.shapes[k]))
+             else sum_to(node.op.name, as_tensor(g, gy), node.shapes[k]))
             for k, g in enumerate(grads) if need[k] and g is not None]
 
 
-def fit(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Undo broadcasting, whose adjoint is a sum: the gradient gets the input's shape."""
-    return g if g.data.shape == shape else _sum_to(name, g, shape)
-
-
-def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+def sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Undo broadcasting: the gradients of all copies of a value add up to the value's gradient."""
+    if g.data.shape == shape:
+        return g
     lead = g.ndim - len(shape)
     spread = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):

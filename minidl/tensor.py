@@ -14,9 +14,9 @@ from operator import attrgetter
 import numpy as np
 
 from . import checks
-from .checks.arrays import check_fits, dtype_beside, known, numbers, without_gradients
+from .checks.arrays import check_fits, dtype_beside, numbers, without_gradients
 from .checks.tensors import changeable, comparison_refused, same_device
-from .device import beside, constant, device_of, is_array, move, resolve, to_host
+from .device import beside, constant, device_of, is_array, move, to_host
 from .dtypes import float32, float64, higher, paired
 from .modes import silent
 from .more.methods import FurtherMethods
@@ -234,16 +234,7 @@ class Tensor(FurtherMethods):
 
     def to(self, *args, dtype=None, device=None) -> Tensor:
         """Convert: ``x.to("cuda")``, ``x.to(minidl.float64)``, ``x.to(other_tensor)``."""
-        for a in args:
-            if isinstance(a, Tensor):
-                dtype, device = a.dtype, a.device
-            elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
-                device = a
-            else:
-                dtype = a
-        neither = "neither a dtype nor a device (cpu, cuda, cuda:N, auto)"
-        return ops.to(self, None if dtype is None else known("to", dtype, neither),
-                      None if device is None else resolve(device))
+        return ops.to(self, *arguments.conversion(args, dtype, device))
 
     def float(self): return ops.to(self, float32)
 
@@ -256,12 +247,7 @@ class Tensor(FurtherMethods):
         """A comparison or logical operation, element by element. Comparisons of integers are exact;
         else both sides have the dtype that arithmetic has."""
         name, logical = operation.__name__, operation.__name__ in ("and_", "or_", "xor")
-        if isinstance(other, np.generic):
-            other = other.item()
-        if isinstance(other, (list, tuple)) or hasattr(other, "__array__") or is_array(other):
-            other = other if isinstance(other, Tensor) else Tensor._wrap(
-                numbers(f"{name}: other", other))
-            same_device(name, self, other)
+        other = arguments.compared_with(name, self, other)
         try:
             a, b = self.data, as_tensor(other, self) if logical else other
             b = b.data if isinstance(b, Tensor) else b

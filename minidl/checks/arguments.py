@@ -22,12 +22,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..device import is_array
+from ..device import is_array, resolve
 from ..modes import mode
 from ..random import Generator
 from ..tensor import Tensor, as_tensor
 from . import brief, whole
-from .arrays import numbers
+from .arrays import known, numbers
 from .tensors import same_device
 
 Function = TypeVar("Function", bound=Callable)
@@ -109,6 +109,31 @@ def seed_argument(name: str, value, y: Tensor) -> Tensor:
             raise ValueError(f"{name}: gradient has shape {value.shape}, output {y.shape}")
         value = value.reshape(y.shape)
     return value if value.dtype == y.dtype else value.to(y.dtype)
+
+
+def compared_with(name: str, x: Tensor, value):
+    """What x is compared with: a number of Python, or a tensor on x's device."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)) or hasattr(value, "__array__") or is_array(value):
+        value = value if isinstance(value, Tensor) else Tensor._wrap(
+            numbers(f"{name}: other", value))
+        same_device(name, x, value)
+    return value
+
+
+def conversion(args: tuple, dtype, device) -> tuple[np.dtype | None, str | None]:
+    """The dtype and the device that ``x.to(*args, dtype=dtype, device=device)`` asks for."""
+    for a in args:
+        if isinstance(a, Tensor):
+            dtype, device = a.dtype, a.device
+        elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
+            device = a
+        else:
+            dtype = a
+    neither = "neither a dtype nor a device (cpu, cuda, cuda:N, auto)"
+    return (None if dtype is None else known("to", dtype, neither),
+            None if device is None else resolve(device))
 
 
 def _flag(name: str, value, given) -> bool:
