@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .checks.arguments import tensor_argument
+from .checks.arguments import kind_of
+from .checks.calls import explain_failure, input_refused
 from .modes import mode, silent
 from .tape import put_on_tape
-from .tensor import Tensor, as_tensor, same_device
-
-
-def _silently(function: Callable, *args, **kwargs):
-    with np.errstate(all="ignore"):
-        return function(*args, **kwargs)
+from .tensor import Tensor, as_tensor
 
 
 class Op:
@@ -32,16 +27,13 @@ class Op:
         self.name = name or forward.__name__.strip("_")
         self.source, self.terms, self.views = source, terms, views
         self.signature = inspect.signature(forward)
-        kinds = [str(p.annotation) for p in self.signature.parameters.values()]
+        kinds = [kind_of(p) for p in self.signature.parameters.values()]
         self.arity = len(kinds)
         # Which are tensors, and which of those may be None (a bias).
-        optional = r"(typing\.)?Optional\[(?P<a>[\w.]*)\]|(?P<b>[\w.]*) \| None"
-        found = [(m and (m["a"] or m["b"]) or k, bool(m)) for k in [k.strip("'<>") for k in kinds]
-                 for m in [re.fullmatch(optional, k)]]
-        self.places = [i for i, (k, _) in enumerate(found) if k.endswith("Tensor")]
-        self.optional = {i for i in self.places if found[i][1]}
+        self.places = [i for i, k in enumerate(kinds) if k.endswith(("Tensor", "Tensor | None"))]
+        self.optional = {i for i in self.places if kinds[i].endswith(" | None")}
         self.all_tensors = bool(kinds) and len(self.places) == self.arity and not self.optional
-        self.sequence = bool(kinds) and kinds[0] == "Sequence[Tensor]"   # cat takes a list
+        self.sequence = kinds[:1] == ["Sequence[Tensor]"]                # cat takes a list
 
     def __repr__(self):
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
@@ -64,6 +56,16 @@ class Op:
             return [args[i] for i in self.places if args[i] is not None or i not in self.optional]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
+    def placed(self, args: Sequence, inputs: Sequence) -> tuple:
+        """`args` with `inputs` where :meth:`inputs` finds the op's tensors, in the same order."""
+        if self.all_tensors:
+            return tuple(inputs)
+        if self.sequence:
+            return (inputs, *args[1:])
+        at = self.places or [i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
+        put = dict(zip([i for i in at if args[i] is not None or i not in self.optional], inputs))
+        return tuple([put.get(i, a) for i, a in enumerate(args)])
+
     def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
         """Numbers and arrays made tensors; a number takes the dtype of the op's float tensor."""
         like = None
@@ -76,41 +78,8 @@ class Op:
             inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
-            raise self.refusal(args, inputs, error) from None
+            raise input_refused(self, args, inputs, error) from None
         return self.placed(args, inputs), inputs
-
-    def placed(self, args: Sequence, inputs: Sequence) -> tuple:
-        """`args` with `inputs` where :meth:`inputs` finds the op's tensors, in the same order."""
-        if self.all_tensors:
-            return tuple(inputs)
-        if self.sequence:
-            return (inputs, *args[1:])
-        at = self.places or [i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
-        put = dict(zip([i for i in at if args[i] is not None or i not in self.optional], inputs))
-        return tuple([put.get(i, a) for i, a in enumerate(args)])
-
-    def refusal(self, args: tuple, inputs, error: Exception) -> Exception:
-        """The error for inputs of which one cannot be made a tensor: it names the argument."""
-        names = list(self.signature.parameters)
-        try:
-            given = [i for i in self.places if args[i] is not None or i not in self.optional]
-            for i, x in zip(given, inputs):
-                tensor_argument(f"{self.name}: {names[i]}", x, inputs)
-        except (TypeError, ValueError) as named:
-            return named
-        return error
-
-    def explain_failure(self, inputs, error: Exception) -> None:
-        """Say so if an op failed because its inputs are on different devices, or do not broadcast.
-        """
-        try:
-            same_device(self.name, *inputs)
-        except TypeError as mixed:
-            raise mixed from None
-        if str(error).startswith("operands could not be broadcast"):
-            shapes = " and ".join(str(x.shape) for x in inputs)
-            raise ValueError(f"{self.name}: shapes {shapes} do not broadcast: counted from the "
-                             "last, axes must have equal length, or length 1") from None
 
 
 OPS: dict[str, Op] = {}
@@ -135,9 +104,10 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
 
     * ``y``: an array; or a tuple of arrays, of which only the first carries a gradient.
     * ``backward(gy)``, ``backward(gy, need)`` or ``backward(gy, need, out)`` returns one gradient
-      per tensor argument, in order, ``None`` where there is none. ``need[k]`` says whether argument
-      k's gradient is wanted (never that of a ``Tensor | None`` which is None); ``out`` is the op's
-      own output. ``backward`` may be ``None``.
+      per tensor argument, in order, ``None`` where there is none. gy is the gradient of the loss
+      with respect to y (the upstream gradient); ``need[k]`` says whether argument k's gradient is
+      wanted (never that of a ``Tensor | None`` which is None); ``out`` is the op's own output.
+      ``backward`` may be ``None``.
 
     Un-broadcasting, dtype, accumulation and the graph are the engine's. All else is optional:
     `source` is a ledger id, `name` what the op is called if not as the function (without leading
@@ -167,7 +137,7 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
                 y, backward = run(forward, *args, **options)
                 return (outputs := put_on_tape(entry, args, inputs, y, backward))
             except Exception as error:          # a kernel's compiler has errors of its own
-                entry.explain_failure(inputs, error)
+                explain_failure(entry.name, inputs, error)
                 raise
             finally:
                 if watchers:
@@ -179,6 +149,11 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
         return apply
 
     return decorate(source) if callable(source) else decorate
+
+
+def _silently(function: Callable, *args, **kwargs):
+    with np.errstate(all="ignore"):
+        return function(*args, **kwargs)
 
 
 def _listening() -> list:

@@ -21,8 +21,7 @@ import math
 import numpy as np
 
 from . import checks
-from .device import empty, move, resolve
-from .kernels import replacement
+from .device import resolve
 from .modes import mode
 
 __all__ = ["Generator", "default_generator", "manual_seed", "normal", "placed", "uniform"]
@@ -70,14 +69,25 @@ class Generator:
     def uniform(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
         """Uniform numbers in [0, 1), of float32 or float64: an array on `device`, of the draw's
         elements from number `first` on (0 <= first, and at most 2^63 elements in all)."""
-        first = placed("uniform: first", first, math.prod(shape))
-        return _drawn(uniform, shape, self.next_draw(), dtype, device, first)
+        return self._drawn(uniform, shape, dtype, device, first)
 
     def normal(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
         """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`, of the
         draw's elements from number `first` on, as in `uniform`."""
-        first = placed("normal: first", first, math.prod(shape))
-        return _drawn(normal, shape, self.next_draw(), dtype, device, first)
+        return self._drawn(normal, shape, dtype, device, first)
+
+    def _drawn(self, numbers, shape, dtype, device: str, first: int):
+        """What `numbers`, a function below, draws; whoever watches is told."""
+        first = placed(f"{numbers.__name__}: first", first, math.prod(shape))
+        state = self.next_draw()
+        if device == "cpu" or (device := resolve(device)) == "cpu":
+            y = numbers(shape, *state, dtype, first)
+        else:
+            from .kernels.gpu.draw import drawn_on
+            y = drawn_on(device, numbers, shape, state, dtype, first)
+        for w in mode.watchers:
+            w.drawn(y)
+        return y
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
@@ -97,24 +107,6 @@ def placed(what: str, first: int, count: int, size: int = 1) -> int:
         raise ValueError(f"{what} must be at most {last}, for a draw has 2**63 elements, got "
                          f"{checks.brief(first)}")
     return first * int(size)
-
-
-def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
-    """What `numbers`, a function below, draws; whoever watches is told."""
-    y = numbers(shape, *state, dtype, first) if device == "cpu" or resolve(device) == "cpu" else (
-        _drawn_there(numbers, shape, state, dtype, device, first))
-    for w in mode.watchers:
-        w.drawn(y)
-    return y
-
-
-def _drawn_there(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
-    """The same on a GPU, by the kernel of its name, which fills an array there."""
-    y = empty(shape, dtype, device)
-    kernel = replacement(numbers.__name__, (y,))
-    if kernel is None:
-        return move(numbers(shape, *state, dtype, first), device)
-    return kernel(y, *state, first)
 
 
 def _cipher(seed: int, counter: int, block: int = 0) -> np.random.Philox:

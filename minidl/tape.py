@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device import is_array
+from .checks.calls import check_result, stale
 from .modes import mode
-from .tensor import Tensor, same_device
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .op import Op
@@ -32,7 +32,7 @@ def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, 
         y, *extra = y if type(y) is tuple else (y,)
         y = np.asarray(y) if isinstance(y, np.generic) else y     # NumPy's scalars, of shape ()
         if type(y) is not np.ndarray or type(backward) is not FunctionType:
-            _check_result(entry, inputs, y, backward)
+            check_result(entry.name, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
@@ -45,19 +45,6 @@ def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, 
                 out.node = Node(entry, given, backward, out)
                 break
     return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
-
-
-def _check_result(entry: Op, inputs, y, backward) -> None:
-    """Raise TypeError unless an op computed a plain array, and its backward is a function."""
-    if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
-        raise TypeError(f"{entry.name}: computed with a {type(y).__name__}, not a plain array: "
-                        "somebody's .data was set to it; use np.asarray(...)")
-    if type(y) is not np.ndarray and len(inputs) > 1:          # CuPy lets some mixtures pass
-        same_device(entry.name, *inputs)
-    if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
-        raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
-                        "them) and backward a function defined in it, or None; got "
-                        f"{type(y).__name__} and {type(backward).__name__}")
 
 
 class Node:
@@ -96,18 +83,12 @@ class Node:
             except ValueError:                     # a name that this call did not set
                 continue
             if isinstance(saved, Tensor) and saved._changed_at and saved._changed_at[0] > self.born:
-                raise _stale(self.op.name, saved.shape)
+                raise stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         if count < 3:
             return (gy, need)[:count]
         if self.changed_at is not None and self.changed_at[0] > self.born:
-            raise _stale(self.op.name, self.value.shape)
+            raise stale(self.op.name, self.value.shape)
         out = Tensor._wrap(self.value)             # the op's output, a fresh tensor in its place
         out._requires_grad, out.node = True, self
         return gy, need, out
-
-
-def _stale(name: str, shape) -> RuntimeError:
-    return RuntimeError(
-        f"{name}: a tensor of shape {tuple(shape)} that its backward pass needs was changed in "
-        "place after the forward pass; change a copy (x.clone()), or change it after backward()")

@@ -383,10 +383,11 @@ def public() -> dict:
     found = {}
     for where, module in (("minidl", minidl), ("F", F), ("optim", optim), ("init", nn.init)):
         offered = getattr(module, "__all__", None)           # or else what the module defines
-        found |= {f"{where}.{name}": f for name, f in vars(module).items()
+        named = {name: getattr(module, name) for name in offered or vars(module)}
+        found |= {f"{where}.{name}": f for name, f in named.items()
                   if name[0] != "_" and callable(f) and not inspect.isclass(f)
                   and getattr(f, "__module__", "").startswith("minidl")
-                  and (name in offered if offered else f.__module__ == module.__name__)}
+                  and (offered or f.__module__ == module.__name__)}
     for module in (nn, optim, schedules):
         found |= {c.__name__: c for c in vars(module).values() if inspect.isclass(c)
                   and c.__module__.startswith("minidl") and c not in (minidl.Tensor, nn.Module)}

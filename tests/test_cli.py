@@ -343,9 +343,9 @@ def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, 
 def without_cupy(monkeypatch):
     """As on a machine where CuPy is not installed."""
     monkeypatch.setitem(sys.modules, "cupy", None)
-    minidl.device._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
     yield
-    minidl.device._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
 
 
 def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digits, tmp_path,

@@ -86,7 +86,7 @@ def _environment() -> dict[str, str]:
 
 def test_without_a_gpu_it_says_why_and_what_to_install(tmp_path, monkeypatch, capsys):
     why = "CuPy is not installed; python -m pip install cupy-cuda13x"
-    monkeypatch.setattr(minidl.device, "cuda_problem", lambda: why)
+    monkeypatch.setattr(minidl.cuda, "cuda_problem", lambda: why)
     out = tmp_path / "check.json"
     assert main(["gpu-check", "--out", str(out)]) == 2
     assert why in capsys.readouterr().err and not out.exists()

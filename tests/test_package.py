@@ -23,11 +23,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Low to high: a file imports from its own line or from lines above it in this list. A file that
 # stands lower than its folder is named by itself.
 LAYERS = [
-    ["formulas", "device", "cuda", "kernels", "random", "checks", "modes", "watch", "ops.windows",
-     "files.cache", "files.regular"],
-    ["dtypes"],
+    ["formulas", "device", "cuda", "dtypes", "kernels", "random", "checks", "modes", "watch",
+     "ops.windows", "files.cache", "files.regular", "more.decorators", "more.grad_enabled",
+     "more.hooks"],
     ["tensor", "op", "tape", "gradients", "checks.arguments", "checks.images", "checks.operands",
-     "checks.groups", "checks.attributes"],
+     "checks.groups", "checks.attributes", "checks.calls", "more.methods", "more.grad"],
     ["files"],
     ["ops"],
     ["functional", "more"],
@@ -41,9 +41,9 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-# The methods of Tensor call ops, and look each one up at the call; its explanations are imported
-# by the call that asks for them.
-EXCEPTIONS = {("tensor", "ops"), ("tensor", "explain")}
+# The methods of Tensor call ops, and look each one up at the call. Those of `more.methods`, which
+# Tensor inherits, look ops and explanations up in the whole package.
+EXCEPTIONS = {("tensor", "ops")}
 
 
 def module(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Further methods of Tensor, and further functions of ``minidl.functional``."""
+"""What the three systems do not need of the core and of ``functional``, under its public names."""

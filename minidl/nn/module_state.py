@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ..checks.arrays import numbers
 from ..device import move
-from ..dtypes import numbers
 from ..modes import no_grad
 from ..tensor import Tensor
 from .parameter import BUFFER, PARAMETER

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..checks.arrays import numbers
 from ..device import is_array, move, namespace, to_host
-from ..dtypes import numbers
 from ..tensor import Tensor
 
 _MOST_STEPS = 2**53                                   # PyTorch counts in floats

@@ -6,9 +6,10 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...device import cuda_name
+from ...cuda import cuda_name
+from ...more.hooks import HookHandle
 from ...optim import clear_gradients
-from ...tensor import HookHandle, float32, float64
+from ...tensor import float32, float64
 from ..parameter import CHILD
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ... import random
 from ...checks.arguments import arguments
-from ...gradients import grad
 from ...modes import enable_grad
+from ...more.grad import grad
 from ...tensor import Tensor
 from ..generative import rows_of
 from ..reduce import mean, sum

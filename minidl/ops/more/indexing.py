@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...checks.arguments import arguments
+from ...checks.arrays import check_fits, numbers
 from ...checks.axis_numbers import axis_number, sizes_given
 from ...device import beside, is_array, namespace
-from ...dtypes import check_fits, numbers
 from ...op import op
 from ...tensor import Tensor, as_tensor, same_device
 from ..terms import Gather, Scatter

@@ -7,8 +7,9 @@ import operator
 import numpy as np
 
 from ...checks.arguments import arguments, tensor_argument
+from ...checks.arrays import check_fits
 from ...device import namespace
-from ...dtypes import check_fits, int64, result_type
+from ...dtypes import int64, result_type
 from ...op import op
 from ...tensor import Tensor, as_tensor
 from ..arithmetic import as_constant, paired_arrays, to

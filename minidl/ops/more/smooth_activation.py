@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...checks.arguments import arguments
-from ...device import erf, namespace
+from ...device import namespace
 from ...kernels import replaceable
 from ...op import op
 from ...tensor import Tensor
@@ -13,6 +13,7 @@ from ..activation import softplus1, tanh
 from ..arithmetic import as_constant, as_floats
 from ..terms import Elementwise
 from .choices import weighed, where
+from .erf import erf
 from .limits import clamp
 
 
