@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,27 @@ def test_the_chapter_runs_and_prints_what_it_shows(path, tmp_path, monkeypatch, 
             for shown in block[2].splitlines():
                 assert shown.strip() in lines, f"{path.name} shows {shown!r}; printed:\n{printed}"
     assert ran >= 5 and minidl.kernels_in_use() == kernels
+
+
+# --------------------------------------------------------------------------- the first hour
+def test_the_first_hour_goes_through_the_functions_that_the_house_names():
+    """The table of docs/layout.md stands in the order of the calls that its program makes."""
+    page = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8")
+    hour = page.partition("\n## The first hour\n")[2].partition("\n## ")[0]
+    (block,) = [block[2] for block in FENCE.finditer(hour) if block[1] == "python"]
+    told = re.findall(r"^\| `(\w+)` in `([\w/]+\.py)` \|", hour, re.MULTILINE)
+    package, calls = str(Path(minidl.__file__).parent), []
+
+    def note(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(package):
+            calls.append((frame.f_code.co_name, path.relative_to(package).as_posix()))
+
+    sys.setprofile(note)
+    try:
+        exec(compile(block, "docs/layout.md", "exec"), {})
+    finally:
+        sys.setprofile(None)
+    made = iter(calls)
+    missing = [call for call in told if call not in made]      # each is looked for after the last
+    assert len(told) > 10 and not missing, missing
