@@ -13,7 +13,6 @@ import numpy as np
 import minidl
 from minidl import data, plots
 from minidl import functional as F
-from minidl.explain.pictures import draw_cells, outline
 
 # %%
 # A stroke of the first digit of MNIST, in tenths, and a kernel that finds strokes which go down to
@@ -38,20 +37,31 @@ for term in found.terms:
         (_, _, _), (_, (_, _, u, v), _) = term.factors
         products[u, v] = term.value
 
+
+
+def draw(axes, title, values, top, left, window):
+    """A matrix as cells with numbers; `window` is (row, column, size) of the red square."""
+    rows, columns = values.shape
+    bound = 1.5 * np.abs(values).max()                       # pale enough for dark numbers
+    axes.pcolormesh(left + np.arange(columns + 1), top + np.arange(rows + 1), values, vmin=-bound,
+                    vmax=bound, cmap=plots.blue_orange(), edgecolors="#9ca3af", linewidth=0.6)
+    for (u, v), number in np.ndenumerate(values):
+        axes.text(left + v + 0.5, top + u + 0.5, f"{number + 0.0:.2g}", ha="center", va="center",
+                  fontsize=8)
+    row, column, size = window
+    axes.add_patch(plt.Rectangle((left + column, top + row), size, size, fill=False,
+                                 edgecolor=plots.RED, linewidth=2, zorder=5))
+    axes.text(left, top - 0.25, title, fontsize=10, weight="bold")
+
+
 with plt.rc_context(plots.STYLE):
     figure = plt.figure(figsize=(8.4, 5.75), layout="none", facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.5, 24.1), ylim=(15.8, -1), autoscale_on=False)
     axes.set_axis_off()
-    panels = [("x, a stroke of a digit", x.numpy()[0, 0], (0, 0), ((i, j), (3, 3))),
-              ("w, the kernel", w.numpy()[0, 0], (2, 8.3), ((0, 0), (3, 3))),
-              ("the products", products, (2, 12.6), ((0, 0), (3, 3))),
-              ("y", y.numpy()[0, 0], (1, 18.4), ((i, j), (1, 1)))]
-    for title, values, (top, left), ((row, column), (height, width)) in panels:
-        used = np.zeros(values.shape, bool)
-        used[row:row + height, column:column + width] = True
-        draw_cells(axes, values, np.abs(values).max(), (top, left), size=8)
-        outline(axes, used, (top, left), plots.RED)
-        axes.text(left, top - 0.25, title, fontsize=10, weight="bold")
+    draw(axes, "x, a stroke of a digit", x.numpy()[0, 0], 0, 0, (i, j, 3))
+    draw(axes, "w, the kernel", w.numpy()[0, 0], 2, 8.3, (0, 0, 3))
+    draw(axes, "the products", products, 2, 12.6, (0, 0, 3))
+    draw(axes, "y", y.numpy()[0, 0], 1, 18.4, (i, j, 1))
     for text, column in [("×", 7.65), ("=", 11.95), ("added up,\nwith b = -1:", 17)]:
         axes.text(column, 3.5, text, fontsize=9 if len(text) > 1 else 15, ha="center", va="center")
     axes.text(0, 8, f"print(y.explain(0, 0, {i}, {j}))\n\n{found}", fontsize=8.4, va="top",
