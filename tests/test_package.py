@@ -207,7 +207,7 @@ def test_the_debugger_page_tells_the_frames(monkeypatch):
 
 
 # Files of users that the documents name.
-OTHERS = {"my_script.py", "train.py", "script.py"}
+OTHERS = {"my_script.py", "test_steps.py"}
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md",

@@ -148,9 +148,9 @@ class FurtherMethods:
         alpha = minidl.checks.arguments.number_argument("sub_: alpha", alpha)
         return self._computed("sub_", operator.sub, other, alpha)
     def clamp_(self, min=None, max=None):
-        arithmetic = minidl.ops.arithmetic
-        low, high = arithmetic.bounds(self, min, max)
-        return self._computed("clamp_", lambda x, _: arithmetic.limited(x, low, high), self)
+        limits = minidl.ops.more.limits
+        low, high = limits.bounds(self, min, max)
+        return self._computed("clamp_", lambda x, _: limits.limited(x, low, high), self)
 
     # `a += b` is in place outside a graph. Inside one it means `a = a + b`, a new tensor: so
     # `loss += term` works, and no value that a backward pass needs is ever overwritten.
