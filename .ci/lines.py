@@ -24,13 +24,13 @@ READING = {                            # in reading order
            "ops/activation ops/norm ops/dropout ops/loss ops/generative",
     "functions": "functional",
     "layers": "nn/module nn/container nn/linear nn/conv nn/pool nn/activation nn/norm nn/dropout "
-              "nn/shape nn/init",
-    "optimisers": "optim/rules optim/optimizer",
+              "nn/shape nn/initial nn/parameter",
+    "optimisers": "optim/update_rules optim/optimizer",
     "networks": "models/cnn models/gan models/vae",
 }
 # From a call of F.conv2d to its gradient and an Adam step.
 HOUR = [f"{name}.py" for name in
-        "functional op ops/windows ops/conv tape gradients optim/rules optim/optimizer".split()]
+        "functional op ops/windows ops/conv tape gradients optim/update_rules optim/optimizer".split()]
 PROCEDURES = [f"training/{name}.py" for name in
               "classifier_steps gan_steps vae_steps loop".split()]
 
@@ -38,8 +38,8 @@ REST = {                               # what nobody has to open; a training ent
     "checks": ["checks"],
     "kernels": ["kernels", "nn/fusion.py", "ops/fused.py"],
     "data": ["data"],
-    "run-keeping": ["training", "files", "plots", "cli.py", "cuda.py", "nn/state.py",
-                    "optim/state.py", "models/recipes.py"],
+    "run-keeping": ["training", "files", "plots", "cli.py", "cuda.py", "nn/module_state.py",
+                    "optim/optimizer_state.py", "models/recipes.py"],
     "more": ["more", "ops/more", "ops/terms.py", "nn/more", "optim/more", "models/more"],
     "formulas": ["formulas.py"],
     "explain": ["explain"],
