@@ -29,8 +29,9 @@ READING = {                            # in reading order
     "networks": "models/cnn models/gan models/vae",
 }
 # From a call of F.conv2d to its gradient and an Adam step.
-HOUR = [f"{name}.py" for name in
-        "functional op ops/windows ops/conv tape gradients optim/update_rules optim/optimizer".split()]
+HOUR = [f"{name}.py" for name in (
+    "tensor functional op ops/windows ops/conv tape gradients optim/update_rules optim/optimizer"
+    ).split()]
 PROCEDURES = [f"training/{name}.py" for name in
               "classifier_steps gan_steps vae_steps loop".split()]
 

@@ -16,7 +16,8 @@ from . import checks, cuda, dtypes, functional, nn, ops, optim, random
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .files.saving import load, save
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
-from .modes import enable_grad, no_grad
+from .modes import (no_grad)
+from .more.grad_enabled import (enable_grad)
 from .more.allclose import allclose
 from .more.alpha import add, sub
 from .more.creation import (arange, eye, from_numpy, full, linspace, ones, ones_like, rand, randint,

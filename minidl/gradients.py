@@ -15,7 +15,6 @@ An op's backward hands over one contribution for each input. It is brought to th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -24,6 +23,7 @@ import numpy as np
 from .checks.arguments import seed_argument
 from .checks.calls import seed_refused
 from .device import constant, namespace
+from .kernels import ownership
 from .modes import mode, setting
 from .tape import Node
 from .tensor import Tensor, as_tensor
@@ -168,35 +168,9 @@ def deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
         before.data[...] += g.data
     elif create_graph:
         place._grad = g.clone() if before is None else before + g
-    elif _NOBODY_ELSE and _is_ours(g, place):
+    elif isinstance(place, Tensor) and ownership.unshared(g, place.data):
         place._grad = Tensor._wrap(g.data)
     else:                            # in the leaf's memory order: optimisers walk both together
         like = place.data if isinstance(place, Tensor) else g.data
         place._grad = Tensor._wrap(namespace(like).empty_like(like))
         place._grad.data[...] = g.data
-
-
-def _is_ours(g: Tensor, place: Tensor | Node | None) -> bool:
-    """May the array of g be a leaf's gradient as it is? If nobody else holds g, its array or the
-    memory of that, all of which belongs to an array; and if it lies as the leaf does."""
-    array, base = g.data, g.data.base
-    counts = sys.getrefcount(g), sys.getrefcount(array), base is not None and sys.getrefcount(base)
-    if place is None:                              # the measurement, below
-        _NOBODY_ELSE.append(counts)
-    owner = array if base is None else base
-    return counts in _NOBODY_ELSE and isinstance(place, Tensor) and (
-        type(owner) is type(array) and owner.flags.owndata and owner.nbytes == array.nbytes) and (
-        not isinstance(array, np.ndarray) or array.flags.writeable) and all(
-        [n == 1 or s == t for n, s, t in zip(array.shape, array.strides, place.data.strides)])
-
-
-def _measure(g: Tensor) -> None:
-    _is_ours(g, None)
-
-
-# What getrefcount counts when nobody else holds a gradient, by a call like that of `deposit`:
-# Python versions count differently. Where objects have no such counts, every gradient is copied.
-_NOBODY_ELSE: list[tuple] = []
-if hasattr(sys, "getrefcount"):
-    _measure(Tensor._wrap(np.empty(2)))
-    _measure(Tensor._wrap(np.empty(2).reshape(2, 1)))

@@ -67,9 +67,3 @@ def no_grad(function: Callable | None = None):
     without parentheses."""
     switch = Switch("grad", False)
     return switch if function is None else switch(function)
-
-
-def enable_grad(function: Callable | None = None):
-    """Record a graph inside, also within :func:`no_grad`."""
-    switch = Switch("grad", True)
-    return switch if function is None else switch(function)

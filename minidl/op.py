@@ -119,48 +119,44 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
         ours = forward.__module__.startswith(f"{__package__}.ops")
         entry = Op(forward, name, source if isinstance(source, str) else None, terms,
                    not ours if views is None else views)
-
-        @functools.wraps(forward)
-        def apply(*args, **kwargs):
-            args, options = (args, {}) if len(args) == entry.arity and not kwargs else (
-                entry.bound(args, kwargs))
-            inputs = args if entry.all_tensors else entry.inputs(args)
-            for x in inputs:
-                if not isinstance(x, Tensor):
-                    args, inputs = entry.converted(args, inputs)
-                    break
-            watchers, outputs = mode.watchers and _listening(), ()
-            for w in watchers:
-                w.op_begins(entry, inputs)
-            try:
-                run = silent.copy().run if ours else _silently
-                y, backward = run(forward, *args, **options)
-                return (outputs := put_on_tape(entry, args, inputs, y, backward))
-            except Exception as error:          # a kernel's compiler has errors of its own
-                explain_failure(entry.name, inputs, error)
-                raise
-            finally:
-                if watchers:
-                    _tell_the_end(watchers, entry, args, inputs, outputs)
-
-        apply.op, entry.call = entry, apply
         if ours:
             OPS[entry.name] = entry
-        return apply
+        return _applied(entry, forward, ours)
 
     return decorate(source) if callable(source) else decorate
+
+
+def _applied(entry: Op, forward: Callable, ours: bool) -> Callable:
+    """What stands under the op's name: `forward`, and around it what all ops share."""
+
+    @functools.wraps(forward)
+    def apply(*args, **kwargs):
+        args, options = (args, {}) if len(args) == entry.arity and not kwargs else (
+            entry.bound(args, kwargs))
+        inputs = args if entry.all_tensors else entry.inputs(args)
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                args, inputs = entry.converted(args, inputs)
+                break
+        watchers = mode.watchers and [w for w in mode.watchers if w not in mode.hidden]
+        outputs = ()
+        for w in watchers:
+            w.op_begins(entry, inputs)
+        try:
+            run = silent.copy().run if ours else _silently
+            y, backward = run(forward, *args, **options)
+            return (outputs := put_on_tape(entry, args, inputs, y, backward))
+        except Exception as error:          # a kernel's compiler has errors of its own
+            explain_failure(entry.name, inputs, error)
+            raise
+        finally:
+            for w in watchers[::-1]:
+                w.op_ends(entry, args, inputs, outputs if type(outputs) is tuple else (outputs,))
+
+    apply.op, entry.call = entry, apply
+    return apply
 
 
 def _silently(function: Callable, *args, **kwargs):
     with np.errstate(all="ignore"):
         return function(*args, **kwargs)
-
-
-def _listening() -> list:
-    """The watchers that are told of ops now."""
-    return [w for w in mode.watchers if w not in mode.hidden]
-
-
-def _tell_the_end(watchers, entry: Op, args, inputs, outputs) -> None:
-    for w in watchers[::-1]:
-        w.op_ends(entry, args, inputs, outputs if type(outputs) is tuple else (outputs,))

@@ -21,12 +21,11 @@ import math
 import numpy as np
 
 from . import checks
+from .checks.draws import placed
 from .device import resolve
 from .modes import mode
 
-__all__ = ["Generator", "default_generator", "manual_seed", "normal", "placed", "uniform"]
-
-ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
+__all__ = ["Generator", "default_generator", "manual_seed", "normal", "uniform"]
 
 
 class Generator:
@@ -96,17 +95,6 @@ class Generator:
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
         """Integers in [low, high), int64."""
         return np.random.Generator(_cipher(*self.next_draw())).integers(low, high, shape)
-
-
-def placed(what: str, first: int, count: int, size: int = 1) -> int:
-    """The element at which row `first` of a draw begins, rows being of `size` elements. Raises
-    TypeError or ValueError, in the name of `what`, unless the draw has `count` rows from there."""
-    last = ELEMENTS // max(int(size), 1) - int(count)
-    first = first if type(first) is int and first >= 0 else checks.whole(what, first)
-    if first > last:
-        raise ValueError(f"{what} must be at most {last}, for a draw has 2**63 elements, got "
-                         f"{checks.brief(first)}")
-    return first * int(size)
 
 
 def _cipher(seed: int, counter: int, block: int = 0) -> np.random.Philox:

@@ -18,6 +18,7 @@ from optable import assert_close
 
 import minidl
 from minidl import kernels, nn, optim, random
+from minidl.checks import draws
 from minidl.device import to_host
 from minidl.kernels.gpu import launch, twins
 from minidl.ops import conv, counted, dropout, fused, loss, pool
@@ -196,7 +197,7 @@ def test_a_class_that_is_none_makes_the_loss_nan_and_reads_nothing_outside():
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (1024,), (1026,)])
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 2**62 + 5, "last"])
 def test_noise_is_the_hosts(shape, dtype, first):
-    first = random.ELEMENTS - math.prod(shape) if first == "last" else first
+    first = draws.ELEMENTS - math.prod(shape) if first == "last" else first
     for draw in ("uniform", "normal"):
         expected = getattr(random, draw)(shape, 7, 0, dtype, first)
         generator = random.Generator(7)

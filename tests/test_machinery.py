@@ -55,7 +55,7 @@ def files_that_divide_by_a_stride() -> list[str]:
 ROWS = "by_rows", "like_rows", "channels_last", "images", "taps_first", "alike", "one_a_channel"
 ONCE = {                               # what stands once: where
     "tensors among an op's arguments": lambda: [
-        f for f in files_that_define("placed") if f != "random.py"],     # (of noise)
+        f for f in files_that_define("placed") if f != "checks/draws.py"],     # (of noise)
     "equal up to rounding": lambda: files_that_define("limit_of", "scale_of"),
     "finite differences": lambda: files_that_define("first_smooth"),
     "output size": lambda: [f for f in files_that_divide_by_a_stride() if f != "formulas.py"],

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..device import to_host
-from ..modes import enable_grad
 from ..more.grad import grad
+from ..more.grad_enabled import enable_grad
 from ..op import Op
 from ..ops.more.erf import erf
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter

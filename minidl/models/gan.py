@@ -9,7 +9,8 @@ training loops works as printed (E0.3, E1.2, E2.1, E4.1); how the two players ar
 from __future__ import annotations
 
 from .. import nn
-from ..random import Generator, default_generator, placed
+from ..checks.draws import placed
+from ..random import Generator, default_generator
 from ..tensor import Tensor
 from .more.conditional import ConditionalPlayers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
-from ..random import placed
+from ..checks.draws import placed
 from ..tensor import Tensor
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..modes import Switch, mode
 
 
@@ -24,3 +26,9 @@ class set_grad_enabled(Switch):
 def is_grad_enabled() -> bool:
     """Is a graph being recorded in this thread?"""
     return mode.grad
+
+
+def enable_grad(function: Callable | None = None):
+    """Record a graph inside, also within :func:`no_grad`."""
+    switch = Switch("grad", True)
+    return switch if function is None else switch(function)

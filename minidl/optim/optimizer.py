@@ -16,7 +16,8 @@ from ..checks.arguments import arguments
 from ..checks.groups import group_options, groups_of, parameters_of
 from ..device import move
 from ..kernels import together
-from ..modes import enable_grad, mode, setting
+from ..modes import mode, setting
+from ..more.grad_enabled import enable_grad
 from ..tensor import Tensor
 from ..watch import tell
 from .optimizer_state import OptimizerState

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
+from ..checks.draws import placed
 from ..modes import no_grad
-from ..random import Generator, placed
+from ..random import Generator
 from ..tensor import Tensor
 
 __all__ = ["VAESteps", "negative_elbo"]
