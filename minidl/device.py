@@ -24,8 +24,8 @@ def namespace(array):
 
 
 def _other_namespace(array):
-    if isinstance(array, np.generic):         # what NumPy makes of a 0-d array: never remembered as
-        return np                             # an array type, see is_array
+    if isinstance(array, np.generic):         # a number of NumPy's, which is no array: see is_array
+        return np
     module = sys.modules[type(array).__module__.partition(".")[0]]
     return _NAMESPACES.setdefault(type(array), module)
 
@@ -49,17 +49,13 @@ def same_place(array, other) -> bool:
 
 # --------------------------------------------------------------------------- a number as an array
 def constant(value: float, dtype, like):
-    """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU it is made
-    once and kept, so that a training step sends no numbers over: it must not be written to."""
-    if type(like) is np.ndarray and -3e38 < value < 3e38:
-        return np.asarray(value, dtype)
-    return _constant_there(value, dtype, like)
-
-
-def _constant_there(value: float, dtype, like):
+    """The number `value` as a 0-d array of `dtype` where the array `like` is. On a GPU the array is
+    made once and kept, so that a training step sends no number to the GPU: never write to it."""
     if type(like) is not np.ndarray:
         return cuda.constant_on(like.device.id, value, dtype)
-    with np.errstate(all="ignore"):                       # beyond float32 it is infinite
+    if -3e38 < value < 3e38:
+        return np.asarray(value, dtype)
+    with np.errstate(all="ignore"):                       # beyond float32's range it is infinite
         return np.asarray(value, dtype)
 
 

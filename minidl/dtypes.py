@@ -40,6 +40,9 @@ def paired(a, b):
 def result_type(*arrays) -> np.dtype:
     """PyTorch's dtype of an operation on arrays: :func:`common_dtype` of those that have axes,
     unless a number (no axes) is of a higher category."""
-    groups = [[a.dtype for a in arrays if (a.ndim > 0) is axes] for axes in (True, False)]
-    kinds = [functools.reduce(common_dtype, group) for group in groups if group]
-    return kinds[-1] if len(kinds) == 1 or higher(kinds[1], kinds[0]) else kinds[0]
+    with_axes = [a.dtype for a in arrays if a.ndim > 0]
+    without = [a.dtype for a in arrays if a.ndim == 0]
+    if not with_axes or not without:
+        return functools.reduce(common_dtype, with_axes or without)
+    array, number = (functools.reduce(common_dtype, group) for group in (with_axes, without))
+    return number if higher(number, array) else array

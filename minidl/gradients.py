@@ -1,8 +1,9 @@
 """The walk back: reverse-mode differentiation over the tape, and where gradients arrive.
 
-For ``loss = f_n(...f_1(x))`` with gy = d loss / d y of a node, its upstream gradient:
+For a loss, and a node whose op made y from its inputs x: gy = d loss / d y, the upstream gradient,
+is known when all users of y have been visited. The op's backward pass then gives to each input
 
-    g_x  +=  J_x(y)^T gy          for every input x of the node, nodes taken youngest first.
+    g_x  +=  (dy/dx)^T gy         dy/dx the Jacobian matrix, which is never built.
 
 A node is born after the nodes it consumes, so the order of birth is a topological order, and a
 value used twice (``b = a + a; c = b + b``) has received all of its gradient before it passes any
@@ -38,6 +39,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
     nodes = _youngest_first(outputs)
+    # With `wanted`: where the wanted gradients arrive, and the nodes on the way there.
     places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
@@ -53,7 +55,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 if gy is None:
                     continue
                 gy = complete(gy, node, node.hooks)
-                if node in places:
+                if node in places:                 # a wanted gradient, kept until the end
                     sums[node] = gy
                 if run is not None and node not in run:
                     continue
@@ -72,8 +74,8 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                     w.node_ends(node)
                 if not (retain_graph or node.kept):               # forget what it used
                     node.backward, node.parents, node.value = None, (), None
-            grads = g = gy = None              # or the last ones would seem to be in use
-            for place in [place for place in sums if type(place) is not Node]:
+            grads = g = gy = None              # `deposit` copies a gradient that has other users
+            for place in [place for place in sums if type(place) is not Node]:          # leaves
                 sums[place] = complete(sums[place], place, place._hooks)
                 if wanted is None:
                     deposit(place, sums.pop(place), create_graph)
@@ -104,7 +106,7 @@ def _on_the_way(wanted: Sequence[Tensor], nodes: list[Node]) -> tuple[set, set[N
     """The wanted places, and the nodes from which one of them is reached: others need not be run.
     """
     places, found = {w.node or w for w in wanted}, set()
-    for node in reversed(nodes):
+    for node in reversed(nodes):               # the oldest first: parents before their users
         if any([p is not None and (p in places or p in found) for p in node.parents]):
             found.add(node)
     return places, found

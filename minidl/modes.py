@@ -17,21 +17,22 @@ class _Mode(threading.local):
 
     grad = True          # is a graph being recorded?
     watchers = ()        # whom the engine tells what happens: see watch.py
-    hidden = ()          # whom it tells nothing of ops, those that a backward pass calls
+    hidden = ()          # watchers that are not told of ops now, inside a backward pass
 
 
 mode = _Mode()
 
 # inf and nan are values, so NumPy shall not warn of them where an op runs. What NumPy warns of is a
-# variable of the context (contextvars): an op of the library runs in a copy of this context, which
-# costs a fraction of ``with np.errstate(...)``. A user's op keeps the context that it is called in.
+# variable of the context (contextvars). An op of the library runs in a copy of this context, which
+# costs a fraction of ``with np.errstate(...)``; in a copy, for a context runs one function at a
+# time. A user's op keeps the context that it is called in.
 silent = contextvars.copy_context()
 silent.run(np.seterr, all="ignore")
 
 
 @contextmanager
 def setting(grad: bool, hidden: tuple) -> Iterator[None]:
-    """Both set inside a ``with`` block of the engine."""
+    """``mode.grad`` and ``mode.hidden`` are these inside a ``with`` block of the engine."""
     before, mode.grad, mode.hidden = (mode.grad, mode.hidden), grad, hidden
     try:
         yield

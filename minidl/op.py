@@ -1,8 +1,8 @@
-"""An op: one function, forward then backward, made differentiable by the decorator :func:`op`.
+"""An op: one function that returns a value and, as a closure, its own backward pass.
 
-An op is one function that returns its value and a closure, its backward pass. The decorator does
-all plumbing: arguments are made tensors, NumPy's warnings of inf and nan are silent, watchers are
-told, and what the call leaves behind is put on the tape (:mod:`minidl.tape`).
+The decorator :func:`op` makes the function differentiable. It makes arguments tensors, silences
+NumPy's warnings of inf and nan, tells the watchers (watch.py), and puts on the tape (tape.py) what
+the call leaves behind.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ import numpy as np
 
 from .checks.arguments import kind_of
 from .checks.calls import explain_failure, input_refused
+from .device import is_array
 from .modes import mode, silent
 from .tape import put_on_tape
 from .tensor import Tensor, as_tensor
 
 
 class Op:
-    """What the engine knows of an op: name, ledger id, index map, which arguments are tensors."""
+    """What the engine knows of an op: its name; its id in docs/ledger.md, the list of formulas;
+    its index map, which only explanations read (ops/terms.py); which arguments are tensors."""
 
     def __init__(self, forward: Callable, name: str | None, source: str | None, terms, views: bool):
         self.name = name or forward.__name__.strip("_")
         self.source, self.terms, self.views = source, terms, views
         self.signature = inspect.signature(forward)
-        kinds = [kind_of(p) for p in self.signature.parameters.values()]
+        kinds = [kind_of(p) for p in self.signature.parameters.values()]     # "Tensor | None"
         self.arity = len(kinds)
         # Which are tensors, and which of those may be None (a bias).
         self.places = [i for i, k in enumerate(kinds) if k.endswith(("Tensor", "Tensor | None"))]
@@ -39,8 +41,7 @@ class Op:
         return f"<op {self.name}{f' ({self.source})' if self.source else ''}>"
 
     def bound(self, args, kwargs) -> tuple[tuple, dict]:
-        """The arguments in the order of the signature with defaults filled in, and apart from them
-        those that are keyword-only."""
+        """The positional arguments, with defaults filled in, and those that are keyword-only."""
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -53,17 +54,23 @@ class Op:
         if self.sequence:
             return args[0]
         if self.places:
-            return [args[i] for i in self.places if args[i] is not None or i not in self.optional]
+            return [a for i in self.places
+                    if (a := args[i]) is not None or i not in self.optional]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
+    def given(self, args: Sequence) -> list[int]:
+        """The places of the tensor arguments, but for an optional one that is None."""
+        return [i for i in self.places if args[i] is not None or i not in self.optional]
+
     def placed(self, args: Sequence, inputs: Sequence) -> tuple:
-        """`args` with `inputs` where :meth:`inputs` finds the op's tensors, in the same order."""
+        """`args`, with the tensors `inputs` in the places where :meth:`inputs` found them."""
         if self.all_tensors:
             return tuple(inputs)
         if self.sequence:
             return (inputs, *args[1:])
-        at = self.places or [i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
-        put = dict(zip([i for i in at if args[i] is not None or i not in self.optional], inputs))
+        at = self.given(args) if self.places else [
+            i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
+        put = dict(zip(at, inputs))
         return tuple([put.get(i, a) for i, a in enumerate(args)])
 
     def converted(self, args: tuple, inputs) -> tuple[tuple, list[Tensor]]:
@@ -75,7 +82,7 @@ class Op:
                 if x.data.dtype.kind == "f":
                     break
         try:
-            inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
+            inputs = [as_tensor(x.copy() if mode.grad and is_array(x) else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise input_refused(self, args, inputs, error) from None
@@ -110,9 +117,10 @@ def op(source: str | Callable | None = None, *, name: str | None = None, terms=N
       ``backward`` may be ``None``.
 
     Un-broadcasting, dtype, accumulation and the graph are the engine's. All else is optional:
-    `source` is a ledger id, `name` what the op is called if not as the function (without leading
-    underscores), `terms` an index map (``minidl.ops.terms``). `views` says whether y may be a view
-    of an argument's memory, so that a change in place of one is a change of the other.
+    `source` is a ledger id, `name` what the op is called if not as the function (without
+    underscores around it), `terms` an index map (``minidl.ops.terms``). `views` says whether y may
+    be a view of an argument's memory, so that a change in place of one is a change of the other:
+    assumed of a user's op, and of an op of the library only if it says so.
     """
 
     def decorate(forward: Callable) -> Callable:
@@ -131,8 +139,9 @@ def _applied(entry: Op, forward: Callable, ours: bool) -> Callable:
 
     @functools.wraps(forward)
     def apply(*args, **kwargs):
-        args, options = (args, {}) if len(args) == entry.arity and not kwargs else (
-            entry.bound(args, kwargs))
+        options = {}
+        if kwargs or len(args) != entry.arity:
+            args, options = entry.bound(args, kwargs)
         inputs = args if entry.all_tensors else entry.inputs(args)
         for x in inputs:
             if not isinstance(x, Tensor):
@@ -146,8 +155,8 @@ def _applied(entry: Op, forward: Callable, ours: bool) -> Callable:
             run = silent.copy().run if ours else _silently
             y, backward = run(forward, *args, **options)
             return (outputs := put_on_tape(entry, args, inputs, y, backward))
-        except Exception as error:          # a kernel's compiler has errors of its own
-            explain_failure(entry.name, inputs, error)
+        except Exception as error:          # of any kind: a kernel's compiler has its own
+            explain_failure(entry.name, inputs, error)         # raises a clearer one, if it can
             raise
         finally:
             for w in watchers[::-1]:

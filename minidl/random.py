@@ -2,8 +2,8 @@
 
 A generator's whole state is two integers. Draw number `counter` under `seed` is the output of the
 counter-based cipher Philox 4x64-10 [1] with key (seed, counter): element e is word e mod 4 of block
-e div 4 + 1. Nothing else enters, so any device can make the same numbers, in any order, and a run
-resumes by restoring two integers. A draw may begin at any element: uniform((n,), first=k) is
+e div 4 + 1 (NumPy adds the 1). Nothing else enters, so any device can make the same numbers, in any
+order, and a run resumes by restoring two integers. A draw may begin at any element: uniform((n,), first=k) is
 uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
 
 * uniform: u = floor(word / 2^40) / 2^24 in float32, floor(word / 2^11) / 2^53 in float64, in [0, 1)
@@ -117,8 +117,9 @@ def uniform(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) ->
 def normal(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) -> np.ndarray:
     """Draw number `counter` under `seed`, from element `first` on: pairs from N(0, 1), by Box and
     Muller."""
-    count, cut = math.prod(shape), first % 2        # whole pairs are made; `first` may halve one
-    words = _words(seed, counter, first - cut, (cut + count + 1) // 2 * 2)
+    count, cut = math.prod(shape), first % 2        # whole pairs are made: one number more in
+    even = (cut + count + 1) // 2 * 2               # front if `first` is odd, one behind to be even
+    words = _words(seed, counter, first - cut, even)
     u, v = _uniform(words, np.float64).reshape(-1, 2).T
     radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

@@ -28,19 +28,20 @@ now = itertools.count(1).__next__
 def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
     """What an op returns, with a node behind the output if somebody may want a gradient."""
     extra = ()
-    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+    if type(y) is not np.ndarray:                  # several arrays, or a number of NumPy's
         y, *extra = y if type(y) is tuple else (y,)
-        y = np.asarray(y) if isinstance(y, np.generic) else y     # NumPy's scalars, of shape ()
-        if type(y) is not np.ndarray or type(backward) is not FunctionType:
-            check_result(entry.name, inputs, y, backward)
+        y = np.asarray(y) if isinstance(y, np.generic) else y
+    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+        check_result(entry.name, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
             out._share_storage(x)
     if backward is not None and mode.grad:
-        for x in inputs:                           # any(...), without its price: every op is here
+        for x in inputs:                           # faster than any(...), and every op comes here
             if x._requires_grad:
                 out._requires_grad = True
+                # A bias that is None keeps its place: backward's gradients come in that order.
                 given = [args[i] for i in entry.places] if entry.optional else inputs
                 out.node = Node(entry, given, backward, out)
                 break
@@ -50,15 +51,16 @@ def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, 
 class Node:
     """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
 
-    A parent is where an input's gradient goes: the node that made it, the leaf itself, or None if
-    it wants none, or was None itself (then its shape is None, too). The inputs live on only if the
-    closure names them.
+    There is a parent for each tensor argument: where the argument's gradient goes. It is the node
+    that made the argument, or the argument itself if that is a leaf, or None if the argument wants
+    no gradient. (An argument that is None has None as its parent and as its shape.) An input lives
+    on only if the closure names it.
     """
 
     # What a node seldom has lives here, on the class.
     hooks = _grad = value = changed_at = None
     retain_grad = False
-    kept = ()                       # what watchers keep of this call: then the node stays, too
+    kept = ()                       # what watchers keep of this call (watch.py)
 
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
         self.born = now()

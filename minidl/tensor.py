@@ -1,9 +1,10 @@
 """The Tensor: an array that knows how it was made.
 
-`data` is the array, `grad` the gradient of the last ``backward()`` (leaves, and whoever called
-``retain_grad()``), `node` the op on the tape that made it (None for a leaf). The arithmetic is in
-``minidl.ops``: a method here only calls it. Names and meanings are PyTorch's; methods that the
-three systems do not need are inherited from ``minidl.more.methods``.
+`data` is the array, `node` the call of an op that made the tensor. A tensor that no op made, such
+as a weight, has no node and is called a leaf. ``loss.backward()`` puts the gradient of the loss
+into the `grad` of every leaf that wants a gradient. The arithmetic is in ``minidl.ops``: a method
+here only calls an op. Names and meanings are PyTorch's. Methods that the training of a CNN, a GAN
+and a VAE does not need are inherited from more/methods.py.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Tensor(FurtherMethods):
     # What a fresh tensor does not set lives here, on the class.
     _grad: Tensor | None = None
     _requires_grad = False
-    _changed_at: list[int] | None = None   # when the storage last changed; shared with its views
+    _changed_at: list[int] | None = None   # when the memory last changed: a list that views share
     _hooks: dict | None = None
     node = None
-    history = None                         # what explain keeps of it, under keep()
+    history = None                         # for explain/, see minidl.keep()
     __array_ufunc__ = None                 # array + tensor goes to Tensor.__radd__
 
     def __init__(self, array, requires_grad: bool = False, dtype=None, device=None):
@@ -75,8 +76,8 @@ class Tensor(FurtherMethods):
         return self.shape[0]
 
     def item(self):
-        """The one element as a Python number. Raises ValueError if there are more, and for what
-        checks on a GPU found since the last number was read."""
+        """The one element as a Python number. Raises ValueError if the tensor has more; and, on a
+        GPU, the errors of checks that were waiting for the next number to be read."""
         if self.data.size != 1:
             raise ValueError(f"item: needs one element, the tensor has shape {self.shape}")
         checks.raise_pending()
@@ -129,8 +130,8 @@ class Tensor(FurtherMethods):
         """Add d self / d leaf, times `gradient` (1 for a scalar), to every leaf's ``.grad``.
 
         The graph is freed unless `retain_graph`; `create_graph` records the backward pass, so that
-        gradients can be differentiated. Raises RuntimeError for a tensor without a graph, a
-        non-scalar without `gradient`, and a second run.
+        gradients can be differentiated. Raises RuntimeError for a tensor without a graph, for a
+        non-scalar without `gradient`, and for a second ``backward()`` over a graph that was freed.
         """
         seed = gradients.seed_gradient("backward", self, gradient)
         retain_graph = create_graph if retain_graph is None else retain_graph
@@ -144,7 +145,8 @@ class Tensor(FurtherMethods):
 
     # ------------------------------------------------------------------ in place
     def _change_cell(self) -> list[int]:
-        """Where the moment (``tape.now``) of the last change in place is kept, for all views."""
+        """The list of one number in which all views of this memory, and the node, find the moment
+        (``tape.now``) of its last change in place."""
         if self._changed_at is None:
             self._changed_at = [0]
             if self.node is not None:
@@ -197,7 +199,7 @@ class Tensor(FurtherMethods):
                     other = operator.mul(*paired(other, as_tensor(alpha, self).data))
                 new = function(*paired(self.data, other))
         except ValueError:
-            new = other                         # does not broadcast: refused for its shape, below
+            new = other                         # they do not broadcast: _write names the shapes
         except TypeError as error:              # of booleans: what NumPy does not subtract
             raise TypeError(f"{op}: {error}") from None
         if higher(new.dtype, self.dtype):
@@ -212,8 +214,8 @@ class Tensor(FurtherMethods):
         return self._computed("add_", operator.add, other, alpha)
 
     # ------------------------------------------------------------------ arithmetic: calls ops
-    # The imports of this package run downward; these methods are the exception. The name `ops` is
-    # bound at the end of this file and looked up at the call.
+    # A file of minidl imports what stands below it. These methods call what stands above: so the
+    # names `ops`, `gradients`, `tape` and `arguments` are bound at the end of this file.
     def __add__(self, other): return ops.add(self, other)
     def __radd__(self, other): return ops.add(other, self)
     def __sub__(self, other): return ops.sub(self, other)
@@ -244,13 +246,13 @@ class Tensor(FurtherMethods):
     def __eq__(self, other): return self._compared(operator.eq, other)
 
     def _compared(self, operation, other) -> Tensor:
-        """A comparison or logical operation, element by element. Comparisons of integers are exact;
-        else both sides have the dtype that arithmetic has."""
+        """A comparison or logical operation, element by element. Integers are compared exactly; if
+        one side has floats, both are compared in the dtype that their sum would have."""
         name, logical = operation.__name__, operation.__name__ in ("and_", "or_", "xor")
         other = arguments.compared_with(name, self, other)
         try:
-            a, b = self.data, as_tensor(other, self) if logical else other
-            b = b.data if isinstance(b, Tensor) else b
+            other = as_tensor(other, self) if logical else other
+            a, b = self.data, other.data if isinstance(other, Tensor) else other
             if is_array(b) and (logical or "f" in (a.dtype.kind, b.dtype.kind)):
                 a, b = paired(a, b)
             return as_tensor(silent.copy().run(operation, a, b))
@@ -259,12 +261,13 @@ class Tensor(FurtherMethods):
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """`value` as a Tensor: itself if it is one, an array's memory; Python's numbers take the dtype
-    of `like`, if that can hold them. Raises TypeError for a list of tensors that require grad."""
+    """`value` as a Tensor. A tensor is returned as it is; of an array the memory is shared; a number
+    takes the dtype of `like`, if that can hold it. Raises TypeError for a list of tensors that
+    require grad."""
     if isinstance(value, Tensor):
         return value
     if type(value) in (float, int) and like is not None and like.data.dtype.kind == "f" and (
-            abs(value) < 1e300):                           # the usual case, without looking further
+            abs(value) < 1e300):          # the usual case; larger numbers are looked at below
         return Tensor._wrap(constant(value, like.data.dtype, like.data))
     if like is not None and isinstance(value, np.generic) and value.dtype.kind in "fiub":
         value = value.astype(float64).item() if value.dtype.kind == "f" else value.item()

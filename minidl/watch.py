@@ -20,12 +20,12 @@ __all__ = ["Watcher", "Watching", "phase", "tell"]
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.
     (An `op` is an op.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
-    method computes on arrays: an op of its own would be told, too. Only a watcher that wants to
-    stop the program raises: other watchers may then miss the end of the call.
+    method computes on arrays: an op that a method called would be told, too. A method that raises
+    stops the program, and other watchers are not told how the call ended.
 
-    A watcher that adds to ``node.kept``, a tuple, in :meth:`op_ends`, asks that this node stays,
-    with its gradient, when ``backward()`` has been there. What it adds is an object of its own,
-    whose ``watcher`` is told of every pass over the node, whoever watches then.
+    A watcher can ask for a node to stay, with its gradient, after ``backward()``: in
+    :meth:`op_ends` it adds an object to the tuple ``node.kept``. That object's ``watcher`` is told
+    of every later pass over the node.
     """
 
     inside_backward = False        # be told of the ops, too, that a backward pass calls
@@ -78,7 +78,7 @@ class Watching(Switch):
 
     def __enter__(self) -> Watching:
         new = self._value not in mode.watchers
-        self._before.append(new)
+        self._before.append(new)           # to leave only if it came here
         if new:
             mode.watchers = (*mode.watchers, self._value)
         return self
