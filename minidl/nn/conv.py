@@ -9,7 +9,7 @@ from .. import functional as F
 from ..checks.arguments import arguments
 from ..checks.layer_options import check_divides, check_offered
 from ..tensor import Tensor
-from .initial import pytorch_
+from .initial_weights import pytorch_
 from .linear import uninitialised
 from .module import Module
 from .parameter import Parameter

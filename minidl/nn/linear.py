@@ -8,7 +8,7 @@ from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
 from ..tensor import Tensor
-from .initial import pytorch_
+from .initial_weights import pytorch_
 from .module import Module
 from .parameter import Parameter
 

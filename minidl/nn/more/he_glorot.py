@@ -8,7 +8,7 @@ from ... import checks, random
 from ...checks.arguments import InPlace, arguments
 from ...modes import no_grad
 from ...tensor import Tensor
-from ..initial import check_floats, fans, uniform_, write_scaled
+from ..initial_weights import check_floats, fans, uniform_, write_scaled
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv_transpose2d": 1.0,
           "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
