@@ -7,7 +7,7 @@ import numpy as np
 from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
-from ..checks.layer_options import check_divides, check_offered
+from ..checks.layer_options import check_divides, check_offered, check_padding
 from ..tensor import Tensor
 from .initial_weights import pytorch_
 from .linear import uninitialised
@@ -16,7 +16,7 @@ from .parameter import Parameter
 
 
 class ConvLayer(Module):
-    """What convolution layers share: arguments, weight and bias."""
+    """What convolution layers share: arguments, weight and bias. A subclass defines ``product``."""
 
     axes = 2
     transposed = False
@@ -29,8 +29,7 @@ class ConvLayer(Module):
         check_offered(name, "padding_mode", padding_mode, "zeros")
         check_divides(name, "in_channels", in_channels, "groups", groups)
         check_divides(name, "out_channels", out_channels, "groups", groups)
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
+        check_padding(name, padding)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
         self.stride = self._sizes("stride", stride, 1)
@@ -39,8 +38,7 @@ class ConvLayer(Module):
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         # In memory the taps come first and the output channels last, as the kernels read them.
         in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
-        axes = len(self.kernel_size)
-        self.weight = Parameter(in_memory.transpose(axes + 1, axes, *range(axes)))
+        self.weight = Parameter(np.moveaxis(in_memory, (-1, -2), (0, 1)))
         self.register_parameter("bias", uninitialised(out_channels) if bias else None)
         self.reset_parameters()
 
@@ -50,6 +48,9 @@ class ConvLayer(Module):
     def reset_parameters(self) -> None:
         """Draw new weights."""
         pytorch_(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.product(input, self.bias)
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
         # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
@@ -63,13 +64,9 @@ class Conv2d(ConvLayer):
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
-                        self.groups)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The convolution without the bias."""
-        return F.conv2d(input, self.weight, None, self.stride, self.padding, self.dilation,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution, without a bias unless one is given."""
+        return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
 
@@ -90,11 +87,7 @@ class ConvTranspose2d(ConvLayer):
                          bias, padding_mode)
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding,
-                                  self.output_padding, self.groups, self.dilation)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The transposed convolution without the bias."""
-        return F.conv_transpose2d(input, self.weight, None, self.stride, self.padding,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The transposed convolution, without a bias unless one is given."""
+        return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)
