@@ -1,9 +1,8 @@
 """The generative adversarial network: noise to images, and images to one logit.
 
-In every listing the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
-(E1.2). Here discriminators give logits, and the sigmoid is part of the loss. None of the documents'
-training loops works as printed (E0.3, E1.2, E2.1, E4.1); how the two players are trained is told in
-`minidl/training`.
+In the listings the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
+(E1.2). Here it gives logits, and the sigmoid is part of the loss. No training loop works as printed
+(E0.3, E1.2, E2.1, E4.1): how the two players are trained is told in `minidl/training`.
 """
 
 from __future__ import annotations

@@ -9,14 +9,12 @@ from .. import functional as F
 from ..checks.arguments import arguments
 from ..checks.layer_options import check_divides, check_offered, check_padding
 from ..tensor import Tensor
-from .initial_weights import pytorch_
-from .linear import uninitialised
-from .module import Module
+from .linear import WeightedLayer, uninitialised
 from .parameter import Parameter
 
 
-class ConvLayer(Module):
-    """What convolution layers share: arguments, weight and bias. A subclass defines ``product``."""
+class ConvLayer(WeightedLayer):
+    """What convolution layers share: arguments, weight and bias."""
 
     axes = 2
     transposed = False
@@ -44,18 +42,6 @@ class ConvLayer(Module):
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
         return checks.sizes(type(self).__name__, name, value, self.axes, least)
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        pytorch_(self.weight, self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self.product(input, self.bias)
-
-    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
-        # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
-        pixels = input if self.transposed else output
-        return pixels.numel() // self.weight.shape[0] * self.weight.numel()
 
 
 class Conv2d(ConvLayer):

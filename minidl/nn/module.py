@@ -1,7 +1,6 @@
 """Module: what has parameters, and children that have parameters.
 
-Parameters, buffers and children are ordinary attributes of the object: ``self.weight`` is found
-where Python looks first, and a debugger shows it. ``_kinds`` only remembers which attributes they
+Parameters, buffers and children are ordinary attributes; ``_kinds`` remembers which attributes they
 are, in the order they came. Names and meanings are PyTorch's. Saving and loading stand in
 ``module_state.py``, further methods in ``more/module_methods.py`` and ``more/showing.py``.
 """
