@@ -63,14 +63,6 @@ def input_with_channels(layer: str, input, axes: tuple[int, ...], num_features: 
     return input
 
 
-def input_with_axis(layer: str, input, dim: int) -> Tensor:
-    """The input as a tensor that has the axis `dim`."""
-    input = tensor_argument(f"{layer}: input", input)
-    if not -input.ndim <= dim < input.ndim:
-        raise ValueError(f"{layer}: dim={dim} for an input of shape {input.shape}")
-    return input
-
-
 def check_not_in_place(layer: str, inplace: bool) -> None:
     """PyTorch's layers may write into their input; these never do."""
     if inplace:

@@ -51,7 +51,6 @@ class Conv2d(ConvLayer):
     """
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The convolution, without a bias unless one is given."""
         return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
@@ -74,6 +73,5 @@ class ConvTranspose2d(ConvLayer):
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The transposed convolution, without a bias unless one is given."""
         return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

@@ -21,7 +21,7 @@ def uninitialised(*shape: int) -> Parameter:
 
 class WeightedLayer(CountedLayer, Module):
     """What dense and convolution layers share: the product with a weight, plus a bias or none. A
-    subclass makes both parameters and defines ``product``."""
+    subclass makes both parameters and defines ``product``, which adds no bias unless given one."""
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
@@ -45,5 +45,4 @@ class Linear(WeightedLayer):
         self.reset_parameters()
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
-        """x W^T, without a bias unless one is given."""
         return F.linear(input, self.weight, bias)

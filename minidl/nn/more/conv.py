@@ -13,6 +13,5 @@ class Conv1d(ConvLayer):
     axes = 1
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The convolution, without a bias unless one is given."""
         return F.conv1d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
