@@ -24,7 +24,7 @@ READING = {                            # in reading order
            "ops/activation ops/norm ops/dropout ops/loss ops/generative",
     "functions": "functional",
     "layers": "nn/module nn/container nn/linear nn/conv nn/pool nn/activation nn/norm nn/dropout "
-              "nn/shape nn/initial nn/parameter",
+              "nn/shape nn/initial_weights nn/parameter",
     "optimisers": "optim/update_rules optim/optimizer",
     "networks": "models/cnn models/gan models/vae",
 }

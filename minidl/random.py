@@ -3,8 +3,8 @@
 A generator's whole state is two integers. Draw number `counter` under `seed` is the output of the
 counter-based cipher Philox 4x64-10 [1] with key (seed, counter): element e is word e mod 4 of block
 e div 4 + 1 (NumPy adds the 1). Nothing else enters, so any device can make the same numbers, in any
-order, and a run resumes by restoring two integers. A draw may begin at any element: uniform((n,), first=k) is
-uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
+order, and a run resumes by restoring two integers. A draw may begin at any element:
+uniform((n,), first=k) is uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
 
 * uniform: u = floor(word / 2^40) / 2^24 in float32, floor(word / 2^11) / 2^53 in float64, in [0, 1)
 * normal (Box-Muller [2]), from uniforms u, v of words 2k and 2k+1:

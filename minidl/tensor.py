@@ -261,9 +261,8 @@ class Tensor(FurtherMethods):
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """`value` as a Tensor. A tensor is returned as it is; of an array the memory is shared; a number
-    takes the dtype of `like`, if that can hold it. Raises TypeError for a list of tensors that
-    require grad."""
+    """`value` as a Tensor: a tensor as it is, an array with its memory shared, a number in the dtype
+    of `like`, if that can hold it. Raises TypeError for a list of tensors that require grad."""
     if isinstance(value, Tensor):
         return value
     if type(value) in (float, int) and like is not None and like.data.dtype.kind == "f" and (

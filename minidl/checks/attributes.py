@@ -1,5 +1,5 @@
-"""The attributes that a module remembers: is a name free, and is a value of the name's kind? And
-modules within modules, too many to be called."""
+"""The attributes that a module remembers: is a name free, is a value of the name's kind, and are
+floats still floats when they are converted? And modules within modules, too many to be called."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def check_kind(module, name: str, value) -> None:
         raise TypeError(f"{type(module).__name__}: {name} is a {kind} and expects {expected} or "
                         f"None, got {type(value).__name__}; to change its numbers, use "
                         f"`with no_grad(): module.{name}.copy_(...)`")
+
+
+def no_attribute(module, name: str) -> AttributeError:
+    """What to raise for a name that the module does not have."""
+    kind = type(module).__name__
+    if name == "_kinds":
+        return AttributeError(f"{kind}: call super().__init__() at the beginning of __init__, "
+                              "before parameters and modules are assigned")
+    return AttributeError(f"{kind!r} object has no attribute {name!r}")
+
+
+def check_stays_float(module, dtype) -> None:
+    """Parameters may be converted to this dtype."""
+    if dtype.kind != "f":
+        raise TypeError(f"{type(module).__name__}.to: dtype must be a float, got {dtype}")
 
 
 def nested_too_deep(module) -> ValueError:

@@ -72,6 +72,16 @@ def group_options(name: str, kind: str, group: dict[str, Any], defaults: dict[st
     return kept
 
 
+def given_once(name: str, default: float, **names: float | None) -> float:
+    """An option that has two names, under whichever of them the option is given, or its default.
+    Raises ValueError if both are given."""
+    given = [value for value in names.values() if value is not None]
+    if len(given) > 1:
+        said = " and ".join(f"{option}={value}" for option, value in names.items())
+        raise ValueError(f"{name}: {said} are the same number; give one")
+    return given[0] if given else default
+
+
 def _in_range(what: str, key: str, value):
     """An option as a plain number, or a pair, in the range of its name."""
     if key == "nesterov" and not isinstance(value, (bool, np.bool_)):

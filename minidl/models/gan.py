@@ -1,9 +1,8 @@
 """The generative adversarial network: noise to images, and images to one logit.
 
-In every listing the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
-(E1.2). Here discriminators give logits, and the sigmoid is part of the loss. None of the documents'
-training loops works as printed (E0.3, E1.2, E2.1, E4.1); how the two players are trained is told in
-`minidl/training`.
+In the listings the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
+(E1.2). Here it gives logits, and the sigmoid is part of the loss. No training loop works as printed
+(E0.3, E1.2, E2.1, E4.1): how the two players are trained is told in `minidl/training`.
 """
 
 from __future__ import annotations
@@ -68,25 +67,17 @@ class ConvGAN(GAN):
         s, w = start, width
         generator = nn.Sequential(
             nn.Linear(latent, s * s * 8 * w, bias=False),
-            keras_batch_norm(nn.BatchNorm1d, s * s * 8 * w),
-            nn.LeakyReLU(0.3),
+            keras_batch_norm(nn.BatchNorm1d, s * s * 8 * w), nn.LeakyReLU(0.3),
             nn.Unflatten(1, (8 * w, s, s)),
             nn.ConvTranspose2d(8 * w, 4 * w, 5, stride=1, padding="same", bias=False),
-            keras_batch_norm(nn.BatchNorm2d, 4 * w),
-            nn.LeakyReLU(0.3),
+            keras_batch_norm(nn.BatchNorm2d, 4 * w), nn.LeakyReLU(0.3),
             nn.ConvTranspose2d(4 * w, 2 * w, 5, stride=2, padding="same", bias=False),
-            keras_batch_norm(nn.BatchNorm2d, 2 * w),
-            nn.LeakyReLU(0.3),
-            nn.ConvTranspose2d(2 * w, 1, 5, stride=2, padding="same", bias=False),
-            nn.Tanh(),
+            keras_batch_norm(nn.BatchNorm2d, 2 * w), nn.LeakyReLU(0.3),
+            nn.ConvTranspose2d(2 * w, 1, 5, stride=2, padding="same", bias=False), nn.Tanh(),
         )
         discriminator = nn.Sequential(
-            nn.Conv2d(1, w, 5, stride=2, padding="same"),
-            nn.LeakyReLU(0.3),
-            nn.Dropout(0.3),
-            nn.Conv2d(w, 2 * w, 5, stride=2, padding="same"),
-            nn.LeakyReLU(0.3),
-            nn.Dropout(0.3),
+            nn.Conv2d(1, w, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
+            nn.Conv2d(w, 2 * w, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
             nn.Flatten(),
             nn.Linear(2 * w * s * s, 1),
         )

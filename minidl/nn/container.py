@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
-
 from ..checks.arguments import arguments
 from ..tensor import Tensor
 from . import fusion
 from .module import Module
-from .more.indexing import IndexedModules
+from .more.numbered import NumberedModules
 from .parameter import CHILD
-
-
-class NumberedModules(IndexedModules):
-    """Children under the names "0", "1", ...; what Sequential and ModuleList share."""
-
-    def _all(self) -> list[Module]:
-        return [module for _, module in self._own(CHILD)]
-
-    def __len__(self):
-        return len(self._all())
-
-    def append(self, module: Module):
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]):
-        """Add modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
 
 
 class Sequential(NumberedModules):
@@ -48,18 +24,15 @@ class Sequential(NumberedModules):
         super().__init__()
         if fuse is not None:
             self.fuse = fuse
-        if len(args) == 1 and isinstance(args[0], dict):
-            for name, module in args[0].items():
-                self.add_module(name, module)
-        else:
-            self.extend(args)
+        named = len(args) == 1 and isinstance(args[0], dict)
+        children = args[0] if named else {str(i): module for i, module in enumerate(args)}
+        for name, module in children.items():
+            self.add_module(name, module)
 
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return Sequential(OrderedDict(list(self._own(CHILD))[index]), fuse=self.fuse)
-        return super().__getitem__(index)
+    def _slice(self, children: dict[str, Module]) -> Sequential:
+        return Sequential(children, fuse=self.fuse)
 
     def forward(self, input: Tensor) -> Tensor:
-        for run in fusion.runs(self._all(), self.fuse):
+        for run in fusion.runs([module for _, module in self._own(CHILD)], self.fuse):
             input = run(input)
         return input

@@ -7,15 +7,13 @@ import numpy as np
 from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
-from ..checks.layer_options import check_divides, check_offered
+from ..checks.layer_options import check_divides, check_offered, check_padding
 from ..tensor import Tensor
-from .initial import pytorch_
-from .linear import uninitialised
-from .module import Module
+from .linear import WeightedLayer, uninitialised
 from .parameter import Parameter
 
 
-class ConvLayer(Module):
+class ConvLayer(WeightedLayer):
     """What convolution layers share: arguments, weight and bias."""
 
     axes = 2
@@ -29,8 +27,7 @@ class ConvLayer(Module):
         check_offered(name, "padding_mode", padding_mode, "zeros")
         check_divides(name, "in_channels", in_channels, "groups", groups)
         check_divides(name, "out_channels", out_channels, "groups", groups)
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
+        check_padding(name, padding)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
         self.stride = self._sizes("stride", stride, 1)
@@ -39,22 +36,12 @@ class ConvLayer(Module):
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         # In memory the taps come first and the output channels last, as the kernels read them.
         in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
-        axes = len(self.kernel_size)
-        self.weight = Parameter(in_memory.transpose(axes + 1, axes, *range(axes)))
+        self.weight = Parameter(np.moveaxis(in_memory, (-1, -2), (0, 1)))
         self.register_parameter("bias", uninitialised(out_channels) if bias else None)
         self.reset_parameters()
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
         return checks.sizes(type(self).__name__, name, value, self.axes, least)
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        pytorch_(self.weight, self.bias)
-
-    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
-        # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
-        pixels = input if self.transposed else output
-        return pixels.numel() // self.weight.shape[0] * self.weight.numel()
 
 
 class Conv2d(ConvLayer):
@@ -63,13 +50,8 @@ class Conv2d(ConvLayer):
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
-                        self.groups)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The convolution without the bias."""
-        return F.conv2d(input, self.weight, None, self.stride, self.padding, self.dilation,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
 
@@ -90,11 +72,6 @@ class ConvTranspose2d(ConvLayer):
                          bias, padding_mode)
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding,
-                                  self.output_padding, self.groups, self.dilation)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The transposed convolution without the bias."""
-        return F.conv_transpose2d(input, self.weight, None, self.stride, self.padding,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

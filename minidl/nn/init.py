@@ -1,6 +1,6 @@
 """PyTorch's place for how weights begin: ``nn.init.kaiming_normal_(layer.weight)``."""
 
-from .initial import keras_, pytorch_, uniform_, xavier_uniform_, zeros_
+from .initial_weights import keras_, pytorch_, uniform_, xavier_uniform_, zeros_
 from .more.he_glorot import (
     calculate_gain,
     constant_,

@@ -8,8 +8,9 @@ from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
 from ..tensor import Tensor
-from .initial import pytorch_
+from .initial_weights import pytorch_
 from .module import Module
+from .more.showing import CountedLayer
 from .parameter import Parameter
 
 
@@ -18,7 +19,19 @@ def uninitialised(*shape: int) -> Parameter:
     return Parameter(np.zeros(shape, np.float32))
 
 
-class Linear(Module):
+class WeightedLayer(CountedLayer, Module):
+    """What dense and convolution layers share: the product with a weight, plus a bias or none. A
+    subclass makes both parameters and defines ``product``, which adds no bias unless given one."""
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        pytorch_(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.product(input, self.bias)
+
+
+class Linear(WeightedLayer):
     """y = x W^T + b: (..., in_features) -> (..., out_features), W (out_features, in_features).
     Source: D1-DENSE."""
 
@@ -31,16 +44,5 @@ class Linear(Module):
         self.register_parameter("bias", uninitialised(out_features) if bias else None)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        pytorch_(self.weight, self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
-
-    def product(self, input: Tensor) -> Tensor:
-        """x W^T, without the bias."""
-        return F.linear(input, self.weight)
-
-    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
-        return output.numel() * self.in_features
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.linear(input, self.weight, bias)

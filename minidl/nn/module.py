@@ -1,7 +1,6 @@
 """Module: what has parameters, and children that have parameters.
 
-Parameters, buffers and children are ordinary attributes of the object: ``self.weight`` is found
-where Python looks first, and a debugger shows it. ``_kinds`` only remembers which attributes they
+Parameters, buffers and children are ordinary attributes; ``_kinds`` remembers which attributes they
 are, in the order they came. Names and meanings are PyTorch's. Saving and loading stand in
 ``module_state.py``, further methods in ``more/module_methods.py`` and ``more/showing.py``.
 """
@@ -11,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..checks import attributes
 from ..checks.arguments import arguments
-from ..checks.attributes import check_kind, check_new_attribute, nested_too_deep
 from ..tape import now
 from ..tensor import Tensor
 from .module_state import ModuleState
@@ -39,7 +38,7 @@ class Module(ModuleState, ModuleMethods, ShownModule):
         try:
             out = self.forward(*args, **kwargs)
         except RecursionError as error:
-            raise nested_too_deep(self) from error
+            raise attributes.nested_too_deep(self) from error
         for hook in tuple(self._forward_hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
@@ -52,21 +51,14 @@ class Module(ModuleState, ModuleMethods, ShownModule):
         elif isinstance(value, Module):
             self._kinds[name] = CHILD
         elif name in self.__dict__.get("_kinds", ()):
-            check_kind(self, name, value)
+            attributes.check_kind(self, name, value)
         object.__setattr__(self, name, value)
 
-    def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        self._kinds.pop(name, None)
-
     def __getattr__(self, name: str):          # only called for what is not there
-        if name == "_kinds":
-            raise AttributeError(f"{type(self).__name__}: call super().__init__() at the beginning "
-                                 "of __init__, before parameters and modules are assigned")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise attributes.no_attribute(self, name)
 
     def _register(self, name: str, kind: str, value, expected: type) -> None:
-        check_new_attribute(self, name, kind, value, expected)
+        attributes.check_new_attribute(self, name, kind, value, expected)
         self._kinds[name] = kind
         object.__setattr__(self, name, value)
 
@@ -148,14 +140,17 @@ class Module(ModuleState, ModuleMethods, ShownModule):
     def to(self, *args, dtype=None, device=None) -> Module:
         """Convert parameters and buffers in place (optimisers follow): ``to("cuda")``,
         ``to(minidl.float64)``, ``to(tensor)``. A dtype changes float tensors only."""
-        kind = Tensor(0.0).to(*args, dtype=dtype, device=device).dtype
-        if kind.kind != "f":
-            raise TypeError(f"{type(self).__name__}.to: dtype must be a float, got {kind}")
+        zero = Tensor(0.0).to(*args, dtype=dtype, device=device)
+        attributes.check_stays_float(self, zero.dtype)
         for tensor in (*self.parameters(), *self.buffers()):
             new = tensor.detach().to(*args, dtype=dtype, device=device)
             if not tensor.is_floating_point():
                 new = tensor.detach().to(device=new.device)
-            _replace(tensor, new)
+            if new.data is not tensor.data:
+                grad, tensor.data = tensor.grad, new.data
+                tensor._changed_at = [now()]                  # a graph that saved it must notice
+                if grad is not None:
+                    tensor.grad = grad.detach().to(new)
         return self
 
     @arguments
@@ -174,12 +169,3 @@ class Module(ModuleState, ModuleMethods, ShownModule):
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self
-
-
-def _replace(tensor: Tensor, new: Tensor) -> None:
-    """Give a leaf another array, of another dtype or device, and its gradient the same."""
-    if new.data is not tensor.data:
-        grad, tensor.data = tensor.grad, new.data
-        tensor._changed_at = [now()]                      # a graph that saved it must notice
-        if grad is not None:
-            tensor.grad = grad.detach().to(new)

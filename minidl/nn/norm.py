@@ -6,8 +6,8 @@ import numpy as np
 
 from .. import checks
 from .. import functional as F
-from ..checks.arguments import arguments, tensor_argument
-from ..checks.layer_options import check_channels, check_share
+from ..checks.arguments import arguments
+from ..checks.layer_options import check_share, input_with_channels
 from ..tensor import Tensor
 from .module import Module
 from .parameter import Parameter
@@ -35,8 +35,7 @@ class _BatchNorm(NormLayer):
                  affine: bool = True, track_running_stats: bool = True):
         checks.whole(f"{type(self).__name__}: num_features", num_features, 1)
         super().__init__((num_features,), eps, affine)
-        if momentum is not None:
-            check_share(type(self).__name__, "momentum", momentum)
+        check_share(type(self).__name__, "momentum", momentum or 0.0)
         self.num_features, self.momentum = num_features, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
@@ -46,9 +45,7 @@ class _BatchNorm(NormLayer):
         self.register_buffer("num_batches_tracked", Tensor(np.int64(0)) if tracked else None)
 
     def forward(self, input: Tensor) -> Tensor:
-        name = type(self).__name__
-        input = tensor_argument(f"{name}: input", input)
-        check_channels(name, input.shape, self.axes, self.num_features)
+        input = input_with_channels(type(self).__name__, input, self.axes, self.num_features)
         momentum, count = self.momentum or 0.0, self.training and self.track_running_stats
         if count and self.momentum is None:            # the mean of all batches so far
             momentum = 1 / (self.num_batches_tracked.item() + 1)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
+from ..checks.layer_options import check_window
 from ..tensor import Tensor
 from .module import Module
-
-
-def check_window(module: Module, **least: int) -> None:
-    """Each of these attributes is a whole number or two, at least this one."""
-    for name, smallest in least.items():
-        checks.sizes(type(module).__name__, name, getattr(module, name), 2, smallest)
 
 
 class MaxPool2d(Module):

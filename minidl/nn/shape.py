@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments, tensor_argument
+from ..checks.layer_options import whole_numbers
 from ..tensor import Tensor
 from .module import Module
 
@@ -27,11 +27,8 @@ class Unflatten(Module):
     @arguments
     def __init__(self, dim: int, unflattened_size):
         super().__init__()
-        if not checks.several(unflattened_size):
-            raise TypeError("Unflatten: unflattened_size must be several whole numbers, got "
-                            f"{unflattened_size!r}")
-        self.dim, self.unflattened_size = dim, tuple(
-            checks.whole("Unflatten: each of unflattened_size", n, -1) for n in unflattened_size)
+        self.dim = dim
+        self.unflattened_size = whole_numbers("Unflatten", "unflattened_size", unflattened_size, -1)
 
     def forward(self, input: Tensor) -> Tensor:
         input = input if isinstance(input, Tensor) else tensor_argument("Unflatten: input", input)

@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
 from ..checks.arguments import arguments
 from ..checks.groups import group_options, groups_of, parameters_of
 from ..device import move
 from ..kernels import together
 from ..modes import mode, setting
-from ..more.grad_enabled import enable_grad
 from ..tensor import Tensor
 from ..watch import tell
+from .more.optimizer_methods import OptimizerMethods
 from .optimizer_state import OptimizerState
 
 
-class Optimizer(OptimizerState):
+class Optimizer(OptimizerState, OptimizerMethods):
     """Keeps parameters in groups, each with its own options, and the state of each parameter.
 
     `params`: tensors, or dicts with "params" and the options of that group alone. A subclass
@@ -76,13 +75,6 @@ class Optimizer(OptimizerState):
                 w.update_ends(self, done)
         return loss
 
-    def _loss_of(self, closure: Callable[[], Tensor]) -> Tensor:
-        if not callable(closure):
-            raise TypeError(f"{type(self).__name__}.step: closure must be a function, got "
-                            f"{checks.brief(closure)}")
-        with enable_grad():
-            return closure()
-
     def _step(self, p: Tensor, group: dict[str, Any]) -> None:
         array, g, state = p.data, p._grad.data, self.state.get(p)
         if state is None:
@@ -105,11 +97,6 @@ class Optimizer(OptimizerState):
     def _update(self, p, g, state: dict[str, Any], group: dict[str, Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__}: define _update(self, p, g, state, "
                                   "group)")
-
-    def __repr__(self):
-        groups = [", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
-                  for group in self.param_groups]
-        return f"{type(self).__name__}({'; '.join(groups)})"
 
 
 @arguments

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 
 from ..checks.arguments import arguments
+from ..checks.groups import given_once
 from ..device import namespace
 from ..kernels import replaceable
 from .optimizer import Optimizer
@@ -35,17 +36,14 @@ class RMSprop(Optimizer):
     @arguments
     def __init__(self, params: Iterable, lr: float = 1e-2, alpha: float | None = None,
                  eps: float = 1e-8, weight_decay: float = 0.0, *, rho: float | None = None):
-        if alpha is not None and rho is not None:
-            raise ValueError(f"RMSprop: alpha={alpha} and rho={rho} are the same number; give one")
-        alpha = 0.99 if alpha is None and rho is None else rho if alpha is None else alpha
+        alpha = given_once("RMSprop", 0.99, alpha=alpha, rho=rho)
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay)
 
     def _start(self, p, group):
         return {"square_avg": namespace(p).zeros_like(p)}
 
     def _update(self, p, g, state, group):
-        v = state["square_avg"]
-        _rmsprop(p, g, v, group["lr"], group["alpha"], group["eps"])
+        _rmsprop(p, g, state["square_avg"], group["lr"], group["alpha"], group["eps"])
 
 
 @replaceable("p", "g", "m", "v", smallest=1)

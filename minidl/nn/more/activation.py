@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import functional as F
 from ...checks.arguments import arguments
+from ...checks.layer_options import check_choice
 from ...tensor import Tensor
 from ..activation import Activation
 from ..module import Module
@@ -34,8 +35,7 @@ class GELU(Module):
     @arguments
     def __init__(self, approximate: str = "none"):
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f'GELU: approximate must be "none" or "tanh", got {approximate!r}')
+        check_choice("GELU", "approximate", approximate, "none", "tanh")
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..container import NumberedModules
 from ..module import Module
+from .numbered import NumberedModules
 
 
 class ModuleList(NumberedModules):

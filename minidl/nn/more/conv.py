@@ -12,6 +12,6 @@ class Conv1d(ConvLayer):
 
     axes = 1
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv1d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)

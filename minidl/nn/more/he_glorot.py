@@ -6,9 +6,11 @@ import math
 
 from ... import checks, random
 from ...checks.arguments import InPlace, arguments
+from ...checks.fillable import check_floats
+from ...checks.layer_options import check_choice
 from ...modes import no_grad
 from ...tensor import Tensor
-from ..initial import check_floats, fans, uniform_, write_scaled
+from ..initial_weights import fans, uniform_, write_scaled
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv_transpose2d": 1.0,
           "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
@@ -27,8 +29,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fan(op: str, tensor: Tensor, mode: str) -> int:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f'{op}: mode must be "fan_in" or "fan_out", got {mode!r}')
+    check_choice(op, "mode", mode, "fan_in", "fan_out")
     return fans(op, tensor)[mode == "fan_out"] or 1         # a weight without elements stays so
 
 

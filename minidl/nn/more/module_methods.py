@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 class ModuleMethods:
     """The part of :class:`minidl.nn.Module` that the documents' trainings do without."""
 
+    _kinds: dict[str, str]
     _own: Callable[..., Iterator]
     modules: Callable[[], Iterator[Module]]
     named_modules: Callable[..., Iterator]
     parameters: Callable[[], Iterator]
     to: Callable[..., Module]
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._kinds.pop(name, None)
 
     def register_forward_hook(self, hook: Callable) -> HookHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, if not None,

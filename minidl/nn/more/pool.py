@@ -5,9 +5,9 @@ from __future__ import annotations
 from ... import checks
 from ... import functional as F
 from ...checks.arguments import arguments, tensor_argument
+from ...checks.layer_options import check_window
 from ...tensor import Tensor
 from ..module import Module
-from ..pool import check_window
 
 
 class AvgPool2d(Module):

@@ -53,3 +53,16 @@ class ShownModule:
             name = f"({path.rpartition('.')[2]}): " if path else ""
             lines.append("  " * depth + (name + text).replace("\n", "\n" + "  " * depth))
         return "\n".join([*lines, *("  " * depth + ")" for depth in reversed(open_))])
+
+
+class CountedLayer:
+    """The part of dense and convolution layers that says how much they multiply."""
+
+    weight: Tensor
+    transposed = False
+
+    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
+        # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
+        # The rows of a dense layer are its pixels.
+        pixels = input if self.transposed else output
+        return pixels.numel() // self.weight.shape[0] * self.weight.numel()

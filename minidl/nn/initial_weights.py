@@ -18,24 +18,16 @@ import numpy as np
 
 from .. import checks, random
 from ..checks.arguments import InPlace, arguments
+from ..checks.fillable import check_range, check_weight
 from ..device import move
 from ..modes import no_grad
 from ..tensor import Tensor
 from .module import Module
 
 
-def check_floats(op: str, tensor: Tensor) -> None:
-    """Raise TypeError unless the tensor has floats."""
-    if not tensor.is_floating_point():
-        raise TypeError(f"{op}: tensor must be floats, got {tensor.dtype}")
-
-
 def fans(op: str, tensor: Tensor) -> tuple[int, int]:
     """fan_in and fan_out of a weight."""
-    check_floats(op, tensor)
-    if tensor.ndim < 2:
-        raise ValueError(f"{op}: fan_in and fan_out need a weight of two or more axes, got shape "
-                         f"{tensor.shape}")
+    check_weight(op, tensor)
     taps = math.prod(tensor.shape[2:])
     return tensor.shape[1] * taps, tensor.shape[0] * taps
 
@@ -50,11 +42,7 @@ def write_scaled(op: str, tensor: Tensor, start: float, scale: float, noise) -> 
 def uniform_(tensor: InPlace, a: float = 0.0, b: float = 1.0,
              generator: random.Generator | None = None) -> Tensor:
     """Uniform numbers of [a, b)."""
-    check_floats("uniform_", tensor)
-    if not a <= b:
-        raise ValueError(f"uniform_: a={a} must not be above b={b}")
-    if not max(abs(a), abs(b), b - a) <= float(np.finfo(tensor.dtype).max):
-        raise ValueError(f"uniform_: a={a}, b={b} and b - a must be finite in {tensor.dtype}")
+    check_range("uniform_", tensor, a, b)
     u = (generator or random.default_generator()).uniform(tensor.shape, tensor.dtype)
     return write_scaled("uniform_", tensor, a, b - a, u)
 
