@@ -17,8 +17,8 @@ backward pass of each is made of the two others: gradients of gradients come for
 
 The arithmetic gathers the window under each output pixel into a row (im2col), and is then one
 matrix product. In memory the rows are pixels and the columns channels, so results are channels-last
-arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy. A function that
-is ``@replaceable`` makes way for a kernel of its name where the arrays fit.
+arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy.
+Where a function is ``@replaceable``, a kernel of its name runs in its place for arrays that fit.
 """
 
 from __future__ import annotations
