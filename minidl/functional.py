@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from .checks import sizes
 from .checks.arguments import arguments
-from .checks.images import as_batch, channels_fit, pool_arguments, window_counts
+from .checks.images import as_batch, conv_arguments, pool_arguments, window_counts
 from .checks.operands import needs_floats
-from .more.further_convolution import conv1d, in_groups, same_padding
-from .more.one_hot import one_hot
-from .more.pooling import avg_pool2d, counts_rounded_up, places_of_maxima
-from .more.resizing import interpolate, pixel_shuffle
-from .more.skip_connection import residual
-from .more.unfolding import fold, unfold
+from .more import further_functions
+from .more.further_convolution import in_groups
+from .more.further_functions import *
+from .more.pooling import counts_rounded_up, places_of_maxima
 from .ops import conv, pool
 from .ops.activation import leaky_relu, relu, sigmoid, tanh
 from .ops.dropout import dropout
@@ -24,40 +22,17 @@ from .ops.fused import bias_activation
 from .ops.generative import *
 from .ops.linear import linear
 from .ops.loss import cross_entropy
-from .ops.more.attention import *
-from .ops.more.axes import expand, permute, split, squeeze
-from .ops.more.class_weights import nll_loss
-from .ops.more.critics import *
-from .ops.more.gaussians import gaussian_kl_between, gaussian_log_likelihood
-from .ops.more.indexing import pad
-from .ops.more.log_softmax import log_softmax
-from .ops.more.probability_losses import *
-from .ops.more.products import embedding
-from .ops.more.regression import l1_loss, mse_loss, smooth_l1_loss
-from .ops.more.smooth_activation import elu, gelu, softplus
-from .ops.more.standardization import group_norm, layer_norm
-from .ops.more.variance import normalize
 from .ops.norm import batch_norm
 from .ops.reduce import softmax
 from .ops.shape import cat, flatten, reshape, unsqueeze
 from .ops.windows import pool_borders, same_border
 from .tensor import Tensor
 
-__all__ = [
-    "conv1d", "conv2d", "conv_transpose2d", "fold", "unfold", "same_padding", "linear", "embedding",
-    "max_pool2d", "avg_pool2d", "interpolate", "pixel_shuffle",
-    "elu", "gelu", "leaky_relu", "relu", "sigmoid", "softplus", "tanh", "softmax", "log_softmax",
-    "bias_activation", "dropout", "batch_norm", "group_norm", "layer_norm", "normalize", "residual",
-    "attention", "multi_head_attention", "scaled_dot_product_attention", "score_additive",
-    "score_dot", "score_general", "score_scaled_dot",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div",
-    "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "one_hot",
-    "bernoulli_log_likelihood", "elbo", "gaussian_kl", "gaussian_kl_between",
-    "gaussian_log_likelihood", "reparameterize", "gan_value", "gan_discriminator_loss",
-    "gan_generator_loss", "gradient_penalty", "lsgan_discriminator_loss", "lsgan_generator_loss",
-    "wgan_critic_loss", "wgan_generator_loss",
-    "cat", "expand", "flatten", "pad", "permute", "reshape", "split", "squeeze", "unsqueeze",
-]
+__all__ = ["conv2d", "conv_transpose2d", "max_pool2d", "linear", "leaky_relu", "relu", "sigmoid",
+           "tanh", "softmax", "bias_activation", "dropout", "batch_norm", "cross_entropy",
+           "bernoulli_log_likelihood", "elbo", "gaussian_kl", "reparameterize", "gan_value",
+           "gan_discriminator_loss", "gan_generator_loss", "cat", "flatten", "reshape", "unsqueeze"]
+__all__ += further_functions.__all__
 
 
 def __dir__() -> list[str]:
@@ -80,11 +55,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, 
     tensor([[[[0., 5., 0.]]]])
     """
     input, single = as_batch("conv2d", input)
-    if weight.ndim != 4:
-        raise ValueError(f"conv2d: weight must be (O, C/groups, KH, KW), got {weight.shape}")
-    stride = sizes("conv2d", "stride", stride, 2, 1)
-    dilation = sizes("conv2d", "dilation", dilation, 2, 1)
-    channels_fit("conv2d", input, weight, bias, groups, weight.shape[1] * groups, weight.shape[0])
+    stride, dilation = conv_arguments("conv2d", input, weight, bias, stride, dilation, groups)
     kernel = weight.shape[2:]
     padding = (tuple(map(same_border, input.shape[2:], kernel, stride, dilation))
                if padding == "same" else (0, 0) if padding == "valid"
@@ -106,11 +77,8 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """
     name = "conv_transpose2d"
     input, single = as_batch(name, input)
-    if weight.ndim != 4:
-        raise ValueError(f"{name}: weight must be (C, O/groups, KH, KW), got {weight.shape}")
-    stride, dilation = sizes(name, "stride", stride, 2, 1), sizes(name, "dilation", dilation, 2, 1)
+    stride, dilation = conv_arguments(name, input, weight, bias, stride, dilation, groups, True)
     extra = sizes(name, "output_padding", output_padding, 2, 0)
-    channels_fit(name, input, weight, bias, groups, weight.shape[0], weight.shape[1] * groups)
     kernel = weight.shape[2:]
     if padding == "same":
         # What "same" convolution adds around an image, its adjoint leaves out.

@@ -37,6 +37,16 @@ def axis_numbers(name: str, dim, ndim: int) -> tuple[int, ...]:
     return axes
 
 
+def nonempty_axes(name: str, dim, shape) -> tuple[int, ...]:
+    """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
+    largest."""
+    axes = axis_numbers(name, dim, len(shape))
+    if any(shape[i] == 0 for i in axes):
+        raise ValueError(f"{name}: the tensor of shape {shape} has no elements to choose from"
+                         + ("" if len(axes) == len(shape) else f" along dim {dim}"))
+    return axes
+
+
 def joinable(name: str, tensors, dim: int) -> tuple[int, tuple[int, ...]]:
     """The axis to join tensors along, and the shape that each must have on its other axes."""
     if not tensors:

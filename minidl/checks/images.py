@@ -21,8 +21,17 @@ def some_pixels(op: str, input: Tensor) -> None:
         raise ValueError(f"{op}: input {input.shape} has no channels or no pixels")
 
 
-def channels_fit(op, input, weight, bias, groups, channels, outputs) -> None:
-    """Refuse weights and biases that do not fit `groups`, or images of that many `channels`."""
+def conv_arguments(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, stride, dilation,
+                   groups: int, transposed: bool = False):
+    """Stride and dilation as pairs. Refuse weights and biases that do not fit `groups`, and images
+    whose channels do not fit the weights."""
+    if weight.ndim != 4:
+        layout = "(C, O/groups, KH, KW)" if transposed else "(O, C/groups, KH, KW)"
+        raise ValueError(f"{op}: weight must be {layout}, got {weight.shape}")
+    stride, dilation = sizes(op, "stride", stride, 2, 1), sizes(op, "dilation", dilation, 2, 1)
+    outputs, channels = weight.shape[0], weight.shape[1] * groups
+    if transposed:
+        channels, outputs = outputs, channels
     same_floats(op, input, ("weight", weight), ("bias", bias))
     if not weight.data.size:
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
@@ -35,6 +44,7 @@ def channels_fit(op, input, weight, bias, groups, channels, outputs) -> None:
                          f"{input.shape[1]}")
     if bias is not None and bias.shape != (outputs,):
         raise ValueError(f"{op}: bias must have shape ({outputs},), got {bias.shape}")
+    return stride, dilation
 
 
 def window_counts(op: str, size, kernel, stride, padding, dilation) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..tensor import Tensor, same_device
-from . import integers, number
+from . import integers, number, require
 
 
 def needs_floats(name: str, x: Tensor) -> None:
@@ -20,6 +20,27 @@ def same_floats(name: str, input: Tensor, *others: tuple[str, Tensor | None]) ->
         if other is not None and other.data.dtype != input.data.dtype:
             raise TypeError(f"{name}: input is {input.dtype} and {what} {other.dtype}; convert one "
                             "of them, as in x.float() or model.double()")
+
+
+def power_exists(base, exponent) -> None:
+    """Refuse powers of booleans, and negative powers of integers (the array `base`)."""
+    if base.dtype.kind == "b":
+        raise TypeError("pow: of booleans there are no powers; use .int() first")
+    if base.dtype.kind != "f":
+        require(exponent >= 0, "pow: integers have no negative powers; use .float() first")
+
+
+def linear_fits(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Refuse what linear cannot use: x must be (..., I), W (O, I) and b (O,)."""
+    if weight.ndim != 2 or input.ndim == 0:
+        raise ValueError(f"linear: weight must be (O, I) and input (..., I), got {weight.shape} "
+                         f"and {input.shape}")
+    if input.shape[-1] != weight.shape[1]:
+        raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
+                         f" input has shape {input.shape}")
+    same_floats("linear", input, ("weight", weight), ("bias", bias))
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
 
 
 def parameters_fit(name: str, input: Tensor, shape, **parameters) -> None:
@@ -46,6 +67,18 @@ def batch_norm_fits(input: Tensor, running_mean, running_var, weight, bias, trai
                    running_var=running_var, weight=weight, bias=bias)
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: evaluation needs running_mean and running_var")
+    if training and input.numel() and input.numel() // input.shape[1] == 1:
+        raise ValueError("batch_norm: training needs more than one value for each channel, got "
+                         f"input {input.shape}")
+
+
+def cross_entropy_fits(input: Tensor, label_smoothing: float) -> None:
+    """Refuse logits without a class axis or of integers, and more smoothing than all."""
+    if input.ndim == 0:
+        raise ValueError("cross_entropy: input needs a class axis")
+    needs_floats("cross_entropy", input)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
 
 
 def example_shape(input: Tensor) -> tuple[int, ...]:

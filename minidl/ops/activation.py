@@ -70,32 +70,23 @@ def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
     return _leaky_relu_grad(gy.data, y.data, negative_slope), backward
 
 
-def _softplus(x):
-    xp = namespace(x)
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
-
-
 @op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
 def softplus1(input: Tensor):
-    """softplus, log(1 + e^x) = max(x, 0) + log(1 + e^-|x|): nothing overflows. gx = gy sigmoid(x).
-    """
+    """Softplus, log(1 + e^x) = max(x, 0) + log(1 + e^-|x|): no overflow. gx = gy sigmoid(x)."""
+    x, xp = as_floats(input), namespace(input.data)
     def backward(gy):
         return gy * sigmoid(input)
-    return _softplus(as_floats(input)), backward
-
-
-def _array_sigmoid(x):
-    xp = namespace(x)
-    e = xp.exp(-xp.abs(x))                               # in (0, 1]: never overflows
-    return xp.where(x >= 0, 1, e) / (1 + e)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))), backward
 
 
 @op("D0-SIGMOID", terms=Elementwise("1 / (1 + exp(-x))", "out * (1 - out)"))
 def sigmoid(input: Tensor):
     """s = 1 / (1 + e^-x); gx = gy s (1 - s). Source: D0-SIGMOID."""
+    x, xp = as_floats(input), namespace(input.data)
+    e = xp.exp(-xp.abs(x))                               # in (0, 1]: never overflows
     def backward(gy, need, out):
         return gy * out * (1 - out)
-    return _array_sigmoid(as_floats(input)), backward
+    return xp.where(x >= 0, 1, e) / (1 + e), backward
 
 
 @op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))

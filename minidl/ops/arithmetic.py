@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import checks
+from ..checks.operands import power_exists
 from ..device import move, namespace
-from ..dtypes import float32, paired
+from ..dtypes import paired
 from ..op import op
 from ..tensor import Tensor
 from . import more
 from .terms import Elementwise, Gather
-
-
-def paired_arrays(x: Tensor, y: Tensor):
-    """Both arrays in the dtype of the result."""
-    a, b = x.data, y.data
-    return (a, b) if a.dtype is b.dtype else paired(a, b)
 
 
 def as_floats(x: Tensor):
@@ -36,7 +30,7 @@ def as_constant(array) -> Tensor:
 @op(terms=Elementwise("x + y", "1", "1"))
 def add(input: Tensor, other: Tensor):
     """x + y."""
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     def backward(gy):
         return gy, gy
     return a + b, backward
@@ -45,7 +39,7 @@ def add(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x - y", "1", "-1"))
 def sub(input: Tensor, other: Tensor):
     """x - y. Raises TypeError for two booleans."""
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     if a.dtype.kind == "b":
         raise TypeError("sub: booleans are not subtracted; use x ^ y, or .int()")
     def backward(gy, need):
@@ -56,7 +50,7 @@ def sub(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x * y", "y", "x"))
 def mul(input: Tensor, other: Tensor):
     """x y."""
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     def backward(gy, need):
         return gy * other if need[0] else None, gy * input if need[1] else None
     return a * b, backward
@@ -65,9 +59,8 @@ def mul(input: Tensor, other: Tensor):
 @op(terms=Elementwise("x / y", "1 / y", "-x / y**2"))
 def div(input: Tensor, other: Tensor):
     """x / y; of two integers float32."""
-    a, b = input.data, other.data
-    a, b = paired_arrays(input, other) if "f" in (a.dtype.kind, b.dtype.kind) else (
-        a.astype(float32), b.astype(float32))
+    floats = "f" in (input.data.dtype.kind, other.data.dtype.kind)
+    a, b = paired(input.data, other.data) if floats else (as_floats(input), as_floats(other))
     def backward(gy, need, out):
         gx = gy / other
         return gx, -gx * out if need[1] else None
@@ -79,11 +72,8 @@ def pow(input: Tensor, other: Tensor):
     """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
     is 0 (y >= 0; its limit for y > 0). Raises ValueError for integers to a negative power,
     TypeError for two booleans."""
-    a, b = paired_arrays(input, other)
-    if a.dtype.kind == "b":
-        raise TypeError("pow: of booleans there are no powers; use .int() first")
-    if a.dtype.kind != "f":
-        checks.require(other.data >= 0, "pow: integers have no negative powers; use .float() first")
+    a, b = paired(input.data, other.data)
+    power_exists(a, other.data)
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
@@ -130,6 +120,5 @@ def _convert(input: Tensor, dtype, device):
 def to(input: Tensor, dtype=None, device=None) -> Tensor:
     """The tensor itself if `dtype` and `device` (None: unchanged) fit, else a converted copy."""
     dtype, device = dtype or input.dtype, device or input.device
-    if dtype == input.dtype and device == input.device:
-        return input
-    return _convert(input, dtype, device)
+    same = dtype == input.dtype and device == input.device
+    return input if same else _convert(input, dtype, device)

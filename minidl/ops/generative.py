@@ -64,8 +64,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
 @arguments
 def gaussian_kl(mu: Tensor, logvar: Tensor, reduction: str = "mean") -> Tensor:
     """D_KL(N(mu, diag sigma^2) || N(0, I)) = -1/2 sum_j (1 + log sigma_j^2 - mu_j^2 - sigma_j^2),
-    summed over the last axis, then reduced over the batch. In nats, the
-    unit of the natural logarithm: 1 nat is 1.44 bits. Source: D3-KL."""
+    summed over the last axis, then reduced over the batch. In nats, the unit of the natural
+    logarithm: 1 nat is 1.44 bits. Source: D3-KL."""
     each = -0.5 * sum(1 + logvar - mu * mu - logvar.exp(), -1)
     return reduce_loss("gaussian_kl", each, reduction)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from ..checks.arguments import arguments
-from ..checks.operands import same_floats
+from ..checks.operands import linear_fits
 from ..device import namespace
+from ..dtypes import paired
 from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
-from .arithmetic import paired_arrays
 from .reduce import sum_over
 from .shape import permute_axes, reshape
 from .terms import Contract
@@ -22,7 +22,7 @@ def matrix_product(a: Tensor, b: Tensor):
     def backward(gy, need):
         return (matrix_product(gy, b.mT) if need[0] else None,
                 matrix_product(a.mT, gy) if need[1] else None)
-    return _matmul_arrays(*paired_arrays(a, b)), backward
+    return _matmul_arrays(*paired(a.data, b.data)), backward
 
 
 @replaceable("a", "b")
@@ -51,15 +51,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
     """
-    if weight.ndim != 2 or input.ndim == 0:
-        raise ValueError(f"linear: weight must be (O, I) and input (..., I), got {weight.shape} "
-                         f"and {input.shape}")
-    if input.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
-                         f" input has shape {input.shape}")
-    same_floats("linear", input, ("weight", weight), ("bias", bias))
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
+    linear_fits(input, weight, bias)
     if input.ndim == 2:
         return _linear(input, weight, bias)
     rows = reshape(input, math.prod(input.shape[:-1]), weight.shape[1])

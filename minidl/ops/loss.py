@@ -7,14 +7,15 @@ probability is a difference, and nothing overflows.
 from __future__ import annotations
 
 from ..checks.arguments import arguments
-from ..checks.operands import needs_floats
+from ..checks.operands import cross_entropy_fits
 from ..device import namespace
+from ..dtypes import paired
 from ..kernels import replaceable
 from ..modes import mode
 from ..op import op
 from ..tensor import Tensor
 from .activation import sigmoid
-from .arithmetic import as_constant, paired_arrays
+from .arithmetic import as_constant
 from .counted import counted_classes, sum_of_counted
 from .more.class_weights import classes_last, weighted_cross_entropy
 from .reduce import array_max, array_sum, softmax
@@ -69,18 +70,13 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     :func:`nll_loss`. Raises ValueError for classes out of range or shapes that do not fit,
     TypeError for class numbers that are no integers.
     """
-    if input.ndim == 0:
-        raise ValueError("cross_entropy: input needs a class axis")
-    needs_floats("cross_entropy", input)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
+    cross_entropy_fits(input, label_smoothing)
     probabilities = target.dtype.kind == "f" and target.shape == input.shape
     if probabilities or label_smoothing or weight is not None:
         return weighted_cross_entropy(input, target, weight, ignore_index, reduction,
                                       label_smoothing)
     t, k, nothing = counted_classes("cross_entropy", input, target, ignore_index, reduction)
-    rows = input if input.ndim == 2 else classes_last(input)
-    losses = cross_entropy_rows(rows, t, k)
+    losses = cross_entropy_rows(input if input.ndim == 2 else classes_last(input), t, k)
     return sum_of_counted("cross_entropy", losses, nothing, target.shape, reduction)
 
 
@@ -90,11 +86,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     "1 / (1 + exp(-x)) - t", "-x"))
 def bce_logits(x: Tensor, t: Tensor):
     """-[t log p + (1 - t) log(1 - p)] with p = sigmoid(x), as softplus(x) - x t: stable for any x,
-    +-inf too.
-
-    gx = gy (p - t). Source: D0-BCE.
-    """
-    a, b = paired_arrays(x, t)
+    +-inf too. gx = gy (p - t). Source: D0-BCE."""
+    a, b = paired(x.data, t.data)
     xp = namespace(a)
     share = xp.where(a > 0, 1 - b, b)        # softplus(x) - x t, without its inf - inf and inf * 0
     size = xp.abs(a)

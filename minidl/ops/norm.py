@@ -61,7 +61,6 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     """
     y, mean, variance, scale = _batch_norm(x.data, w.data, b.data, dim, eps)
     count = math.prod(x.shape[i] for i in dim)
-
     def backward(gy, need):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
             grads = _batch_norm_grad(gy.data, x.data, mean, scale, w.data, dim)
@@ -70,7 +69,6 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
         scale_x = (x.var(dim, correction=0, keepdim=True) + eps) ** -0.5
         gw, gb = sum_over(gy * normal, dim, True), sum_over(gy, dim, True)
         return w * scale_x * (gy - gb / count - normal * (gw / count)), gw, gb
-
     return (y, mean, variance), backward
 
 
@@ -103,17 +101,14 @@ def batch_norm(input: Tensor, running_mean: InPlace | None = None,
     if not input.numel():                        # nothing to measure: the running ones stay
         return scale_and_shift(input.clone(), weight, bias, shape)
     count = input.numel() // C
-    if count <= 1:
-        raise ValueError("batch_norm: training needs more than one value for each channel, got "
-                         f"input {input.shape}")
-    affine = weight is not None and bias is not None
-    if affine:
+    if weight is not None and bias is not None:
         y, mean, variance = normalized_affine(input, reshape(weight, *shape),
                                               reshape(bias, *shape), dim, eps)
     else:
         y, mean, variance = more.standardization.standardize(input, dim, eps)
+        y = scale_and_shift(y, weight, bias, shape)
     for running, new in ((running_mean, mean.data.reshape(C)),
                          (running_var, variance.data.reshape(C) * (count / (count - 1)))):
         if running is not None:
             running.copy_(running.data * (1 - momentum) + new * momentum)
-    return y if affine else scale_and_shift(y, weight, bias, shape)
+    return y

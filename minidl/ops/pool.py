@@ -1,7 +1,5 @@
-"""Max pooling: the largest number of the window under each output pixel.
-
-Windows are visited tap by tap: tap (u, v) of all windows at once is one strided slice of x.
-"""
+"""Max pooling: the largest number of the window under each output pixel. Windows are visited tap by
+tap: tap (u, v) of all windows at once is one strided slice of x."""
 
 from __future__ import annotations
 
@@ -54,14 +52,12 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
     """The largest value under each window, and the number of the tap that had it (the first)."""
     xp = namespace(x)
     x = bordered(x, pads, -xp.inf) if pads != NO_BORDER else x
-    y = tap = None
-    for k, place in window_taps(window, stride, dilation, *out_size):
+    (_, first), *others = window_taps(window, stride, dilation, *out_size)
+    y, tap = x[first].copy(order="K"), xp.zeros_like(x[first], dtype=xp.int32)
+    if pads[0][0] or pads[1][0]:             # the border must lose, also against pixels of -inf
+        tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
+    for k, place in others:
         candidate = x[place]
-        if y is None:
-            y, tap = candidate.copy(order="K"), xp.zeros_like(candidate, dtype=xp.int32)
-            if pads[0][0] or pads[1][0]:     # the border must lose, also against pixels of -inf
-                tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
-            continue
         better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
         y = xp.where(better, candidate, y)                           # nan wins
         tap = xp.where(better, xp.int32(k), tap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..checks.arguments import arguments
-from ..checks.axis_numbers import axis_number, axis_numbers
+from ..checks.axis_numbers import axis_number, axis_numbers, nonempty_axes
 from ..checks.operands import needs_floats
 from ..device import namespace
 from ..dtypes import float64, int64
@@ -15,11 +15,6 @@ from ..tensor import Tensor
 from .arithmetic import as_floats
 from .shape import expand_to
 from .terms import Composite, Reduce
-
-
-def kept_shape(shape, axes) -> tuple[int, ...]:
-    """The shape with the reduced axes kept as length 1."""
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 @replaceable("x")
@@ -57,20 +52,14 @@ def mean(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
 
 def reduce_loss(name: str, loss: Tensor, reduction: str) -> Tensor:
     """The mean, the sum, or the loss of each element. Raises ValueError for another word."""
-    if reduction == "mean":
-        return mean(loss)
-    if reduction == "sum":
-        return sum(loss)
-    if reduction == "none":
-        return loss
-    raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+    return mean(loss) if reduction == "mean" else sum(loss) if reduction == "sum" else loss
 
 
 def array_max(x, dim):
     """The maximum over `dim`, kept as axes of length 1; 0 where there are no numbers."""
-    if x.size:
-        return x.max(axis=dim, keepdims=True)
-    return namespace(x).zeros(kept_shape(x.shape, dim), x.dtype)
+    return (x.max if x.size else x.sum)(axis=dim, keepdims=True)
 
 
 @arguments
@@ -81,27 +70,10 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def place_of_extreme(name: str, input: Tensor, dim, keepdim) -> Tensor:
     """Where the first largest ("argmax") or smallest ("argmin") element is."""
-    axes = nonempty_axes(name, input, None if dim is None else axis_number(name, dim, input.ndim))
-    y = getattr(input.data, name)(axis=None if dim is None or not axes else axes[0])
-    kept = kept_shape(input.shape, axes)
-    shape = kept if keepdim else tuple(n for i, n in enumerate(input.shape) if i not in axes)
-    return Tensor._wrap(namespace(input.data).asarray(y).reshape(shape))
-
-
-def nonempty_axes(name: str, input: Tensor, dim) -> tuple[int, ...]:
-    """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
-    largest."""
-    axes = axis_numbers(name, dim, input.ndim)
-    if any(input.shape[i] == 0 for i in axes):
-        raise ValueError(f"{name}: the tensor of shape {input.shape} has no elements to choose from"
-                         + ("" if len(axes) == input.ndim else f" along dim {dim}"))
-    return axes
-
-
-def _softmax_array(x, dim):
-    xp = namespace(x)
-    e = xp.exp(x - array_max(x, dim))
-    return e / array_sum.readable(e, dim)
+    dim = None if dim is None else axis_number(name, dim, input.ndim)
+    axes = nonempty_axes(name, dim, input.shape)
+    y = getattr(input.data, name)(axis=dim if axes else None, keepdims=keepdim)
+    return Tensor._wrap(namespace(input.data).asarray(y))
 
 
 @arguments
@@ -113,7 +85,8 @@ def softmax(input: Tensor, dim: int = -1):
     gx_i = y_i (gy_i - sum_k gy_k y_k)
     """
     dim = axis_numbers("softmax", axis_number("softmax", dim, input.ndim), input.ndim)
-    y = _softmax_array(as_floats(input), dim)
+    x = as_floats(input)
+    e = namespace(x).exp(x - array_max(x, dim))
     def backward(gy, need, out):
         return out * (gy - (gy * out).sum(dim, keepdim=True))
-    return y, backward
+    return e / array_sum.readable(e, dim), backward

@@ -1,11 +1,10 @@
-"""Rearranging: every element of the output is an element of the input, so every gradient is too.
-
-Views where NumPy gives views; nothing here computes.
-"""
+"""Rearranging: nothing is computed, and what NumPy makes a view is one. Every element of the output
+is an element of the input, so every gradient is too."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -83,11 +82,9 @@ def _cat(tensors: Sequence[Tensor], dim):
     arrays = [t.data.astype(kind, copy=False) for t in tensors]
     lengths = [a.shape[dim] for a in arrays]
     def backward(gy, need):
-        lead, start, grads = (slice(None),) * dim, 0, []
-        for length, needed in zip(lengths, need):
-            grads.append(gy[(*lead, slice(start, start + length))] if needed else None)
-            start += length
-        return grads
+        lead = (slice(None),) * dim
+        return [gy[(*lead, slice(end - length, end))] if needed else None
+                for length, end, needed in zip(lengths, itertools.accumulate(lengths), need)]
     return namespace(arrays[0]).concatenate(arrays, axis=dim), backward
 
 

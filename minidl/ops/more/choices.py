@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...device import constant, namespace
+from ...dtypes import paired
 from ...op import op
 from ...tensor import Tensor
-from ..arithmetic import paired_arrays
 from ..terms import Elementwise
 
 
@@ -17,7 +17,7 @@ def where(condition: Tensor, input: Tensor, other: Tensor):
     c = condition.data
     if c.dtype != np.bool_:
         raise TypeError(f"where: condition must be boolean, got {c.dtype}")
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     def backward(gy, need):
         zero = Tensor._wrap(constant(0.0, gy.dtype, c))
         return (None, where(condition, gy, zero) if need[1] else None,
@@ -28,7 +28,7 @@ def where(condition: Tensor, input: Tensor, other: Tensor):
 @op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
 def weighed(input: Tensor, other: Tensor):
     """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     def backward(gy, need):
         return (weighed(gy, other) if need[0] else None,
                 weighed(input, gy) if need[1] else None)

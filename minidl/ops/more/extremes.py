@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...checks.arguments import arguments
-from ...checks.axis_numbers import axis_number
+from ...checks.axis_numbers import axis_number, nonempty_axes
 from ...device import namespace
 from ...op import op
 from ...tensor import Tensor
 from ..arithmetic import as_constant
-from ..reduce import kept_shape, nonempty_axes, place_of_extreme
+from ..reduce import place_of_extreme
 from ..shape import reshape_to
 from ..terms import Composite, Gather, Scatter
 from .choices import where
@@ -45,7 +45,7 @@ def _take_along(input: Tensor, where, dim):
 
 def _to_equals(input: Tensor, dim):
     """The backward pass of an extreme: those that are equal to it share the gradient equally."""
-    kept = kept_shape(input.shape, dim)
+    kept = tuple(1 if i in dim else n for i, n in enumerate(input.shape))
     def backward(gy, need, out):
         x, extreme = input.data, out.data.reshape(kept)
         equal = (x == extreme) | ((x != x) & (extreme != extreme))              # nan counts too
@@ -67,13 +67,13 @@ def _amin(input: Tensor, dim, keepdim):
 @arguments
 def amax(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The maximum over `dim`; equal maxima share the gradient equally."""
-    return _amax(input, nonempty_axes("amax", input, dim), keepdim)
+    return _amax(input, nonempty_axes("amax", dim, input.shape), keepdim)
 
 
 @arguments
 def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     """The minimum over `dim`; equal minima share the gradient equally."""
-    return _amin(input, nonempty_axes("amin", input, dim), keepdim)
+    return _amin(input, nonempty_axes("amin", dim, input.shape), keepdim)
 
 
 @arguments
@@ -102,7 +102,7 @@ def min(input: Tensor, dim=None, keepdim: bool = False):
 def _picked(name: str, input: Tensor, dim, keepdim) -> Extreme:
     """The first largest ("max") or smallest ("min") elements along `dim`, and where they are."""
     axis = axis_number(name, dim, input.ndim)
-    nonempty_axes(name, input, axis)
+    nonempty_axes(name, axis, input.shape)
     where = place_of_extreme(f"arg{name}", input, axis, True)
     if input.ndim == 0:
         return Extreme(clone(input), where)

@@ -9,10 +9,10 @@ import numpy as np
 from ...checks.arguments import arguments, tensor_argument
 from ...checks.arrays import check_fits
 from ...device import namespace
-from ...dtypes import int64, result_type
+from ...dtypes import int64, paired, result_type
 from ...op import op
 from ...tensor import Tensor, as_tensor
-from ..arithmetic import as_constant, paired_arrays, to
+from ..arithmetic import as_constant, to
 from ..terms import Elementwise
 from .choices import where
 
@@ -80,9 +80,9 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
 def maximum(input: Tensor, other: Tensor):
     """The larger of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
-        a, b = paired_arrays(input, other)
+        a, b = paired(input.data, other.data)
         return _larger(gy, a, b) if need[0] else None, _larger(gy, b, a) if need[1] else None
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     return namespace(a).maximum(a, b), backward
 
 
@@ -91,9 +91,9 @@ def maximum(input: Tensor, other: Tensor):
 def minimum(input: Tensor, other: Tensor):
     """The smaller of x and y; where they are equal each gets half of the gradient."""
     def backward(gy, need):
-        a, b = paired_arrays(input, other)
+        a, b = paired(input.data, other.data)
         return _larger(gy, b, a) if need[0] else None, _larger(gy, a, b) if need[1] else None
-    a, b = paired_arrays(input, other)
+    a, b = paired(input.data, other.data)
     return namespace(a).minimum(a, b), backward
 
 

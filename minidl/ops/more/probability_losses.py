@@ -9,10 +9,10 @@ import math
 from ... import checks
 from ...checks.arguments import arguments
 from ...device import namespace
+from ...dtypes import paired
 from ...op import op
 from ...tensor import Tensor
 from ..activation import softplus1
-from ..arithmetic import paired_arrays
 from ..loss import bce_logits
 from ..reduce import reduce_loss, sum
 from ..terms import Elementwise
@@ -38,7 +38,7 @@ def _no_larger(name: str, input: Tensor, **weights) -> None:
     "maximum(log(1 - p), -100) - maximum(log(p), -100)"))
 def _bce(p: Tensor, t: Tensor):
     """-[t log p + (1 - t) log(1 - p)], each logarithm at least -100."""
-    a, b = paired_arrays(p, t)
+    a, b = paired(p.data, t.data)
     xp = namespace(a)
     log_p, log_q = xp.maximum(xp.log(a), -100), xp.maximum(xp.log1p(-a), -100)
     y = -(b * log_p + (1 - b) * log_q)
