@@ -39,8 +39,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
     nodes = _youngest_first(outputs)
-    # With `wanted`: where the wanted gradients arrive, and the nodes on the way there.
-    places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
+    places, on_the_way = ((), ()) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
@@ -57,13 +56,13 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 gy = complete(gy, node, node.hooks)
                 if node in places:                 # a wanted gradient, kept until the end
                     sums[node] = gy
-                if run is not None and node not in run:
+                if wanted is not None and node not in on_the_way:
                     continue
-                need = tuple([p is not None and (run is None or p in places or p in run)
+                need = tuple([p is not None and (wanted is None or p in places or p in on_the_way)
                               for p in node.parents])
                 for w in watchers:
                     w.node_begins(node, gy)
-                if run is None and (node.retain_grad or node.kept):
+                if wanted is None and (node.retain_grad or node.kept):
                     deposit(node, gy, create_graph)
                 grads = node.backward(*node.arguments(gy, need))
                 for k, g in shares(node, grads, gy, need):

@@ -15,7 +15,6 @@ import numpy as np
 
 from .checks.arguments import kind_of
 from .checks.calls import explain_failure, input_refused
-from .device import is_array
 from .modes import mode, silent
 from .tape import put_on_tape
 from .tensor import Tensor, as_tensor
@@ -54,8 +53,7 @@ class Op:
         if self.sequence:
             return args[0]
         if self.places:
-            return [a for i in self.places
-                    if (a := args[i]) is not None or i not in self.optional]
+            return [args[i] for i in self.places if args[i] is not None or i not in self.optional]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
     def given(self, args: Sequence) -> list[int]:
@@ -82,7 +80,7 @@ class Op:
                 if x.data.dtype.kind == "f":
                     break
         try:
-            inputs = [as_tensor(x.copy() if mode.grad and is_array(x) else x, like)
+            inputs = [as_tensor(x.copy() if mode.grad and hasattr(x, "strides") else x, like)
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise input_refused(self, args, inputs, error) from None
@@ -138,10 +136,9 @@ def _applied(entry: Op, forward: Callable, ours: bool) -> Callable:
     """What stands under the op's name: `forward`, and around it what all ops share."""
 
     @functools.wraps(forward)
-    def apply(*args, **kwargs):
-        options = {}
-        if kwargs or len(args) != entry.arity:
-            args, options = entry.bound(args, kwargs)
+    def apply(*args, **options):
+        if options or len(args) != entry.arity:
+            args, options = entry.bound(args, options)
         inputs = args if entry.all_tensors else entry.inputs(args)
         for x in inputs:
             if not isinstance(x, Tensor):

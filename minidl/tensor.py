@@ -145,8 +145,7 @@ class Tensor(FurtherMethods):
 
     # ------------------------------------------------------------------ in place
     def _change_cell(self) -> list[int]:
-        """The list of one number in which all views of this memory, and the node, find the moment
-        (``tape.now``) of its last change in place."""
+        """A list of one number, which all views share: the moment (``tape.now``) of a change."""
         if self._changed_at is None:
             self._changed_at = [0]
             if self.node is not None:
@@ -261,8 +260,8 @@ class Tensor(FurtherMethods):
 
 
 def as_tensor(value, like: Tensor | None = None) -> Tensor:
-    """`value` as a Tensor: a tensor as it is, an array with its memory shared, a number in the dtype
-    of `like`, if that can hold it. Raises TypeError for a list of tensors that require grad."""
+    """`value` as a Tensor: a tensor as it is, an array sharing its memory, a number in the dtype of
+    `like`, if that can hold it. Raises TypeError for a list of tensors that require grad."""
     if isinstance(value, Tensor):
         return value
     if type(value) in (float, int) and like is not None and like.data.dtype.kind == "f" and (

@@ -29,9 +29,8 @@ def conv_arguments(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, 
         layout = "(C, O/groups, KH, KW)" if transposed else "(O, C/groups, KH, KW)"
         raise ValueError(f"{op}: weight must be {layout}, got {weight.shape}")
     stride, dilation = sizes(op, "stride", stride, 2, 1), sizes(op, "dilation", dilation, 2, 1)
-    outputs, channels = weight.shape[0], weight.shape[1] * groups
-    if transposed:
-        channels, outputs = outputs, channels
+    ends = weight.shape[1] * groups, weight.shape[0]
+    channels, outputs = ends[::-1] if transposed else ends
     same_floats(op, input, ("weight", weight), ("bias", bias))
     if not weight.data.size:
         raise ValueError(f"{op}: weight {weight.shape} has no elements")
