@@ -21,10 +21,8 @@ def some_pixels(op: str, input: Tensor) -> None:
         raise ValueError(f"{op}: input {input.shape} has no channels or no pixels")
 
 
-def conv_arguments(op: str, input: Tensor, weight: Tensor, bias: Tensor | None, stride, dilation,
-                   groups: int, transposed: bool = False):
-    """Stride and dilation as pairs. Refuse weights and biases that do not fit `groups`, and images
-    whose channels do not fit the weights."""
+def conv_arguments(op: str, input, weight, bias, stride, dilation, groups, transposed=False):
+    """Stride and dilation as pairs, where weight and bias fit `groups` and the image's channels."""
     if weight.ndim != 4:
         layout = "(C, O/groups, KH, KW)" if transposed else "(O, C/groups, KH, KW)"
         raise ValueError(f"{op}: weight must be {layout}, got {weight.shape}")

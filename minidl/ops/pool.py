@@ -85,11 +85,10 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
     x (N,C,H,W) -> y (N,C,OH,OW), and the tap u KW + v of each maximum. Among equal values the
     first counts and gets all of the gradient. Source: D0-MAXPOOL.
     """
-    geometry = (window, stride, pads, dilation)
-    y, tap = _max_pool2d(x.data, *geometry, out_size)
+    y, tap = _max_pool2d(x.data, window, stride, pads, dilation, out_size)
     size = x.shape[2:]
     def backward(gy):
-        return max_pool2d_grad(gy, tap, *geometry, size)
+        return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
     return (y, tap), backward
 
 
