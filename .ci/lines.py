@@ -19,12 +19,12 @@ AT_MOST = {"first hour": 1200, "first reading": 3400, "steps and loop": 600}    
 FILE, FUNCTION = 400, 60               # lines of a file, and of a function, of the first reading
 
 READING = {                            # in reading order
-    "core": "tensor op tape gradients device dtypes modes random watch",
+    "core": "tensor op tape gradients device dtypes modes random",
     "ops": "ops/arithmetic ops/reduce ops/shape ops/linear ops/windows ops/conv ops/pool "
-           "ops/activation ops/norm ops/dropout ops/loss ops/generative",
+           "ops/activation ops/norm ops/dropout ops/counted ops/loss ops/generative",
     "functions": "functional",
-    "layers": "nn/module nn/container nn/linear nn/conv nn/pool nn/activation nn/norm nn/dropout "
-              "nn/shape nn/initial_weights nn/parameter",
+    "layers": "nn/parameter nn/module nn/container nn/linear nn/conv nn/pool nn/activation nn/norm "
+              "nn/dropout nn/shape nn/initial_weights",
     "optimisers": "optim/update_rules optim/optimizer",
     "networks": "models/cnn models/gan models/vae",
 }
@@ -39,8 +39,8 @@ REST = {                               # what nobody has to open; a training ent
     "checks": ["checks"],
     "kernels": ["kernels", "nn/fusion.py", "ops/fused.py"],
     "data": ["data"],
-    "run-keeping": ["training", "files", "plots", "cli.py", "cuda.py", "nn/module_state.py",
-                    "optim/optimizer_state.py", "models/recipes.py"],
+    "run-keeping": ["training", "files", "plots", "cli.py", "cuda.py", "watch.py",
+                    "nn/module_state.py", "optim/optimizer_state.py", "models/recipes.py"],
     "more": ["more", "ops/more", "ops/terms.py", "nn/more", "optim/more", "models/more"],
     "formulas": ["formulas.py"],
     "explain": ["explain"],

@@ -11,6 +11,8 @@ import numpy as np
 
 from .more.decorators import decorated
 
+__all__ = ["Switch", "mode", "no_grad", "phase", "setting", "silent", "tell"]
+
 
 class _Mode(threading.local):
     """Switches of the current thread."""
@@ -68,3 +70,22 @@ def no_grad(function: Callable | None = None):
     without parentheses."""
     switch = Switch("grad", False)
     return switch if function is None else switch(function)
+
+
+# --------------------------------------------------------------------------- whoever watches
+def tell(event: str, *facts) -> None:
+    """Tell this thread's watchers: the one that came first is told first, and of an end last."""
+    there = mode.watchers
+    for watcher in there[::-1] if event.endswith("_ends") else there:
+        getattr(watcher, event)(*facts)
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """What runs inside is a phase of training: ``with phase("augmentation"): ...``, or as a
+    decorator."""
+    tell("phase_begins", name)
+    try:
+        yield
+    finally:
+        tell("phase_ends", name)

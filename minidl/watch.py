@@ -7,14 +7,12 @@ what runs is the same with it and without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from .checks import brief
 from .modes import Switch, mode
 
-__all__ = ["Watcher", "Watching", "phase", "tell"]
+__all__ = ["Watcher", "Watching"]
 
 
 class Watcher:
@@ -89,21 +87,3 @@ class Watching(Switch):
 
     def _again(self) -> Watching:
         return Watching(self._value)
-
-
-def tell(event: str, *facts: Any) -> None:
-    """Tell this thread's watchers: the one that came first is told first, and of an end last."""
-    there = mode.watchers
-    for watcher in there[::-1] if event.endswith("_ends") else there:
-        getattr(watcher, event)(*facts)
-
-
-@contextmanager
-def phase(name: str) -> Iterator[None]:
-    """What runs inside is a phase of training: ``with phase("augmentation"): ...``, or as a
-    decorator."""
-    tell("phase_begins", name)
-    try:
-        yield
-    finally:
-        tell("phase_ends", name)

@@ -275,7 +275,7 @@ def test_a_mask_is_lost_nowhere():
     labels, hidden = np.zeros(2, int), np.ma.array([0, 1], mask=[True, False])
     for call in (lambda: minidl.data.TensorDataset(masked), lambda: minidl.data.ArrayDataset(
             masked, labels), lambda: minidl.data.ArrayDataset(np.ones((2, 1, 2, 2)), hidden),
-                 lambda: minidl.training.metrics.accuracy(hidden, labels),
+                 lambda: minidl.metrics.accuracy(hidden, labels),
                  lambda: minidl.allclose(hidden, labels)):
         with pytest.raises(TypeError, match="a masked array has no numbers where it is masked"):
             call()

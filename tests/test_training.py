@@ -16,8 +16,8 @@ from minidl import data, nn, optim, training
 from minidl import functional as F
 from minidl.models import MODELS
 from minidl.models.gan import ConvGAN
+from minidl.modes import tell
 from minidl.training import Run, Trainer, checkpoint
-from minidl.watch import tell
 
 
 def tiny_trainer(folder=None, resume: bool = False, seed: int = 3, device: str = "cpu",

@@ -24,7 +24,7 @@ def unshared(g, like) -> bool:
         [n == 1 or s == t for n, s, t in zip(array.shape, array.strides, like.strides)])
 
 
-def _count(g, like) -> None:
+def _remember(g, like) -> None:
     array, base = g.data, g.data.base
     owner = array if base is None else base      # one more reference to it, as in `unshared`
     _NOBODY_ELSE.append((sys.getrefcount(g), sys.getrefcount(array), (
@@ -33,7 +33,7 @@ def _count(g, like) -> None:
 
 
 def _measure(g) -> None:
-    _count(g, None)
+    _remember(g, None)
 
 
 if hasattr(sys, "getrefcount"):

@@ -15,9 +15,8 @@ from ..checks.arguments import arguments
 from ..checks.groups import group_options, groups_of, parameters_of
 from ..device import move
 from ..kernels import together
-from ..modes import mode, setting
+from ..modes import mode, setting, tell
 from ..tensor import Tensor
-from ..watch import tell
 from .more.optimizer_methods import OptimizerMethods
 from .optimizer_state import OptimizerState
 

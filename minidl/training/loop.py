@@ -25,9 +25,10 @@ import numpy as np
 
 from .. import checks, random
 from ..device import resolve, to_host
+from ..modes import phase
 from ..ops import stack
 from ..tensor import Tensor
-from ..watch import Watching, phase
+from ..watch import Watching
 from . import checkpoint, restore
 from .out_of_memory import explained
 from .progress import CompileNote, Progress, progress, values_text
