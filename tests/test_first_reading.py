@@ -6,6 +6,7 @@ import cProfile
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_every_file_listed_is_there():
 
 def test_the_first_reading_keeps_its_bounds():
     assert lines.problems() == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/layout.md"])
+def test_the_documents_say_how_much_there_is(page):
+    """To within a fiftieth for what is read first, and a twentieth for the rest."""
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    first, rest = (int(number.replace(",", "")) for number in re.findall(
+        r"about ([\d,]+) lines", text)[:2])
+    totals = lines.totals()
+    everything = sum(map(lines.count, lines.files(".")))
+    assert abs(first / totals["first reading"] - 1) < 1 / 50
+    read = totals["first reading"] + totals["steps and loop"]
+    assert abs(rest / (everything - read) - 1) < 1 / 20
 
 
 if __name__ == "__main__":
