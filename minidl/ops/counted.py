@@ -1,7 +1,7 @@
 """How much each example counts in a loss over class numbers: in a mean 1/N, and 0 if ignored.
 
 N, how many are not ignored, is a number on the device, and a branch on it would make the host wait
-for a GPU. So every mean gets a number added: 0, or, as 0 / 0 would give, nan where no example counts.
+for a GPU. So every mean has a number added: 0, or nan (as 0 / 0 would be) if no example counts.
 """
 
 from __future__ import annotations
