@@ -1,8 +1,6 @@
-"""What GANs and VAEs minimise, from logits (the numbers before sigmoid) where a log is taken.
-
-D(x) = sigmoid(logit), so log D = -softplus(-logit) and log(1 - D) = -softplus(logit): no logarithm
-of a small probability is ever taken.
-"""
+"""What GANs and VAEs minimise, from logits, the numbers before sigmoid. For D(x) = sigmoid(logit),
+log D = -softplus(-logit) and log(1 - D) = -softplus(logit): no logarithm of a small probability is
+ever taken."""
 
 from __future__ import annotations
 
