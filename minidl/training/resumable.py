@@ -1,5 +1,5 @@
-"""What keeps a run: checkpoints and the way back to one, the end that a signal asks for, errors that
-name the last checkpoint.
+"""What keeps a run: checkpoints and the way back to one, the end that a signal asks for, errors
+that name the last checkpoint.
 
 A run that is killed at any moment and resumed gives the same numbers, bit for bit, as one that was
 not: a checkpoint holds weights, optimisers, the random generator's two integers and the place
