@@ -24,18 +24,15 @@ class CNN(nn.Sequential):
     dense                10
     ==================== ========= ======================================================
 
-    93,322 parameters. Erratum E1.1: the printed softmax is left to the loss, which is given logits.
+    93,322 parameters. Erratum E1.1: D1 prints a softmax at the end; here it is a part of the loss.
     `dropout=0.5` is D2's network. Source: D1-CNN, D2-CNN.
     """
 
     def __init__(self, channels: int = 1, classes: int = 10, dropout: float = 0.0):
         super().__init__(
-            nn.Conv2d(channels, 32, 3), nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3), nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3), nn.ReLU(),
-            nn.Flatten(),
+            nn.Conv2d(channels, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(),
             nn.Linear(64 * 3 * 3, 64), nn.ReLU(),
             *([nn.Dropout(dropout)] if dropout else []),
             nn.Linear(64, classes),

@@ -20,8 +20,8 @@ def uninitialised(*shape: int) -> Parameter:
 
 
 class WeightedLayer(CountedLayer, Module):
-    """What dense and convolution layers share: the product with a weight, plus a bias or none. A
-    subclass makes both parameters and defines ``product``, which adds no bias unless given one."""
+    """A dense or convolution layer: the product with a weight, plus a bias or none. A subclass has
+    both, and ``product``, which adds the bias if it is given: fused layers add theirs later."""
 
     def reset_parameters(self) -> None:
         """Draw new weights."""

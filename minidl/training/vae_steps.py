@@ -43,13 +43,13 @@ class VAESteps:
         """-ELBO, reconstruction loss and KL in nats an image, one z for each, of fixed noise."""
         self.model.eval()
         noise, device = Generator(1), next(self.model.parameters()).device
-        sums, images = np.zeros(3), 0
+        sums, count = np.zeros(3), 0
         for batch, _ in loader:
             with no_grad():
                 parts = negative_elbo(self.model, batch.to(device), noise)
-            sums += [len(batch) * part.item() for part in parts]
-            images += len(batch)
-        return dict(zip(("loss", "reconstruction", "kl"), (sums / images).tolist()))
+            sums += len(batch) * np.array([part.item() for part in parts])
+            count += len(batch)
+        return dict(zip(("loss", "reconstruction", "kl"), (sums / count).tolist()))
 
 
 def negative_elbo(model: Any, images: Tensor, noise: Generator | None = None, *,
