@@ -1,8 +1,8 @@
 """``import minidl.functional as F``: the functions under PyTorch's names and signatures.
 
 The formulas are in ``minidl.ops``; here sizes are checked, "same" becomes numbers, one image
-becomes a batch of one, one number a pair for both axes. ``@arguments`` makes each argument what its
-annotation says, or refuses it by name. What is imported from ``more`` is for a second reading.
+becomes a batch of one, one number a pair for both axes. What is imported from ``more`` is for a
+second reading.
 """
 
 from __future__ import annotations

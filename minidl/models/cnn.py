@@ -24,8 +24,9 @@ class CNN(nn.Sequential):
     dense                10
     ==================== ========= ======================================================
 
-    93,322 parameters. Erratum E1.1: D1 prints a softmax at the end; here it is a part of the loss.
-    `dropout=0.5` is D2's network. Source: D1-CNN, D2-CNN.
+    93,322 parameters. The document on deep learning in the field of art (D1) has a softmax at the
+    end; here it is a part of the loss (erratum E1.1). `dropout=0.5` makes the network of D2, on
+    works of art. Source: D1-CNN, D2-CNN.
     """
 
     def __init__(self, channels: int = 1, classes: int = 10, dropout: float = 0.0):

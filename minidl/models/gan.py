@@ -7,7 +7,7 @@ logarithms, needs. Here the sigmoid is a part of the loss.
 from __future__ import annotations
 
 from .. import nn
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..random import Generator, default_generator
 from ..tensor import Tensor
 from .more.conditional import ConditionalPlayers
@@ -29,7 +29,7 @@ class GAN(ConditionalPlayers, nn.Module):
     def noise(self, n: int, rng: Generator | None = None, *, first_row: int = 0) -> Tensor:
         """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights, from row
         `first_row` of the draw on."""
-        first = placed("noise: first_row", first_row, n, self.latent)
+        first = first_element("noise: first_row", first_row, n, self.latent)
         weight = next(self.generator.parameters())
         rng = rng or default_generator()
         return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device, first=first))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..checks.layer_options import check_choice
 from ..tensor import Tensor
 
@@ -55,7 +55,7 @@ class VAE(nn.Module):
         """The decoder's output for one z = mu + sigma eps, then mu and log sigma^2. `eps`, of shape
         (N,latent), is drawn from N(0, I) unless given, from row `first_row` of the draw on.
         Training does the same in its steps 1 to 3: ``training/vae_steps.py``."""
-        first = placed("VAE: first_row", first_row, len(x), self.latent)
+        first = first_element("VAE: first_row", first_row, len(x), self.latent)
         mu, logvar = self.encode(x)
         z = F.reparameterize(mu, logvar, eps, first=first)
         return self.decode(z), mu, logvar

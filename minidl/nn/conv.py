@@ -51,6 +51,7 @@ class Conv2d(ConvLayer):
     """
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution of `input` with the weight, plus `bias`."""
         return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
@@ -73,5 +74,6 @@ class ConvTranspose2d(ConvLayer):
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The transposed convolution of `input` with the weight, plus `bias`."""
         return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

@@ -50,7 +50,7 @@ class Module(ModuleState, ModuleMethods, ShownModule):
             self._kinds[name] = PARAMETER
         elif isinstance(value, Module):
             self._kinds[name] = CHILD
-        elif name in self.__dict__.get("_kinds", ()):        # so a buffer, or None instead of any
+        elif name in self.__dict__.get("_kinds", ()):        # a buffer's new value, or None
             attributes.check_kind(self, name, value)
         object.__setattr__(self, name, value)
 
@@ -86,11 +86,12 @@ class Module(ModuleState, ModuleMethods, ShownModule):
         """This module and all below it, parents first, with dotted names: each module once, or, if
         not `remove_duplicate`, under each of its names. Then ValueError is raised for a module that
         contains itself. No recursion: modules may be nested as deep as one likes."""
-        memo, above = set() if memo is None else memo, set()    # above: the modules that lead here
-        todo = [(prefix, self)]                                 # the last comes next
+        memo, done = set() if memo is None else memo, object()
+        above: set[Module] = set()                              # the modules that lead here
+        todo = [(prefix or "", self)]                           # the last comes next
         while todo:
             path, module = todo.pop()
-            if path is None:                       # all that is below this module was walked
+            if path is done:                       # set below, behind the module's children
                 above.remove(module)
             elif module not in memo:
                 if module in above:
@@ -102,7 +103,7 @@ class Module(ModuleState, ModuleMethods, ShownModule):
                 above.add(module)
                 dot = f"{path}." if path else ""
                 children = [(dot + name, child) for name, child in module._own(CHILD)]
-                todo += [(None, module), *reversed(children)]
+                todo += [(done, module), *reversed(children)]
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -140,7 +141,7 @@ class Module(ModuleState, ModuleMethods, ShownModule):
     def to(self, *args, dtype=None, device=None) -> Module:
         """Convert parameters and buffers in place (optimisers follow): ``to("cuda")``,
         ``to(minidl.float64)``, ``to(tensor)``. A dtype changes float tensors only."""
-        number = Tensor(0.0).to(*args, dtype=dtype, device=device)    # what is asked for, tried
+        number = Tensor(0.0).to(*args, dtype=dtype, device=device)    # a wrong argument fails here,
         attributes.check_stays_float(self, number.dtype)              # before anything changes
         for tensor in (*self.parameters(), *self.buffers()):
             new = tensor.detach().to(*args, dtype=dtype, device=device)

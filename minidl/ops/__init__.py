@@ -19,6 +19,7 @@ gradient are formed alike: w, gw.
   every element of gy is added to the place in gx that the element of y came from.
 * ``@op(terms=...)`` says how a value is put together. Only explanations use ``terms``; a first
   reading can skip them.
+* ``@arguments`` makes each argument what its annotation says, or refuses it by name.
 * ``@op(views=True)`` says that y may be a view, an array that shares the memory of x.
 * ``@replaceable("x", "w")`` marks arithmetic on arrays. A compiled kernel of the same name may run
   in its place, chosen by the arrays named. ``f.readable`` is f as it stands in the file, never the

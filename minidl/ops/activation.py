@@ -64,8 +64,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01):
 @op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
                                   "where(y > 0, 1.0, negative_slope)", ""))
 def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
-    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint. y is leaky_relu's input, or
-    another tensor of its signs; in y this is constant."""
+    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint. y is the input or the output
+    of leaky_relu, whose signs are equal; the derivative with respect to y is 0."""
     def backward(g, need):
         return leaky_relu_grad(g, y, negative_slope) if need[0] else None, None
     return _leaky_relu_grad(gy.data, y.data, negative_slope), backward

@@ -77,7 +77,7 @@ def pow(input: Tensor, other: Tensor):
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
-            # y x^(y-1). Where y = 0 and 1/x is inf or nan, x^0 = 1 replaces it: 0 * inf is nan.
+            # y x^(y-1), but y x^0 = 0 where y = 0 and x^-1 is inf or nan: 0 * inf would be nan.
             x_to_0 = as_constant((b == 0) & ~namespace(a).isfinite(1 / a))
             gx = gy * other * input ** (more.choices.where(x_to_0, 1, other) - 1)
         if need[1]:                               # x^y log x, with log 1 for log 0 = -inf

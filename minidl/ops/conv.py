@@ -12,8 +12,8 @@ derivative with respect to one array is a sum of products of the two others:
     conv2d_input_grad(g, w)  = dT/dx        = the transposed convolution of g
     conv2d_weight_grad(x, g) = dT/dw        = a correlation of x with g
 
-So T = <conv2d(x,w), g> = <x, conv2d_input_grad(g,w)> = <w, conv2d_weight_grad(x,g)>, and the
-backward pass of each consists of the two others: gradients of gradients come for free.
+So T = <conv2d(x,w), g> = <x, conv2d_input_grad(g,w)> = <w, conv2d_weight_grad(x,g)>, with <a, b>
+the sum of all a * b; and the backward pass of each op consists of the two others.
 
 The arithmetic copies the window under each output pixel into a row (im2col). A matrix product then
 makes a row of channels for each pixel: channels-last in memory, seen as (N,O,OH,OW) through a
@@ -82,8 +82,8 @@ def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     return (gx if b is None else gx + b).transpose(0, 3, 1, 2)        # (N, C, H, W)
 
 
-# With dilation, output_padding may exceed the stride: then the output x of a transposed convolution
-# has more windows than its input g has pixels. Here and below `[:OH, :OW]` drops those windows.
+# x may be the output of a transposed convolution of g, whose output_padding, with dilation, may
+# exceed the stride: then x has more windows than g has pixels, and `[:OH, :OW]` drops the others.
 @replaceable("x", "g")
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     N, O, OH, OW = g.shape
@@ -95,9 +95,9 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
 
 
 # --------------------------------------------------------------------------- the three ops
-# In a backward pass gy takes, in T, the place of what the op computes. So gy of conv2d_input_grad,
-# which computes an x, stands for x: gg = conv2d(gy, w), gw = conv2d_weight_grad(gy, g). A bias is
-# added to every pixel of its channel, so its gradient is the sum of gy over these pixels.
+# A backward pass reads T with gy in the place of the array that the op computes. For example,
+# conv2d_input_grad computes an x, so gg = conv2d(gy, w) and gw = conv2d_weight_grad(gy, g). A bias
+# is added to every pixel of its channel, so its gradient is the sum of gy over these pixels.
 _PIXEL = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 
 

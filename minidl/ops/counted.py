@@ -1,7 +1,7 @@
 """How much each example counts in a loss over class numbers: in a mean 1/N, and 0 if ignored.
 
-N, how many are not ignored, is a number on the device, and a branch on it would make the host wait
-for a GPU. So every mean has a number added: 0, or nan (as 0 / 0 would be) if no example counts.
+If no example counts, N = 0 and the mean is nan, as 0 / 0 is. But N is a number on the device: a
+branch on N would make the host wait for a GPU. So to every mean a number is added: nan, or else 0.
 """
 
 from __future__ import annotations

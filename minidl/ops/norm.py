@@ -72,7 +72,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
 
 
 def scale_and_shift(y: Tensor, weight, bias, shape) -> Tensor:
-    """weight * y + bias, each along the axes that `shape` leaves open."""
+    """weight * y + bias, both reshaped to `shape`, which is 1 along the axes they repeat on."""
     if weight is not None:
         y = y * reshape(weight, *shape)
     return y if bias is None else y + reshape(bias, *shape)

@@ -41,9 +41,10 @@ def within_border(pads, size):
 
 # --------------------------------------------------------------------------- the arithmetic
 def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
-    """For each window (OH,OW) the number of its first tap inside the image. Window i begins
-    before - i s pixels outside: along this axis it is tap (before - i s) / d, rounded up."""
-    u, v = (xp.clip(-((xp.arange(n) * s - before) // d), 0, k - 1) for n, k, s, (before, _), d in
+    """For each window (OH,OW) the number of its first tap inside the image. Along an axis with a
+    border of p pixels in front, window i lacks its first p - i s pixels, so that the first tap
+    inside has the number (p - i s) / d, rounded up."""
+    u, v = (xp.clip(-((xp.arange(n) * s - p) // d), 0, k - 1) for n, k, s, (p, _), d in
             zip(out_size, window, stride, pads, dilation))
     return (u[:, None] * window[1] + v).astype(xp.int32)
 
@@ -59,8 +60,8 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
         tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
     for k, place in others:
         candidate = x[place]
-        better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
-        y = xp.where(better, candidate, y)                           # nan wins
+        better = (candidate > y) | (candidate != candidate)   # of equals the first stays; nan wins
+        y = xp.where(better, candidate, y)
         tap = xp.where(better, xp.int32(k), tap)
     return y, tap
 

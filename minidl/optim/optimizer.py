@@ -69,7 +69,7 @@ class Optimizer(OptimizerState, OptimizerMethods):
         for w in mode.watchers:
             w.update_begins(self, moved)
         done = None                    # what watchers hear when an update fails
-        try:                           # no graph; on a GPU, where `first` tells, few launches
+        try:                           # no graph; on a GPU (where `first` is) in few launches
             with setting(False, mode.hidden), together(first), np.errstate(all="ignore"):
                 for param, group in moved:
                     self._step(param, group)

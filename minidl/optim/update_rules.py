@@ -19,7 +19,7 @@ from .optimizer import Optimizer
 
 
 # p parameter, g gradient, t number of the step (from 1); the other arrays are state, zero at first.
-# Fast kernels have each rule compiled: smallest=1 takes that one for small arrays too.
+# smallest=1: the compiled rule takes small arrays too, which other kernels leave to NumPy.
 @replaceable("p", "g", "v", smallest=1)
 def _rmsprop(p, g, v, lr, alpha, eps):
     """v <- alpha v + (1 - alpha) g^2;  p <- p - lr g / (sqrt(v) + eps)"""
@@ -50,12 +50,12 @@ class RMSprop(Optimizer):
 
 @replaceable("p", "g", "m", "v", smallest=1)
 def _adam(p, g, m, v, t, lr, beta1, beta2, eps):
-    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m^ / (sqrt(v^) + eps)"""
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr m' / (sqrt(v') + eps)"""
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2
     v += (1 - beta2) * g * g
-    m_part, v_part = 1 - beta1**t, 1 - beta2**t           # m^ = m / m_part, v^ = v / v_part
+    m_part, v_part = 1 - beta1**t, 1 - beta2**t           # m' = m / m_part, v' = v / v_part
     p -= lr / m_part * m / (namespace(v).sqrt(v) / math.sqrt(v_part) + eps)
 
 
