@@ -1,8 +1,8 @@
 """Which mutants there are: the small changes of the library that mutation.py tries.
 
 cosmic-ray finds the places and makes the change. Left out is what is no behaviour: annotations
-(never evaluated, under `from __future__ import annotations`), imports that only they need, and the
-texts of errors, with what is computed for them.
+(never evaluated, under `from __future__ import annotations`), imports that only they need, a star
+among parameters (taken for a product), and the texts of errors, with what is computed for them.
 """
 
 from __future__ import annotations
@@ -91,9 +91,11 @@ def mutants(module: str) -> tuple[list[Mutant], Counter]:
     nodes, outside = list(ast_nodes(get_ast(text))), _left_out(text)
     for name in OPERATORS:
         operator = get_operator(name)()
-        places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
-        for occurrence, place in enumerate(places):
+        places = [(start, node) for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, (place, node) in enumerate(places):
             kinds = [kind for kind, start, end in outside if start <= place < end]
+            if node.parent is not None and node.parent.type == "parameters":
+                kinds.append("star among parameters")        # f(x, *, y): no operator
             if kinds:
                 skipped[kinds[0]] += 1
             else:
