@@ -24,6 +24,7 @@ import json
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -85,7 +86,7 @@ def run(tests: dict, tree: Path, limit: float) -> tuple[int | None, float]:
             os.dup2(log, 1)
             os.dup2(log, 2)
             status = pytest.main([
-                *tests["run"].split(), "-xq", "--tb=short", "-p", "no:cacheprovider",
+                *shlex.split(tests["run"]), "-xq", "--tb=short", "-p", "no:cacheprovider",
                 "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning",
                 "--hypothesis-profile=first", f"--basetemp={tree.parent / 'tmp'}"])
         finally:

@@ -484,11 +484,60 @@ def test_clip_by_norm():
         optim.clip_grad_norm_([a], 1, error_if_nonfinite=True)
 
 
+def with_gradient(*numbers, dtype=np.float64):
+    """A parameter that has these numbers as its gradient."""
+    p = nn.Parameter(np.zeros(len(numbers), dtype))
+    p.grad = minidl.tensor(np.array(numbers, dtype))
+    return p
+
+
+@pytest.mark.parametrize("p", [1, 2, 3.5, 20, math.inf])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_no_power_of_a_gradient_is_too_large_or_too_small(size, p):
+    """In float32, where size**2 is 0 or inf: the norm is that of float64, and so is the share."""
+    numbers = np.array([3.0, -4.0, 0.0]) * size
+    norm = np.abs(numbers).max() if p == math.inf else (
+        (np.abs(numbers / size) ** p).sum() ** (1 / p) * size)
+    a = with_gradient(*numbers, dtype=np.float32)
+    assert optim.clip_grad_norm_([a], size / 8, p).item() == pytest.approx(
+        norm, rel=1e-6, abs=0)
+    share = min(1, size / 8 / (norm + 1e-6))
+    np.testing.assert_allclose(a.grad.numpy(), numbers * share, rtol=1e-6, atol=1e-40)
+
+
+def test_clip_by_norm_is_its_formula_at_the_ends():
+    """g min(1, max_norm / (|g| + 1e-6)), with a norm as small as the 1e-6; of no gradient but
+    zeros; down to nothing; a norm that no float32 holds, and one that is not finite."""
+    p = with_gradient(3e-6)
+    assert optim.clip_grad_norm_(p, 1e-6).item() == pytest.approx(3e-6, rel=1e-12, abs=0)
+    assert p.grad.numpy() == pytest.approx([3e-6 / (3 + 1)], rel=1e-12, abs=0)
+    zeros = with_gradient(0.0, 0.0)
+    assert optim.clip_grad_norm_([zeros], 1.0).item() == 0 and not zeros.grad.numpy().any()
+    p = with_gradient(3.0, 4.0)
+    assert optim.clip_grad_norm_([p], 0.5).item() == 5
+    assert p.grad.numpy() == pytest.approx([0.3, 0.4], rel=1e-6)
+    optim.clip_grad_norm_([p], 0)
+    assert p.grad.numpy().tolist() == [0, 0]
+    huge = with_gradient(3e38, 3e38, dtype=np.float32)
+    assert optim.clip_grad_norm_([huge], 1.0).item() == math.inf
+    endless = with_gradient(1.0, -math.inf)
+    assert optim.clip_grad_norm_([endless], 1.0).item() == math.inf      # said, unless asked to
+    for max_norm, norm_type, wrong in ((-0.5, 2, "max_norm"), (1, 0.5, "norm_type")):
+        with pytest.raises(ValueError, match=f"{wrong} must be at least"):
+            optim.clip_grad_norm_([p], max_norm, norm_type)
+
+
 def test_clip_by_value():
     p = parameter()
     p.grad = minidl.tensor([[-3.0, 0.5, 2.0]] * 2).double()
     optim.clip_grad_value_([p, parameter()], 1)
     assert p.grad.numpy()[0].tolist() == [-1, 0.5, 1]
+    optim.clip_grad_value_([p], 0.25)
+    assert p.grad.numpy()[0].tolist() == [-0.25, 0.25, 0.25]
+    optim.clip_grad_value_([p], 0)
+    assert p.grad.numpy()[0].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="clip_value must be at least 0, got -0.5"):
+        optim.clip_grad_value_([p], -0.5)
 
 
 # --------------------------------------------------------------------------- schedules
