@@ -122,6 +122,19 @@ def test_learns(make, options):
     assert loss.item() < 1e-2
 
 
+@pytest.mark.parametrize("make, defaults", [
+    (optim.SGD, {"lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False}),
+    (optim.RMSprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0}),
+    (optim.Adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}),
+    (optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
+    (optim.Adagrad, {"lr": 1e-2, "lr_decay": 0, "weight_decay": 0, "eps": 1e-10,
+                     "initial_accumulator_value": 0})])
+def test_defaults_are_pytorchs(make, defaults):
+    p = parameter()
+    group = make([p]).param_groups[0]
+    assert {key: value for key, value in group.items() if key != "params"} == defaults
+
+
 # --------------------------------------------------------------------------- what is skipped
 @pytest.mark.parametrize("make, options", ALL)
 def test_frozen_and_gradientless_parameters_are_left_out_exactly(make, options):
@@ -407,6 +420,18 @@ def test_state_that_does_not_fit_changes_nothing():
     (lambda p: optim.CosineAnnealingLR(optim.SGD([p]), 0), ValueError, "T_max must be at least 1"),
     (lambda p: optim.OneCycleLR(optim.SGD([p]), 1), ValueError, "give total_steps, or epochs"),
     (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 3), ValueError, "the peak at pct_start=0.3 of"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p], momentum=0.5), 1, 10, pct_start=0.1), ValueError,
+     "the peak at pct_start=0.1 of 10"),                                 # in the first step
+    (lambda p: optim.OneCycleLR(optim.SGD([p], momentum=0.5), 1, 10, pct_start=1.0), ValueError,
+     "the peak at pct_start=1.0 of 10"),                                 # in the last
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, epochs=3), ValueError, "give total_steps, or"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, steps_per_epoch=3), ValueError, "give total_"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, epochs=0, steps_per_epoch=3), ValueError,
+     "epochs must be at least 1, got 0"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 9, base_momentum=-1.0), ValueError,
+     "base_momentum must be at least 0"),
+    (lambda p: optim.RMSprop([p], alpha=1.0), ValueError, "alpha must be at least 0 and below 1"),
+    (lambda p: optim.RMSprop([p], alpha=1.5), ValueError, "alpha must be at least 0 and below 1"),
 ])
 def test_wrong_arguments_are_named(make, error, message):
     p = parameter()
@@ -645,6 +670,40 @@ def test_a_tensor_of_another_library_in_a_loaded_state():
     p.grad = minidl.zeros(2)
     rule.step()
     np.testing.assert_allclose(p.numpy(), [1 - 0.09, 1 - 0.18], rtol=1e-6)
+
+
+def rates(schedule, steps: int) -> list[float]:
+    """The rates at first and after each of so many steps."""
+    found = [schedule.get_last_lr()[0]]
+    for _ in range(steps):
+        schedule.step()
+        found += schedule.get_last_lr()
+    return found
+
+
+def test_what_a_schedule_does_unless_told():
+    """PyTorch's defaults: a tenth, down to 0; and a cycle of one epoch, or of epochs of one step,
+    whose momentum is not looked at where it does not cycle."""
+    opt = optim.SGD([parameter()], lr=0.1)
+    assert rates(optim.StepLR(opt, 1), 2) == pytest.approx([0.1, 0.01, 0.001])
+    opt.param_groups[0]["lr"] = 0.1
+    assert rates(optim.CosineAnnealingLR(opt, 4), 4)[2::2] == pytest.approx([0.05, 0.0])
+    cycles = [rates(optim.OneCycleLR(opt, 1.0, cycle_momentum=False, base_momentum=-1.0, **length),
+                    10) for length in ({"total_steps": 10}, {"epochs": 1, "steps_per_epoch": 10},
+                                       {"epochs": 10, "steps_per_epoch": 1})]
+    assert cycles[0] == cycles[1] == cycles[2]
+    assert cycles[0][:3] == pytest.approx([0.04, 0.52, 1.0])          # 1/25, halfway, the peak
+
+
+@pytest.mark.parametrize("make, most", [
+    (lambda opt: optim.StepLR(opt, 2), 2**53),
+    (lambda opt: optim.OneCycleLR(opt, 0.1, 9, cycle_momentum=False), 9)])
+def test_the_last_step_that_a_schedule_can_be_at(make, most):
+    schedule = make(optim.SGD([parameter()]))
+    schedule.load_state_dict({"last_epoch": most})
+    assert schedule.last_epoch == most
+    with pytest.raises(ValueError, match=f"last_epoch must be at most {most}, got {most + 1}"):
+        schedule.load_state_dict({"last_epoch": most + 1})
 
 
 def test_two_schedules_go_on_from_their_states_with_the_rate_that_stood_there():
