@@ -2,7 +2,7 @@
 
     python .ci/mutation.py steps                          every mutant of a part of mutation.toml
     python .ci/mutation.py all --sample 400 --seed 1      so many of them, drawn by a seed
-    python .ci/mutation.py optim --count                  only how many there are
+    python .ci/mutation.py optim --sample 0               only how many there are
 
 A mutant that no test notices has survived: a test is missing, or the change is none. If it is none,
 mutation-equivalents.toml says why; the mutants listed there run too, and fail this if a test
@@ -53,10 +53,10 @@ def digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
-def tests_digest(tests: dict) -> str:
+def digest_of(tests: dict) -> str:
     """Another one when a file of these tests has changed."""
-    files = [ROOT / word.partition("::")[0] for word in tests["run"].split() if ".py" in word]
-    return digest(str(tests), *(file.read_text(encoding="utf-8") for file in files))
+    files = {word.partition("::")[0] for word in tests["run"].split() if ".py" in word}
+    return digest(str(tests), *map(source, sorted(files)))
 
 
 def copied(work: Path) -> Path:
@@ -115,9 +115,9 @@ def tried(mutant: Mutant, tree: Path, limit: float) -> str:
     path.write_text(mutant.text, encoding="utf-8")
     try:
         status, _ = run(tests_of(mutant.module), tree, limit)
+        return {None: "timed out", 0: "survived"}.get(status, "killed")
     finally:
         path.write_text(source(mutant.module), encoding="utf-8")
-    return {None: "timed out", 0: "survived"}.get(status, "killed")
 
 
 def walk(chosen: list[Mutant], work: Path) -> dict[Mutant, str]:
@@ -128,7 +128,7 @@ def walk(chosen: list[Mutant], work: Path) -> dict[Mutant, str]:
     known = {row["mutant"]: row for row in map(json.loads, lines)}
     for count, mutant in enumerate(chosen, 1):
         tests = tests_of(mutant.module)
-        key, by = digest(mutant.module, mutant.text), tests_digest(tests)
+        key, by = digest(mutant.module, mutant.text), digest_of(tests)
         row = known.get(key, {"outcome": "survived"})
         if row["outcome"] == "survived" and row.get("tests") != by:
             if by not in limits:                         # first the tests of the tree as it is
@@ -144,10 +144,8 @@ def walk(chosen: list[Mutant], work: Path) -> dict[Mutant, str]:
                 file.write(json.dumps(row) + "\n")
             print(f"{count}/{len(chosen)} {row['outcome']:11} {row['seconds']:6} {row['where']}",
                   file=sys.stderr, flush=True)
-        outcome = row["outcome"]
-        if explained(mutant):
-            outcome = "equivalent" if outcome == "survived" else "wrongly listed"
-        found[mutant] = outcome
+        found[mutant] = row["outcome"] if not explained(mutant) else (
+            "equivalent" if row["outcome"] == "survived" else "wrongly listed")
     return found
 
 
@@ -159,46 +157,42 @@ def table(found: dict[Mutant, str]) -> str:
     lines = [f"{'':38}{'mutants':>9}" + "".join(f"{name:>15}" for name in OUTCOMES) + "   share"]
     for name, counts in rows:
         caught = counts["killed"] + counts["timed out"]
-        of = caught + counts["survived"] + counts["wrongly listed"]
+        changing = caught + counts["survived"] + counts["wrongly listed"]
         lines.append(f"{name:38}{counts.total():9}" + "".join(
-            f"{counts[outcome]:15}" for outcome in OUTCOMES) + f"{caught / max(of, 1):8.1%}")
+            f"{counts[outcome]:15}" for outcome in OUTCOMES) + f"{caught / max(changing, 1):8.1%}")
     return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=SETTINGS["parts"])
-    parser.add_argument("--sample", type=int, help="so many mutants (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample")
-    parser.add_argument("--count", action="store_true", help="run none")
-    parser.add_argument("--work", type=Path, help="folder of the copy and of the results",
-                        default=Path(tempfile.gettempdir()) / "minidl-mutation")
+    parser.add_argument("--sample", type=int, help="so many mutants, drawn (default: all)")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "minidl-mutation"),
+                        help="folder of the copy and of the results")
     options = parser.parse_args()
     names, every, skipped = modules(options.part), [], Counter()
-    for name in names:
-        here, outside = mutants(name)
+    for here, outside in map(mutants, names):
         every += here
         skipped += outside
     used = [explained(mutant) for mutant in every]
-    stale = [entry for entry in EQUIVALENTS["equivalent"]
-             if entry["module"] in names and entry not in used]
-    chosen = every if options.sample is None else sorted(
-        random.Random(options.seed).sample(every, options.sample), key=every.index)
+    stale = [entry for entry in EQUIVALENTS["equivalent"] if entry not in used
+             and (entry["module"] in names or not (ROOT / entry["module"]).exists())]
+    size = len(every) if options.sample is None else options.sample
+    chosen = [every[i] for i in sorted(random.Random(options.seed).sample(range(len(every)), size))]
     print(f"{len(every)} mutants in {len(names)} modules, {len(chosen)} chosen; left out: "
           + ", ".join(f"{count} {kind}" for kind, count in skipped.items()))
-    if options.count:
-        return 0
     found = walk(chosen, options.work)
     print(table(found))
-    open_ = [m for m, outcome in found.items() if outcome in ("survived", "wrongly listed")]
-    for mutant in open_:
+    unexplained = [m for m, outcome in found.items() if outcome in ("survived", "wrongly listed")]
+    for mutant in unexplained:
         diff = difflib.unified_diff(source(mutant.module).splitlines(), mutant.text.splitlines(),
                                     n=1, lineterm="")
         print(f"\n{found[mutant]}: {mutant.module}:{mutant.number} {mutant.operator}",
               *list(diff)[3:], sep="\n")
     for entry in stale:
         print(f"\nno mutant is meant by this entry of mutation-equivalents.toml: {entry}")
-    return 1 if open_ or stale else 0
+    return 1 if unexplained or stale else 0
 
 
 if __name__ == "__main__":
