@@ -192,6 +192,76 @@ def test_zero_grad_and_closure():
     assert p.grad is None
 
 
+def test_gradients_are_cleared():
+    p, q = parameter(), parameter()
+    p.grad = q.grad = minidl.ones(2, 3, dtype=p.dtype)
+    optim.clear_gradients([p])
+    optim.clear_gradients([q], set_to_none=False)
+    assert p.grad is None and q.grad.numpy().tolist() == [[0.0] * 3] * 2
+
+
+def test_an_update_records_nothing_and_may_have_nothing_to_do():
+    """Gradients are off in a rule of one's own; without a gradient anywhere it is not called."""
+    seen = []
+
+    class Own(optim.Optimizer):
+        def _update(self, p, g, state, group):
+            seen.append(minidl.is_grad_enabled())
+
+    p = parameter()
+    opt = Own([p])
+    opt.step()
+    assert seen == [] and opt.state == {}
+    walk(opt, [p], 1)
+    assert seen == [False] and minidl.is_grad_enabled()
+
+
+def test_watchers_of_an_update_are_told_first_and_last_in_turn():
+    told = []
+
+    class Listener(minidl.watch.Watcher):
+        def __init__(self, name):
+            self.name = name
+
+        def update_begins(self, optimizer, moved):
+            told.append((self.name, "begins", len(moved), before == p.numpy().tolist()))
+
+        def update_ends(self, optimizer, moved):
+            told.append((self.name, "ends", len(moved), before == p.numpy().tolist()))
+
+    p = parameter()
+    before, opt = p.numpy().tolist(), optim.SGD([p, parameter(2)], lr=1.0)
+    with minidl.watch.Watching(Listener("a")), minidl.watch.Watching(Listener("b")):
+        walk(opt, [p], 1)
+    assert told == [("a", "begins", 1, True), ("b", "begins", 1, True),
+                    ("b", "ends", 1, False), ("a", "ends", 1, False)]
+
+
+def test_a_state_goes_where_its_parameter_goes(gpu):
+    """model.double(), then model.to("cuda"), between steps: the next step is the formula's in the
+    new dtype, from the state as it was; and on the (stand-in for a) GPU as on the CPU."""
+    layer = nn.Linear(3, 2, bias=False)
+    opt, (p,) = optim.Adam(layer.parameters(), 0.1, (0.5, 0.9), 1e-3), layer.parameters()
+    options, t = (0.1, 0.5, 0.9, 1e-3), 2
+    walk(opt, [p], 1)
+    w, m, v = (a.astype(np.float64) for a in (p.numpy(), opt.state[p]["exp_avg"],
+                                              opt.state[p]["exp_avg_sq"]))
+    for move in (layer.double, lambda: layer.to("cuda")):
+        move()
+        g = gradient(w, t)
+        p.grad = minidl.tensor(g).to(p.device)
+        opt.step()
+        w, m, v = formulas.adam(w, g, m, v, t, *options)
+        state = opt.state[p]
+        assert {state[key].dtype for key in ("exp_avg", "exp_avg_sq")} == {np.dtype(np.float64)}
+        found = [minidl.device.to_host(a) for a in (p.data, state["exp_avg"], state["exp_avg_sq"])]
+        np.testing.assert_allclose(found, [w, m, v], rtol=1e-12)
+        t += 1
+    assert p.device.startswith("cuda") and isinstance(state["exp_avg"], type(p.data))
+    opt.load_state_dict(opt.state_dict())                     # to where the parameter is
+    assert isinstance(opt.state[p]["exp_avg"], type(p.data))
+
+
 # --------------------------------------------------------------------------- groups and state
 def test_groups_have_their_own_options():
     p, q, r = parameter(1), parameter(2), parameter(3)
@@ -317,6 +387,25 @@ def test_pytorchs_sgd_state_has_no_step():
     del saved["state"][0]["step"]
     other.load_state_dict(saved)
     np.testing.assert_array_equal(walk(opt, [p], 2), walk(other, [twin], 2))
+    assert (opt.state[p]["step"], other.state[twin]["step"]) == (3, 2)     # counted from there
+
+
+@pytest.mark.parametrize("step, loaded", [
+    (3, 3), (3.0, 3), (np.array(3.0), 3), (np.array([3.0]), 3), (2**53, 2**53),
+    (2**53 + 1, ValueError), (2.5, TypeError), (np.array([3.0, 3.0]), TypeError)])
+def test_the_step_of_a_loaded_state(step, loaded):
+    """A whole number as Python and PyTorch have it: up to 2**53, in an array of one number too."""
+    p = parameter()
+    opt = optim.RMSprop([p])
+    walk(opt, [p], 1)
+    state = opt.state_dict()
+    state["state"][0]["step"] = step
+    if isinstance(loaded, int):
+        opt.load_state_dict(state)
+        assert repr(opt.state[p]["step"]) == str(loaded)
+    else:
+        with pytest.raises(loaded, match="RMSprop.load_state_dict: step of parameter 0 must be"):
+            opt.load_state_dict(state)
 
 
 @pytest.mark.parametrize("case", range(len(OPTIMISERS)), ids=lambda i: f"{i}-{OPTIMISERS[i][0]}")
@@ -398,6 +487,9 @@ def test_state_that_does_not_fit_changes_nothing():
             del bad["state"][1]["step"]
         with pytest.raises(ValueError, match="step of parameter 1 is missing"):
             opt.load_state_dict(bad)
+    bad["state"] = {2: {}}
+    with pytest.raises(ValueError, match="state of parameter 2, this optimiser has 2"):
+        opt.load_state_dict(bad)
     bad["state"] = {5: {}}
     with pytest.raises(ValueError, match="state of parameter 5, this optimiser has 2"):
         opt.load_state_dict(bad)
@@ -430,6 +522,8 @@ def test_state_that_does_not_fit_changes_nothing():
      "epochs must be at least 1, got 0"),
     (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 9, base_momentum=-1.0), ValueError,
      "base_momentum must be at least 0"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 9, cycle_momentum=False, div_factor=0),
+     ValueError, "div_factor must be above 0, got 0"),
     (lambda p: optim.RMSprop([p], alpha=1.0), ValueError, "alpha must be at least 0 and below 1"),
     (lambda p: optim.RMSprop([p], alpha=1.5), ValueError, "alpha must be at least 0 and below 1"),
 ])
@@ -670,6 +764,9 @@ def test_a_tensor_of_another_library_in_a_loaded_state():
     p.grad = minidl.zeros(2)
     rule.step()
     np.testing.assert_allclose(p.numpy(), [1 - 0.09, 1 - 0.18], rtol=1e-6)
+    state["state"][0]["momentum_buffer"] = 5.0
+    with pytest.raises(TypeError, match="momentum_buffer of parameter 0 must be an array, got 5.0"):
+        rule.load_state_dict(state)
 
 
 def rates(schedule, steps: int) -> list[float]:
