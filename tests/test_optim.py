@@ -792,6 +792,16 @@ def test_what_a_schedule_does_unless_told():
     assert cycles[0][:3] == pytest.approx([0.04, 0.52, 1.0])          # 1/25, halfway, the peak
 
 
+@pytest.mark.parametrize("total, peak", [(5, 0.5), (10, 8.0), (10, 8.5)])
+def test_a_cycle_may_peak_early_or_late(total, peak):
+    """Along a line: up from 0.1 to 1 at the peak, then down to 0.01 at step total - 1."""
+    opt = optim.SGD([parameter()])
+    cycle = optim.OneCycleLR(opt, 1.0, total, pct_start=(peak + 1) / total, cycle_momentum=False,
+                             anneal_strategy="linear", div_factor=10, final_div_factor=10)
+    expected = np.interp(np.arange(total), [0, peak, total - 1], [0.1, 1, 0.01])
+    assert rates(cycle, total - 1) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("make, most", [
     (lambda opt: optim.StepLR(opt, 2), 2**53),
     (lambda opt: optim.OneCycleLR(opt, 0.1, 9, cycle_momentum=False), 9)])
