@@ -29,8 +29,8 @@ from minidl.models import MODELS
 from minidl.random import Generator
 from minidl.training import Trainer, predict
 from minidl.training.config import config_for
-from minidl.training.gan_steps import asked, samples
 from minidl.training.job import Job
+from minidl.training.outputs import asked, samples
 
 recipe = MODELS["cgan"]
 

@@ -41,8 +41,8 @@ from minidl import data, plots, script
 from minidl.models import MODELS, SmallGAN
 from minidl.training import GANSteps, LSGANSteps, Trainer, WGANPenaltySteps, WGANSteps
 from minidl.training.config import config_for
-from minidl.training.gan_steps import samples
 from minidl.training.job import Job
+from minidl.training.outputs import samples
 from minidl.training.report import judged
 
 # Optimisers, learning rate and batch size are those of a model of `minidl models`; GAN has LSGAN's.

@@ -25,7 +25,7 @@ import minidl
 from minidl import data, nn, optim, plots, script
 from minidl.models import MODELS
 from minidl.training import ClassifierSteps, VAESteps
-from minidl.training.vae_steps import decoded, encoded, prior_samples
+from minidl.training.outputs import decoded, encoded, prior_samples
 
 WALKS = [(3, 8), (4, 9), (7, 1), (0, 6), (2, 5)]
 COLORS = {"code": plots.ORANGE, "components": plots.GREY, "pixels": plots.BLUE}

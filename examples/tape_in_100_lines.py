@@ -1,14 +1,14 @@
 """A tape in 100 lines: arrays that know how they were made, and the way back through them.
 
-The second chapter of the tour in docs/tour writes it piece by piece. Its gradients are tested
-equal to the engine's, whose `minidl/tape.py` has the same idea and more care.
+The second chapter of the tour in docs/tour writes this file piece by piece. A test compares its
+gradients with the engine's, whose `minidl/op.py`, `tape.py` and `gradients.py` have the same idea.
 """
 
 import numpy as np
 
 
 class Tensor:
-    """An array, the tensors it was made of, and a function: its gradient -> theirs."""
+    """An array, its parents (the tensors that it was made of), and the way back to the parents."""
 
     def __init__(self, data, parents=(), back=None):
         self.data = np.asarray(data, dtype=np.float64)
@@ -75,7 +75,7 @@ def sum_to(g, shape):
 
 
 def in_order(end):
-    """All tensors behind `end`, each after those it was made of. No recursion: any depth."""
+    """All tensors behind `end`, each after its parents. No recursion, so any depth will do."""
     order, seen, stack = [], set(), [(end, False)]
     while stack:
         t, parents_done = stack.pop()

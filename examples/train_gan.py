@@ -11,7 +11,7 @@ import minidl
 from minidl import data, optim, plots
 from minidl import functional as F
 from minidl.models import MODELS
-from minidl.training.gan_steps import samples
+from minidl.training.outputs import samples
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=10)

@@ -10,7 +10,7 @@ import minidl
 from minidl import data, optim, plots
 from minidl import functional as F
 from minidl.models import MODELS
-from minidl.training.vae_steps import prior_samples
+from minidl.training.outputs import prior_samples
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=3)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, get_num_threads, kernels, kernels_in_use, plots, use_kernels
-from .device import cuda_problem, resolve
+from .cuda import cuda_problem
+from .device import resolve
 from .files.regular import shown
 from .kernels import CHOICES
 from .models import MODELS

@@ -1,30 +1,33 @@
 """The walk back: reverse-mode differentiation over the tape, and where gradients arrive.
 
-For ``loss = f_n(...f_1(x))`` with gy = d loss / d y of a node, its upstream gradient:
+For a loss, and a node whose op made y from its inputs x: gy = d loss / d y, the upstream gradient,
+is known when all users of y have been visited. The op's backward pass then gives to each input
 
-    g_x  +=  J_x(y)^T gy          for every input x of the node, nodes taken youngest first.
+    g_x  +=  (dy/dx)^T gy         dy/dx the Jacobian matrix, which is never built.
 
 A node is born after the nodes it consumes, so the order of birth is a topological order, and a
 value used twice (``b = a + a; c = b + b``) has received all of its gradient before it passes any
 of it on. No recursion: a chain of 100,000 ops is as good as a chain of ten.
 
 An op's backward hands over one contribution for each input. It is brought to the input's shape
-(:func:`fit`), and when all contributions have come, to its dtype and past its hooks
+(:func:`sum_to`), and when all contributions have come, to its dtype and past its hooks
 (:func:`complete`). A leaf's sum is then added to its ``.grad`` (:func:`deposit`).
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
 
+from .checks.arguments import seed_argument
+from .checks.calls import seed_refused
 from .device import constant, namespace
+from .kernels import ownership
 from .modes import mode, setting
 from .tape import Node
-from .tensor import Tensor, as_tensor, same_device
+from .tensor import Tensor, as_tensor
 
 
 # --------------------------------------------------------------------------- backward
@@ -36,7 +39,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
     Raises RuntimeError if the graph has been freed, or if a saved value was changed in place.
     """
     nodes = _youngest_first(outputs)
-    places, run = ((), None) if wanted is None else _on_the_way(wanted, nodes)
+    places, on_the_way = ((), ()) if wanted is None else _on_the_way(wanted, nodes)
     sums: dict[Node | Tensor, Tensor] = {}          # the gradient each place has received so far
     for y, gy in zip(outputs, gradients):
         _add(sums, y.node or y, gy)
@@ -51,15 +54,15 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                 if gy is None:
                     continue
                 gy = complete(gy, node, node.hooks)
-                if node in places:
+                if node in places:                 # a wanted gradient, kept until the end
                     sums[node] = gy
-                if run is not None and node not in run:
+                if wanted is not None and node not in on_the_way:
                     continue
-                need = tuple([p is not None and (run is None or p in places or p in run)
+                need = tuple([p is not None and (wanted is None or p in places or p in on_the_way)
                               for p in node.parents])
                 for w in watchers:
                     w.node_begins(node, gy)
-                if run is None and (node.retain_grad or node.kept):
+                if wanted is None and (node.retain_grad or node.kept):
                     deposit(node, gy, create_graph)
                 grads = node.backward(*node.arguments(gy, need))
                 for k, g in shares(node, grads, gy, need):
@@ -70,8 +73,8 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                     w.node_ends(node)
                 if not (retain_graph or node.kept):               # forget what it used
                     node.backward, node.parents, node.value = None, (), None
-            grads = g = gy = None              # or the last ones would seem to be in use
-            for place in [place for place in sums if type(place) is not Node]:
+            grads = g = gy = None              # `deposit` copies a gradient that has other users
+            for place in [place for place in sums if type(place) is not Node]:          # leaves
                 sums[place] = complete(sums[place], place, place._hooks)
                 if wanted is None:
                     deposit(place, sums.pop(place), create_graph)
@@ -102,7 +105,7 @@ def _on_the_way(wanted: Sequence[Tensor], nodes: list[Node]) -> tuple[set, set[N
     """The wanted places, and the nodes from which one of them is reached: others need not be run.
     """
     places, found = {w.node or w for w in wanted}, set()
-    for node in reversed(nodes):
+    for node in reversed(nodes):               # the oldest first: parents before their users
         if any([p is not None and (p in places or p in found) for p in node.parents]):
             found.add(node)
     return places, found
@@ -114,58 +117,13 @@ def _add(sums: dict, key, g: Tensor) -> None:
     sums[key] = g if before is None else before + g
 
 
-def grad(outputs, inputs, grad_outputs=None, retain_graph: bool | None = None,
-         create_graph: bool = False, allow_unused: bool = False) -> tuple[Tensor | None, ...]:
-    """Gradients of the sum of `outputs` with respect to `inputs`, without touching any ``.grad``.
-
-    ``grad(y, x, create_graph=True)`` gives tensors that can be differentiated again.
-    Raises ValueError when an input is not part of the graph (unless `allow_unused`).
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for x in outputs + inputs:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"grad: outputs and inputs must be tensors, got {type(x).__name__}")
-    given = grad_outputs if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
-    given = [None] * len(outputs) if grad_outputs is None else given
-    if len(given) != len(outputs):
-        raise ValueError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
-    for x in inputs:
-        if not x._requires_grad:
-            raise ValueError(f"grad: input {x._brief()} does not require grad")
-    seeds = [seed_gradient("grad", y, g) for y, g in zip(outputs, given)]
-    keep_graph = create_graph if retain_graph is None else retain_graph
-    result = backward(outputs, seeds, retain_graph=keep_graph, create_graph=create_graph,
-                      wanted=inputs)
-    for x, g in zip(inputs, result):
-        if g is None and not allow_unused:
-            raise ValueError(f"grad: the outputs do not depend on input {x._brief()}; "
-                             "allow_unused=True returns None for it")
-    return tuple(result)
-
-
 def seed_gradient(name: str, y: Tensor, gradient) -> Tensor:
     """The gradient backward starts with: 1 for a scalar, the given one otherwise."""
-    if not y._requires_grad:
-        raise RuntimeError(f"{name}: {y._brief()} does not require grad: nothing it was computed "
-                           "from was created with requires_grad=True (or it was under no_grad())")
-    if gradient is not None:
-        given = gradient if isinstance(gradient, Tensor) else as_tensor(gradient, y)
-        return _fitting_seed(name, y, given)
-    if y.data.size != 1:
-        raise RuntimeError(f"{name}: gradient can be left out only for a scalar; output has shape "
-                           f"{y.shape}: pass gradient=, or reduce with .sum() or .mean()")
-    return Tensor._wrap(constant(1.0, y.dtype, y.data).reshape(y.shape))
-
-
-def _fitting_seed(name: str, y: Tensor, gradient: Tensor) -> Tensor:
-    """A given gradient in the shape and dtype of y."""
-    same_device(name, y, gradient)
-    if gradient.shape != y.shape:
-        if gradient.data.size != 1 or y.data.size != 1:
-            raise ValueError(f"{name}: gradient has shape {gradient.shape}, output {y.shape}")
-        gradient = gradient.reshape(y.shape)
-    return gradient if gradient.dtype == y.dtype else gradient.to(y.dtype)
+    if not y._requires_grad or (gradient is None and y.data.size != 1):
+        raise seed_refused(name, y)
+    if gradient is None:
+        return Tensor._wrap(constant(1.0, y.dtype, y.data).reshape(y.shape))
+    return seed_argument(name, gradient, y)
 
 
 # --------------------------------------------------------------------------- where gradients arrive
@@ -177,16 +135,14 @@ def shares(node: Node, grads, gy: Tensor, need: tuple[bool, ...]) -> list[tuple[
         raise ValueError(f"{node.op.name}: backward returned {len(grads)} gradients for "
                          f"{len(need)} tensor arguments")
     return [(k, g if isinstance(g, Tensor) and g.data.shape == node.shapes[k]
-             else fit(node.op.name, as_tensor(g, gy), node.shapes[k]))
+             else sum_to(node.op.name, as_tensor(g, gy), node.shapes[k]))
             for k, g in enumerate(grads) if need[k] and g is not None]
 
 
-def fit(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Undo broadcasting, whose adjoint is a sum: the gradient gets the input's shape."""
-    return g if g.data.shape == shape else _sum_to(name, g, shape)
-
-
-def _sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+def sum_to(name: str, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Undo broadcasting: the gradients of all copies of a value add up to the value's gradient."""
+    if g.data.shape == shape:
+        return g
     lead = g.ndim - len(shape)
     spread = [lead + i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
@@ -213,41 +169,9 @@ def deposit(place: Tensor | Node, g: Tensor, create_graph: bool) -> None:
         before.data[...] += g.data
     elif create_graph:
         place._grad = g.clone() if before is None else before + g
-    elif _NOBODY_ELSE and _is_ours(g, place):
+    elif isinstance(place, Tensor) and ownership.unshared(g, place.data):
         place._grad = Tensor._wrap(g.data)
     else:                            # in the leaf's memory order: optimisers walk both together
         like = place.data if isinstance(place, Tensor) else g.data
         place._grad = Tensor._wrap(namespace(like).empty_like(like))
         place._grad.data[...] = g.data
-
-
-def _is_ours(g: Tensor, place: Tensor | Node) -> bool:
-    """May the array of g be a leaf's gradient as it is? If nobody else holds g, its array or the
-    memory of that, all of which belongs to an array; and if it lies as the leaf does."""
-    array, base = g.data, g.data.base
-    counts = sys.getrefcount(g), sys.getrefcount(array), base is not None and sys.getrefcount(base)
-    owner = array if base is None else base
-    return counts in _NOBODY_ELSE and isinstance(place, Tensor) and (
-        type(owner) is type(array) and owner.flags.owndata and owner.nbytes == array.nbytes) and (
-        not isinstance(array, np.ndarray) or array.flags.writeable) and all(
-        [n == 1 or s == t for n, s, t in zip(array.shape, array.strides, place.data.strides)])
-
-
-# What getrefcount counts when nobody else has one, by a call like that in deposit: Python versions
-# count differently. Where objects have no such counts, every gradient is copied.
-_NOBODY_ELSE: list[tuple] = []
-
-
-def _count_owners(g: Tensor) -> None:
-    array, base = g.data, g.data.base
-    _NOBODY_ELSE.append((sys.getrefcount(g), sys.getrefcount(array),
-                         base is not None and sys.getrefcount(base)))
-
-
-def _measured(g: Tensor) -> None:
-    _count_owners(g)
-
-
-if hasattr(sys, "getrefcount"):
-    _measured(Tensor._wrap(np.empty(2)))
-    _measured(Tensor._wrap(np.empty(2).reshape(2, 1)))

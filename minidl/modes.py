@@ -1,18 +1,17 @@
-"""Switches of the current thread: is a graph being recorded, and who watches.
-
-Each is a context manager and a decorator, of generator functions too.
-"""
+"""Switches of the current thread: is a graph being recorded, and who watches."""
 
 from __future__ import annotations
 
 import contextvars
-import functools
-import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
+
+from .more.decorators import decorated
+
+__all__ = ["Switch", "mode", "no_grad", "phase", "setting", "silent", "tell"]
 
 
 class _Mode(threading.local):
@@ -20,21 +19,22 @@ class _Mode(threading.local):
 
     grad = True          # is a graph being recorded?
     watchers = ()        # whom the engine tells what happens: see watch.py
-    hidden = ()          # whom it tells nothing of ops, those that a backward pass calls
+    hidden = ()          # watchers that are not told of ops now, inside a backward pass
 
 
 mode = _Mode()
 
 # inf and nan are values, so NumPy shall not warn of them where an op runs. What NumPy warns of is a
-# variable of the context (contextvars): an op of the library runs in a copy of this context, which
-# costs a fraction of ``with np.errstate(...)``. A user's op keeps the context that it is called in.
+# variable of the context (contextvars). An op of the library runs in a copy of this context, which
+# costs a fraction of ``with np.errstate(...)``; in a copy, for a context runs one function at a
+# time. A user's op keeps the context that it is called in.
 silent = contextvars.copy_context()
 silent.run(np.seterr, all="ignore")
 
 
 @contextmanager
 def setting(grad: bool, hidden: tuple) -> Iterator[None]:
-    """Both set inside a ``with`` block of the engine."""
+    """``mode.grad`` and ``mode.hidden`` are these inside a ``with`` block of the engine."""
     before, mode.grad, mode.hidden = (mode.grad, mode.hidden), grad, hidden
     try:
         yield
@@ -42,9 +42,9 @@ def setting(grad: bool, hidden: tuple) -> Iterator[None]:
         mode.grad, mode.hidden = before
 
 
-class Switch(ContextDecorator):
+class Switch:
     """Set one field of `mode` inside a ``with`` block or a decorated function (a generator's body
-    too). Raises TypeError for an async function."""
+    too)."""
 
     def __init__(self, field: str, value):
         self._field, self._value, self._before = field, value, []     # a list: blocks may nest
@@ -57,76 +57,35 @@ class Switch(ContextDecorator):
     def __exit__(self, *exc):
         setattr(mode, self._field, self._before.pop())
 
-    def _recreate_cm(self):
-        """ContextDecorator's hook: a decorated function gets a switch of its own at each call, for
-        threads may share the function."""
+    def _again(self):
+        """A switch of its own for each call of a decorated function."""
         return Switch(self._field, self._value)
 
-    def __call__(self, function):
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__name__}: an async function cannot be decorated, others "
-                            "run while it waits; write `with` blocks without await in its body")
-        if not inspect.isgeneratorfunction(function):
-            return super().__call__(function)
-
-        @functools.wraps(function)
-        def generator(*args, **kwargs):
-            return (yield from _inside(self._recreate_cm, function(*args, **kwargs)))
-        return generator
-
-
-def _inside(switch: Callable, body):
-    """The generator `body`, each of its steps run under ``switch()``: between them the caller's
-    own mode holds."""
-    go_on, sent = body.send, None
-    while True:
-        try:
-            with switch():
-                result = go_on(sent)
-        except StopIteration as end:
-            return end.value
-        try:
-            go_on, sent = body.send, (yield result)
-        except GeneratorExit:
-            with switch():
-                body.close()
-            raise
-        except BaseException as error:
-            go_on, sent = body.throw, error
+    def __call__(self, function: Callable) -> Callable:
+        return decorated(function, self._again)
 
 
 def no_grad(function: Callable | None = None):
     """Record no graph inside: ``with no_grad(): p -= lr * p.grad``, or as a decorator, with or
     without parentheses."""
-    return _switch("grad", False, function)
-
-
-def enable_grad(function: Callable | None = None):
-    """Record a graph inside, also within :func:`no_grad`."""
-    return _switch("grad", True, function)
-
-
-def _switch(field: str, value, function: Callable | None):
-    switch = Switch(field, value)
+    switch = Switch("grad", False)
     return switch if function is None else switch(function)
 
 
-class set_grad_enabled(Switch):
-    """``set_grad_enabled(False)`` switches at once; a ``with`` block of it switches back after it,
-    as a decorator it holds inside the function."""
-
-    def __init__(self, enabled: bool):
-        super().__init__("grad", bool(enabled))
-        super().__enter__()
-
-    def __enter__(self):
-        return self
-
-    def __call__(self, function):
-        self.__exit__()                    # as a decorator it must not have switched yet
-        return super().__call__(function)
+# --------------------------------------------------------------------------- whoever watches
+def tell(event: str, *facts) -> None:
+    """Tell this thread's watchers: the one that came first is told first, and of an end last."""
+    there = mode.watchers
+    for watcher in there[::-1] if event.endswith("_ends") else there:
+        getattr(watcher, event)(*facts)
 
 
-def is_grad_enabled() -> bool:
-    """Is a graph being recorded in this thread?"""
-    return mode.grad
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """What runs inside is a phase of training: ``with phase("augmentation"): ...``, or as a
+    decorator."""
+    tell("phase_begins", name)
+    try:
+        yield
+    finally:
+        tell("phase_ends", name)

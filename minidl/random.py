@@ -2,9 +2,9 @@
 
 A generator's whole state is two integers. Draw number `counter` under `seed` is the output of the
 counter-based cipher Philox 4x64-10 [1] with key (seed, counter): element e is word e mod 4 of block
-e div 4 + 1. Nothing else enters, so any device can make the same numbers, in any order, and a run
-resumes by restoring two integers. A draw may begin at any element: uniform((n,), first=k) is
-uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
+e div 4 + 1 (NumPy adds the 1). Nothing else enters, so any device can make the same numbers, in any
+order, and a run resumes by restoring two integers. A draw may begin at any element:
+uniform((n,), first=k) is uniform((k + n,))[k:] of the same draw, at the cost of n numbers.
 
 * uniform: u = floor(word / 2^40) / 2^24 in float32, floor(word / 2^11) / 2^53 in float64, in [0, 1)
 * normal (Box-Muller [2]), from uniforms u, v of words 2k and 2k+1:
@@ -21,13 +21,11 @@ import math
 import numpy as np
 
 from . import checks
-from .device import empty, move, resolve
-from .kernels import replacement
+from .checks.draws import placed
+from .device import resolve
 from .modes import mode
 
-__all__ = ["Generator", "default_generator", "manual_seed", "normal", "placed", "uniform"]
-
-ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
+__all__ = ["Generator", "default_generator", "manual_seed", "normal", "uniform"]
 
 
 class Generator:
@@ -70,14 +68,25 @@ class Generator:
     def uniform(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
         """Uniform numbers in [0, 1), of float32 or float64: an array on `device`, of the draw's
         elements from number `first` on (0 <= first, and at most 2^63 elements in all)."""
-        first = placed("uniform: first", first, math.prod(shape))
-        return _drawn(uniform, shape, self.next_draw(), dtype, device, first)
+        return self._drawn(uniform, shape, dtype, device, first)
 
     def normal(self, shape=(), dtype=np.float32, device: str = "cpu", *, first: int = 0):
         """Numbers from N(0, 1), computed in float64 and rounded to `dtype`, on `device`, of the
         draw's elements from number `first` on, as in `uniform`."""
-        first = placed("normal: first", first, math.prod(shape))
-        return _drawn(normal, shape, self.next_draw(), dtype, device, first)
+        return self._drawn(normal, shape, dtype, device, first)
+
+    def _drawn(self, numbers, shape, dtype, device: str, first: int):
+        """What `numbers`, a function below, draws; whoever watches is told."""
+        first = placed(f"{numbers.__name__}: first", first, math.prod(shape))
+        state = self.next_draw()
+        if device == "cpu" or (device := resolve(device)) == "cpu":
+            y = numbers(shape, *state, dtype, first)
+        else:
+            from .kernels.gpu.draw import drawn_on
+            y = drawn_on(device, numbers, shape, state, dtype, first)
+        for w in mode.watchers:
+            w.drawn(y)
+        return y
 
     def permutation(self, n: int) -> np.ndarray:
         """The integers 0..n-1 in random order."""
@@ -86,35 +95,6 @@ class Generator:
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
         """Integers in [low, high), int64."""
         return np.random.Generator(_cipher(*self.next_draw())).integers(low, high, shape)
-
-
-def placed(what: str, first: int, count: int, size: int = 1) -> int:
-    """The element at which row `first` of a draw begins, rows being of `size` elements. Raises
-    TypeError or ValueError, in the name of `what`, unless the draw has `count` rows from there."""
-    last = ELEMENTS // max(int(size), 1) - int(count)
-    first = first if type(first) is int and first >= 0 else checks.whole(what, first)
-    if first > last:
-        raise ValueError(f"{what} must be at most {last}, for a draw has 2**63 elements, got "
-                         f"{checks.brief(first)}")
-    return first * int(size)
-
-
-def _drawn(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
-    """What `numbers`, a function below, draws; whoever watches is told."""
-    y = numbers(shape, *state, dtype, first) if device == "cpu" or resolve(device) == "cpu" else (
-        _drawn_there(numbers, shape, state, dtype, device, first))
-    for w in mode.watchers:
-        w.drawn(y)
-    return y
-
-
-def _drawn_there(numbers, shape, state: tuple[int, int], dtype, device: str, first: int):
-    """The same on a GPU, by the kernel of its name, which fills an array there."""
-    y = empty(shape, dtype, device)
-    kernel = replacement(numbers.__name__, (y,))
-    if kernel is None:
-        return move(numbers(shape, *state, dtype, first), device)
-    return kernel(y, *state, first)
 
 
 def _cipher(seed: int, counter: int, block: int = 0) -> np.random.Philox:
@@ -137,8 +117,9 @@ def uniform(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) ->
 def normal(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) -> np.ndarray:
     """Draw number `counter` under `seed`, from element `first` on: pairs from N(0, 1), by Box and
     Muller."""
-    count, cut = math.prod(shape), first % 2        # whole pairs are made; `first` may halve one
-    words = _words(seed, counter, first - cut, (cut + count + 1) // 2 * 2)
+    count, cut = math.prod(shape), first % 2        # whole pairs are made: one number more in
+    even = (cut + count + 1) // 2 * 2               # front if `first` is odd, one behind to be even
+    words = _words(seed, counter, first - cut, even)
     u, v = _uniform(words, np.float64).reshape(-1, 2).T
     radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device import is_array
+from .checks.calls import check_result, stale
 from .modes import mode
-from .tensor import Tensor, same_device
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .op import Op
@@ -28,50 +28,38 @@ now = itertools.count(1).__next__
 def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, ...]:
     """What an op returns, with a node behind the output if somebody may want a gradient."""
     extra = ()
-    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+    if type(y) is not np.ndarray:                  # several arrays, or a number of NumPy's
         y, *extra = y if type(y) is tuple else (y,)
-        y = np.asarray(y) if isinstance(y, np.generic) else y     # NumPy's scalars, of shape ()
-        if type(y) is not np.ndarray or type(backward) is not FunctionType:
-            _check_result(entry, inputs, y, backward)
+        y = np.asarray(y) if isinstance(y, np.generic) else y
+    if type(y) is not np.ndarray or type(backward) is not FunctionType:
+        check_result(entry.name, inputs, y, backward)
     out = Tensor._wrap(y)
     if entry.views and y.base is not None:
         for x in inputs:
             out._share_storage(x)
     if backward is not None and mode.grad:
-        for x in inputs:                           # any(...), without its price: every op is here
+        for x in inputs:                           # faster than any(...), and every op comes here
             if x._requires_grad:
                 out._requires_grad = True
                 given = [args[i] for i in entry.places] if entry.optional else inputs
-                out.node = Node(entry, given, backward, out)
+                out.node = Node(entry, given, backward, out)      # a bias that is None has a place
                 break
     return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
-
-
-def _check_result(entry: Op, inputs, y, backward) -> None:
-    """Raise TypeError unless an op computed a plain array, and its backward is a function."""
-    if isinstance(y, np.ndarray) and type(y) is not np.ndarray:
-        raise TypeError(f"{entry.name}: computed with a {type(y).__name__}, not a plain array: "
-                        "somebody's .data was set to it; use np.asarray(...)")
-    if type(y) is not np.ndarray and len(inputs) > 1:          # CuPy lets some mixtures pass
-        same_device(entry.name, *inputs)
-    if not is_array(y) or not (backward is None or isinstance(backward, FunctionType)):
-        raise TypeError(f"{entry.name}: an op returns (y, backward), y an array (or a tuple of "
-                        "them) and backward a function defined in it, or None; got "
-                        f"{type(y).__name__} and {type(backward).__name__}")
 
 
 class Node:
     """One op call on the tape: its `op`, its `parents`, and its `backward` closure.
 
-    A parent is where an input's gradient goes: the node that made it, the leaf itself, or None if
-    it wants none, or was None itself (then its shape is None, too). The inputs live on only if the
-    closure names them.
+    There is a parent for each tensor argument: where the argument's gradient goes. It is the node
+    that made the argument, or the argument itself if that is a leaf, or None if the argument wants
+    no gradient. (An argument that is None has None as its parent and as its shape.) An input lives
+    on only if the closure names it.
     """
 
     # What a node seldom has lives here, on the class.
     hooks = _grad = value = changed_at = None
     retain_grad = False
-    kept = ()                       # what watchers keep of this call: then the node stays, too
+    kept = ()                       # what watchers keep of this call (watch.py)
 
     def __init__(self, entry: Op, inputs, backward: Callable, out: Tensor):
         self.born = now()
@@ -96,18 +84,12 @@ class Node:
             except ValueError:                     # a name that this call did not set
                 continue
             if isinstance(saved, Tensor) and saved._changed_at and saved._changed_at[0] > self.born:
-                raise _stale(self.op.name, saved.shape)
+                raise stale(self.op.name, saved.shape)
         count = self.backward.__code__.co_argcount
         if count < 3:
             return (gy, need)[:count]
         if self.changed_at is not None and self.changed_at[0] > self.born:
-            raise _stale(self.op.name, self.value.shape)
+            raise stale(self.op.name, self.value.shape)
         out = Tensor._wrap(self.value)             # the op's output, a fresh tensor in its place
         out._requires_grad, out.node = True, self
         return gy, need, out
-
-
-def _stale(name: str, shape) -> RuntimeError:
-    return RuntimeError(
-        f"{name}: a tensor of shape {tuple(shape)} that its backward pass needs was changed in "
-        "place after the forward pass; change a copy (x.clone()), or change it after backward()")

@@ -7,76 +7,60 @@ what runs is the same with it and without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from .checks import brief
 from .modes import Switch, mode
 
-__all__ = ["Watcher", "Watching", "phase", "tell"]
+__all__ = ["Watcher", "Watching"]
 
 
 class Watcher:
     """What the engine tells. Each method does nothing here; a watcher has those that it needs.
-    (An `op` is a op.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
-    method that computes with tensors does so on their arrays: an op of its own would be told, too.
+    (An `op` is an op.Op, a `node` a tape.Node; inputs, outputs and gradients are Tensors.) A
+    method computes on arrays: an op that a method called would be told, too. A method that raises
+    stops the program, and other watchers are not told how the call ended.
 
-    A watcher that adds to ``node.kept``, a tuple, in :meth:`op_ends`, asks that this node stays,
-    with its gradient, when ``backward()`` has been there. What it adds is an object of its own,
-    whose ``watcher`` is told of every pass over the node, whoever watches then.
-
-    What a method raises ends the call that told it, and other watchers may miss the end of that
-    call: only a watcher that wants to stop the program raises.
-
-    inside_backward   asks to be told of the ops that a backward pass calls, too (those of a pass
-                      with create_graph everybody is told of)
-    layer_by_layer    asks that ``nn.Sequential`` runs no layers as one
+    A watcher can ask for a node to stay, with its gradient, after ``backward()``: in
+    :meth:`op_ends` it adds an object to the tuple ``node.kept``. That object's ``watcher`` is told
+    of every later pass over the node.
     """
 
-    inside_backward = layer_by_layer = False
+    inside_backward = False        # be told of the ops, too, that a backward pass calls
+    layer_by_layer = False         # ``nn.Sequential`` shall run no layers as one
 
     def op_begins(self, op, inputs) -> None:
         """An op is going to run."""
-
     def op_ends(self, op, args, inputs, outputs) -> None:
         """An op has run on `args`, or raised (then `outputs` is empty)."""
 
     def backward_begins(self, outputs, gradients, deposits: bool) -> None:
         """A pass begins with these gradients of these outputs: ``backward()``, which deposits what
         it finds in ``.grad``, or ``grad()``, which does not."""
-
+    def node_begins(self, node, gy) -> None:
+        """All of a node's gradient has arrived: its backward is going to run."""
+    def contribution(self, node, k: int, gy, g, total) -> None:
+        """A node gave g to its input number k, whose gradient so far, g included, is `total`."""
+    def node_ends(self, node) -> None:
+        """A node's backward has run."""
     def backward_ends(self) -> None:
         """The pass is over."""
 
-    def node_begins(self, node, gy) -> None:
-        """All of a node's gradient has arrived: its backward is going to run."""
-
-    def contribution(self, node, k: int, gy, g, total) -> None:
-        """A node gave g to its input number k, whose gradient so far, g included, is `total`."""
-
-    def node_ends(self, node) -> None:
-        """A node's backward has run."""
-
     def phase_begins(self, name: str) -> None:
-        """A phase of training begins, of the names that :func:`phase` is given."""
-
+        """A phase of training begins, of the name that :func:`phase` is given."""
     def phase_ends(self, name: str) -> None:
         """That phase is over."""
 
     def optimizer_made(self, optimizer) -> None:
         """There is a new optimiser."""
-
     def update_begins(self, optimizer, moved) -> None:
         """An optimiser is going to move parameters: `moved` has (parameter, its group)."""
-
     def update_ends(self, optimizer, moved) -> None:
-        """It has moved them; or raised (then `moved` is None)."""
+        """The optimiser has moved them; or raised (then `moved` is None)."""
 
     def drawn(self, numbers) -> None:
         """A generator drew noise, uniform or normal: an array. (A dropout mask is told as the
         argument of its op.)"""
-
     def compiling(self, kernel: str) -> None:
         """A kernel is going to be compiled; one that comes from the cache is not."""
 
@@ -92,7 +76,7 @@ class Watching(Switch):
 
     def __enter__(self) -> Watching:
         new = self._value not in mode.watchers
-        self._before.append(new)
+        self._before.append(new)           # to leave only if it came here
         if new:
             mode.watchers = (*mode.watchers, self._value)
         return self
@@ -101,23 +85,5 @@ class Watching(Switch):
         if self._before.pop():             # others may have come and gone meanwhile
             mode.watchers = tuple([w for w in mode.watchers if w is not self._value])
 
-    def _recreate_cm(self) -> Watching:
+    def _again(self) -> Watching:
         return Watching(self._value)
-
-
-def tell(event: str, *facts: Any) -> None:
-    """Tell this thread's watchers: the one that came first is told first, and of an end last."""
-    there = mode.watchers
-    for watcher in there[::-1] if event.endswith("_ends") else there:
-        getattr(watcher, event)(*facts)
-
-
-@contextmanager
-def phase(name: str) -> Iterator[None]:
-    """What runs inside is a phase of training: ``with phase("augmentation"): ...``, or as a
-    decorator."""
-    tell("phase_begins", name)
-    try:
-        yield
-    finally:
-        tell("phase_ends", name)

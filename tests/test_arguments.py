@@ -383,10 +383,11 @@ def public() -> dict:
     found = {}
     for where, module in (("minidl", minidl), ("F", F), ("optim", optim), ("init", nn.init)):
         offered = getattr(module, "__all__", None)           # or else what the module defines
-        found |= {f"{where}.{name}": f for name, f in vars(module).items()
+        named = {name: getattr(module, name) for name in offered or vars(module)}
+        found |= {f"{where}.{name}": f for name, f in named.items()
                   if name[0] != "_" and callable(f) and not inspect.isclass(f)
                   and getattr(f, "__module__", "").startswith("minidl")
-                  and (name in offered if offered else f.__module__ == module.__name__)}
+                  and (offered or f.__module__ == module.__name__)}
     for module in (nn, optim, schedules):
         found |= {c.__name__: c for c in vars(module).values() if inspect.isclass(c)
                   and c.__module__.startswith("minidl") and c not in (minidl.Tensor, nn.Module)}
@@ -425,9 +426,11 @@ def test_attention_layers_call_has_no_idle_option():
             lambda: attend(x, x, x))
 
 
-METHODS = {f.__qualname__: f for c in (
+CLASSES = dict.fromkeys(c for public in (
     minidl.Tensor, *(c for c in PUBLIC.values() if inspect.isclass(c)), nn.Module)
-    for name, f in vars(c).items() if inspect.isfunction(f) and name != "__init__"
+    for c in public.__mro__ if c.__module__.startswith("minidl"))
+METHODS = {f.__qualname__: f for c in CLASSES for name, f in vars(c).items()
+    if inspect.isfunction(f) and name != "__init__"
     and not inspect.unwrap(f).__code__.co_filename.startswith("<")}     # those of dataclasses
 PROTOCOLS = {"forward", "multiply_adds", "_start", "_update", "_lr", "_set"}
 """What a base class asks of all: one of them may have no use for an argument."""
@@ -458,10 +461,13 @@ MORE = {
                                         "score_dot", "score_scaled_dot")},
     "F.wgan_generator_loss": (P,), "F.score_general": (X, Y, Y.mT @ X),
     "F.score_additive": (X, Y, Y, Y, FOUR[:3]), "init.ones_": (PARAMETERS[0],),
+    "init.constant_": (PARAMETERS[0], 2.0),
+    "init.pytorch_": (nn.Parameter(np.zeros((2, 3), np.float32)), PARAMETERS[0]),
     **{f"minidl.{name}": (P,) for name in ("abs", "cos", "exp", "log", "neg", "relu", "sigmoid",
                                            "sin", "sqrt", "tanh")},
     **{f"minidl.{name}": (P, Y) for name in ("div", "maximum", "minimum", "mul", "pow")},
     "F.sigmoid": (P,), "minidl.matmul": (X, Y.mT), "minidl.flip": (X, 1),
+    "F.expand": (X, 2, *X.shape), "F.reshape": (X, 4, 3), "F.unsqueeze": (X, 0),
     "F.permute": (X, 1, 0), "minidl.permute": (X, 1, 0), "minidl.reshape": (X, 4, 3),
     "minidl.transpose": (X, 0, 1), "minidl.unsqueeze": (X, 0), "minidl.where": (X > 0, X, Y),
     "optim.clip_grad_value_": (PARAMETERS, 1.0), "minidl.set_num_threads": (1,),

@@ -122,7 +122,7 @@ def test_workers_take_turns(benchmark):
     row = benchmark.row(one, found, {"minidl": ["minidl again"]}, peak=1e9)
     assert len(row["ratios"]["minidl"]["rounds"]) == 3
     ours = row["contestants"]["minidl"]
-    flops = 2 * minidl.nn.more.summary(minidl.models.CNN(), (1, 28, 28)).multiply_adds
+    flops = 2 * minidl.nn.summary(minidl.models.CNN(), (1, 28, 28)).multiply_adds
     assert 2 * flops < found["minidl"]["flops"] / 2 < 3 * flops       # 2 images
     assert ours["images_per_s"] == pytest.approx(2e3 / ours["median_ms"])
     assert ours["gflops"] == pytest.approx(ours["of_peak"])

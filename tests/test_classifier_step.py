@@ -102,7 +102,7 @@ def test_predictions_and_probabilities_are_those_at_rest():
         model.train(was)
         np.testing.assert_allclose(training.predict(model, images(10), 4), expected, rtol=1e-10)
         assert model.training is was
-    p, labels = training.classifier_steps.class_probabilities(model.train(), batches(10, 4))
+    p, labels = training.outputs.class_probabilities(model.train(), batches(10, 4))
     np.testing.assert_allclose(p, formulas.softmax(expected), rtol=1e-10)
     assert labels.tolist() == LABELS.tolist()
 

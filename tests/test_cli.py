@@ -131,7 +131,7 @@ def test_one_digit_can_be_asked_for(cgan_run, grids):
 
 
 def test_what_cannot_be_sampled_is_refused_before_it_is(cgan_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training.gan_steps, "samples", None)
+    monkeypatch.setattr(training.outputs, "samples", None)
     for digit in ("10", "-1", "three"):
         assert cli.main(["sample", str(cgan_run), "--digit", digit]) == 2
         assert capsys.readouterr().err == (f"minidl: sample: there is no class '{digit}'; there "
@@ -343,9 +343,9 @@ def test_a_damaged_config_is_one_clear_line(change, message, cnn_run, tmp_path, 
 def without_cupy(monkeypatch):
     """As on a machine where CuPy is not installed."""
     monkeypatch.setitem(sys.modules, "cupy", None)
-    minidl.device._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
     yield
-    minidl.device._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
 
 
 def test_without_a_gpu_cuda_is_refused_and_auto_says_why(without_cupy, few_digits, tmp_path,

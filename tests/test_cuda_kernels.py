@@ -18,9 +18,10 @@ from optable import assert_close
 
 import minidl
 from minidl import kernels, nn, optim, random
+from minidl.checks import draws
 from minidl.device import to_host
 from minidl.kernels.gpu import launch, twins
-from minidl.ops import activation, conv, dropout, loss, pool
+from minidl.ops import conv, counted, dropout, fused, loss, pool
 from minidl.ops.windows import output_size, sides
 
 pytestmark = pytest.mark.skipif(cuda_on_cpu.problem() is not None,
@@ -64,7 +65,7 @@ def assert_same(readable, *args, exact: bool = False, **tolerance) -> None:
     several = isinstance(expected, tuple)
     for want, have, repeat in zip(*((r if several else (r,)) for r in (expected, found, again))):
         if want is None:
-            assert have is None or readable is activation._bias_activation_grad.readable
+            assert have is None or readable is fused._bias_activation_grad.readable
             continue
         want, have, repeat = to_host(want), to_host(have), to_host(repeat)
         assert have.dtype == want.dtype and have.shape == want.shape, name
@@ -128,11 +129,11 @@ def test_bias_and_activation(shape, slope, dtype):
     gy = RNG.normal(size=shape).astype(dtype)
     for last in (False, True) if len(shape) == 4 else (False,):
         with np.errstate(invalid="ignore"):
-            assert_same(activation._bias_activation.readable, on_gpu(x, last), b, slope)
+            assert_same(fused._bias_activation.readable, on_gpu(x, last), b, slope)
         y = on_gpu(np.nan_to_num(x, neginf=-1), last)
-        assert_same(activation._bias_activation_grad.readable, on_gpu(gy, last), y, channel, slope)
+        assert_same(fused._bias_activation_grad.readable, on_gpu(gy, last), y, channel, slope)
         _, gb = twins._bias_activation_grad(on_gpu(gy, last), y, channel, slope)
-        gx, _ = activation._bias_activation_grad.readable(gy, to_host(y), channel, slope)
+        gx, _ = fused._bias_activation_grad.readable(gy, to_host(y), channel, slope)
         axes = tuple(i for i, n in enumerate(shape) if i != 1)
         want = gx.sum(axes, dtype=np.float64).reshape(channel)
         np.testing.assert_allclose(to_host(gb), want, rtol=1e-6, atol=1e-5)
@@ -156,7 +157,7 @@ def test_class_shares(rows, ignored, dtype):
     t = RNG.integers(0, 10, rows)
     t[:{"none": 0, "some": rows // 3, "all": rows}[ignored]] = -100
     x = on_gpu(np.zeros((rows, 10), dtype))
-    assert_same(loss._class_shares.readable, x, on_gpu(t), -100)
+    assert_same(counted._class_shares.readable, x, on_gpu(t), -100)
     numbers, shares, _ = twins._class_shares(x, on_gpu(t.astype(np.int32)), 3)
     assert to_host(numbers).tolist() == np.where(t == 3, 0, t).tolist()
     assert np.array_equal(to_host(shares) == 0, t == 3) or (t == 3).all()
@@ -196,7 +197,7 @@ def test_a_class_that_is_none_makes_the_loss_nan_and_reads_nothing_outside():
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (1024,), (1026,)])
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 2**62 + 5, "last"])
 def test_noise_is_the_hosts(shape, dtype, first):
-    first = random.ELEMENTS - math.prod(shape) if first == "last" else first
+    first = draws.ELEMENTS - math.prod(shape) if first == "last" else first
     for draw in ("uniform", "normal"):
         expected = getattr(random, draw)(shape, 7, 0, dtype, first)
         generator = random.Generator(7)

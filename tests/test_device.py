@@ -20,7 +20,7 @@ z = minidl.zeros
 
 def test_no_cuda_says_why():
     """An explicit "cuda" raises with the reason; "auto" falls back."""
-    reason = minidl.device.cuda_problem()
+    reason = minidl.cuda.cuda_problem()
     if reason is None:
         pytest.skip("this machine has a working CUDA device")
     with pytest.raises(RuntimeError, match=re.escape(f'device: "cuda" cannot be used here: {reason}'
@@ -84,10 +84,10 @@ def detection(monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", module)
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: [
             types.SimpleNamespace(metadata={"Name": name}) for name in ("numpy", *several)])
-        minidl.device._cuda_problem_once.cache_clear()
-    minidl.device._cuda_problem_once.cache_clear()
+        minidl.cuda._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
     yield with_cupy
-    minidl.device._cuda_problem_once.cache_clear()
+    minidl.cuda._cuda_problem_once.cache_clear()
 
 
 @pytest.mark.parametrize("case", REASONS)
@@ -95,8 +95,8 @@ def test_why_there_is_no_gpu(case, detection):
     """Every way in which CUDA may be missing is named, with what to do about it."""
     module, message = REASONS[case]
     detection(module)
-    assert message in minidl.device.cuda_problem()
-    assert "; " in minidl.device.cuda_problem()             # what is wrong; what to do
+    assert message in minidl.cuda.cuda_problem()
+    assert "; " in minidl.cuda.cuda_problem()             # what is wrong; what to do
     assert minidl.device.resolve("auto") == "cpu"
     for name in ("cuda", "cuda:1"):
         with pytest.raises(RuntimeError, match=f'^device: "{name}" .*{re.escape(message)}.*"cpu"$'):
@@ -105,7 +105,7 @@ def test_why_there_is_no_gpu(case, detection):
 
 def test_a_gpu_that_works_has_no_problem_and_a_number(detection):
     detection(stand_in(devices=2))
-    assert minidl.device.cuda_problem() is None
+    assert minidl.cuda.cuda_problem() is None
     assert {minidl.device.resolve(name) for name in ("auto", "cuda", "cuda:0")} == {"cuda:0"}
     with pytest.raises(RuntimeError, match='^device: "cuda:7" is not there: this machine has 2 GPUs'
                                            ", the first of which is cuda:0$"):
@@ -122,11 +122,11 @@ def test_the_gpu_asked_for_last_is_the_one_in_use(detection):
 def test_two_cupys_are_named_when_something_fails(detection):
     both = ("cupy-cuda12x", "cupy-cuda13x")
     detection(stand_in(total=OSError("undefined symbol")), both)
-    assert minidl.device.cuda_problem() == (
+    assert minidl.cuda.cuda_problem() == (
         "several CuPy packages are installed (cupy-cuda12x, cupy-cuda13x); uninstall all of them, "
         "then install one")
     detection(stand_in(), both)
-    assert minidl.device.cuda_problem() is None             # CuPy itself warns of them
+    assert minidl.cuda.cuda_problem() is None             # CuPy itself warns of them
 
 
 def test_the_detection_is_made_once(detection):
@@ -188,7 +188,6 @@ def test_names_of_the_device(gpu):
 def test_cuda_without_a_gpu(monkeypatch):
     monkeypatch.setattr(minidl.cuda, "cuda_problem", lambda: "there is none; get one")
     assert not minidl.cuda.is_available() and minidl.cuda.device_count() == 0
-    monkeypatch.setattr(device, "cuda_problem", lambda: "there is none; get one")
     for ask in (minidl.cuda.synchronize, minidl.cuda.current_device):
         with pytest.raises(RuntimeError, match="there is none; get one; or take the device"):
             ask()
@@ -209,10 +208,10 @@ def test_cuda_with_a_gpu(gpu):
 def test_without_cupy_and_driver_the_driver_comes_first(monkeypatch):
     def no_library(name):
         raise OSError(name)
-    monkeypatch.setattr(device.ctypes, "CDLL", no_library)
-    assert "nor is an NVIDIA driver" in device._and_no_driver()
-    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())
-    assert device._and_no_driver() == ""
+    monkeypatch.setattr(minidl.cuda.ctypes, "CDLL", no_library)
+    assert "nor is an NVIDIA driver" in minidl.cuda._and_no_driver()
+    monkeypatch.setattr(minidl.cuda.ctypes, "CDLL", lambda name: object())
+    assert minidl.cuda._and_no_driver() == ""
 
 
 @pytest.mark.parametrize("mix", [

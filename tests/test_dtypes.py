@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 import minidl
 import minidl.functional as F
 from minidl import dtypes, nn, optim
-from minidl.training import metrics
 
 T = minidl.tensor
 DTYPES = "bool uint8 int8 int16 int32 int64 float32 float64".split()
@@ -276,7 +275,7 @@ def test_a_mask_is_lost_nowhere():
     labels, hidden = np.zeros(2, int), np.ma.array([0, 1], mask=[True, False])
     for call in (lambda: minidl.data.TensorDataset(masked), lambda: minidl.data.ArrayDataset(
             masked, labels), lambda: minidl.data.ArrayDataset(np.ones((2, 1, 2, 2)), hidden),
-                 lambda: metrics.accuracy(hidden, labels),
+                 lambda: minidl.metrics.accuracy(hidden, labels),
                  lambda: minidl.allclose(hidden, labels)):
         with pytest.raises(TypeError, match="a masked array has no numbers where it is masked"):
             call()

@@ -31,19 +31,19 @@ where_h = np.array([0, 2])
 
 def test_minidl_finds_the_fake_gpu_and_loses_it_again():
     before = {name: module for name, module in sys.modules.items() if name.startswith("cupy")}
-    problem = device.cuda_problem()
+    problem = minidl.cuda.cuda_problem()
     with fakecupy.installed() as cupy:
         import cupy as imported
         import cupyx.scipy.special
         assert imported is cupy is sys.modules["cupy"]
         assert cupyx.scipy.special.erf is fakecupy.functions.erf
-        assert device.cuda_problem() is None
+        assert minidl.cuda.cuda_problem() is None
         assert minidl.tensor([1.0]).to("cuda").device == "cuda:0"
         assert device.resolve("auto") == "cuda:0"
     after = {name: module for name, module in sys.modules.items() if name.startswith("cupy")}
     assert after.items() >= before.items()
     assert not set(after.values()) & set(fakecupy.MODULES.values())
-    assert device.cuda_problem() == problem
+    assert minidl.cuda.cuda_problem() == problem
 
 
 # --------------------------------------------------------------------------- planted errors

@@ -287,9 +287,9 @@ def test_samples_are_the_generator_at_rest(name, labels):
     y = np.arange(103) % CLASSES if labels is None else labels
     z = np.concatenate([noise.normal((100, 2), np.float64), noise.normal((3, 2), np.float64)])
     expected = generated(w, z, y, training=False)[0].reshape(103, 1, 2, 2) / 2 + 0.5
-    found = training.gan_steps.samples(model, 103, 5, labels)
+    found = training.outputs.samples(model, 103, 5, labels)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    samples = training.gan_steps.samples
+    samples = training.outputs.samples
     assert np.array_equal(samples(model, 3), samples(model, 3, 0))
     byhand.assert_weights(model, w, rtol=0)
 

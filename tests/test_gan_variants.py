@@ -79,9 +79,9 @@ def test_the_generator_answers_to_the_class():
 
 def test_samples_ask_for_the_classes_in_turn():
     model = SmallGAN(classes=10, width=2)
-    assert training.gan_steps.asked(model, 12).tolist() == [*range(10), 0, 1]
-    assert training.gan_steps.asked(SmallGAN(width=2), 5) is None
-    images = training.gan_steps.samples(model, 103, seed=4)
+    assert training.outputs.asked(model, 12).tolist() == [*range(10), 0, 1]
+    assert training.outputs.asked(SmallGAN(width=2), 5) is None
+    images = training.outputs.samples(model, 103, seed=4)
     assert images.shape == (103, 1, 28, 28) and images.min() >= 0 and images.max() <= 1
     rng = Generator(4)
     with minidl.no_grad():
@@ -94,7 +94,7 @@ def test_judged_counts_what_was_asked_for():
     judge = Job(config_for("cnn", quick=True))
     images = data.mnist().test.images[:40] / np.float32(255)
     loader = data.DataLoader((images, np.zeros(40, np.int64)), 40)
-    called = training.classifier_steps.class_probabilities(judge.model, loader)[0].argmax(1)
+    called = training.outputs.class_probabilities(judge.model, loader)[0].argmax(1)
     asked = np.where(np.arange(40) < 30, called, (called + 1) % 10)
     assert judged(images, judge, asked)["as_asked"] == 0.75
     assert "as_asked" not in judged(images, judge)
@@ -113,7 +113,7 @@ def test_a_step_on_a_gpu_is_the_cpus(gpu, name):
             losses = steps.step(images.to(device), minidl.tensor([3, 1, 3]).to(device))
             found.append([*(value.item() for value in losses.values()),
                           *(p.numpy().sum() for p in steps.model.parameters()),
-                          training.gan_steps.samples(steps.model, 2).sum()])
+                          training.outputs.samples(steps.model, 2).sum()])
     finally:
         minidl.use_kernels(before)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
@@ -221,7 +221,7 @@ def test_what_is_measured_by_hand(monkeypatch, procedure):
     steps, w, b = linear(procedure)
     real, judge = digits(5), object()
     row = script.measured(steps, real, judge, seed=3)
-    drawn = training.gan_steps.samples(steps.model, 5, seed=3)
+    drawn = training.outputs.samples(steps.model, 5, seed=3)
     (judged_images, by), = seen
     assert by is judge and np.array_equal(judged_images, drawn)
     output = formulas.sigmoid if procedure is training.GANSteps else lambda s: s
@@ -311,7 +311,7 @@ def test_the_script_trains_as_the_command_line_does():
 def test_shares_as_asked_and_rows_of_one_noise():
     script, model = load_example("conditional_gan"), SmallGAN(width=2, classes=10)
     judge = Job(config_for("cnn", quick=True)).model.eval()
-    images = training.gan_steps.samples(model, 30, seed=7)
+    images = training.outputs.samples(model, 30, seed=7)
     with minidl.no_grad():
         called = judge(minidl.tensor(images)).numpy().argmax(1)
     by_hand = [np.mean([called[10 * i + y] == y for i in range(3)]) for y in range(10)]

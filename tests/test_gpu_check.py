@@ -86,7 +86,7 @@ def _environment() -> dict[str, str]:
 
 def test_without_a_gpu_it_says_why_and_what_to_install(tmp_path, monkeypatch, capsys):
     why = "CuPy is not installed; python -m pip install cupy-cuda13x"
-    monkeypatch.setattr(minidl.device, "cuda_problem", lambda: why)
+    monkeypatch.setattr(minidl.cuda, "cuda_problem", lambda: why)
     out = tmp_path / "check.json"
     assert main(["gpu-check", "--out", str(out)]) == 2
     assert why in capsys.readouterr().err and not out.exists()
@@ -174,13 +174,13 @@ def test_a_kernel_without_cases_is_named(gpu, tmp_path, monkeypatch):
     assert ("without cases", "number") in failed(result)
 
 
-@pytest.mark.parametrize("name, op", [("_relu", "relu"), ("_array_sigmoid", "sigmoid")])
+@pytest.mark.parametrize("name, op", [("_relu", "relu"), ("_leaky_relu", "leaky_relu")])
 def test_a_wrong_op_is_named(gpu, tmp_path, monkeypatch, name, op):
     """Wrong on the GPU alone, as a difference between NumPy and CuPy would be."""
     right = getattr(activation, name)
-    monkeypatch.setattr(activation, name, lambda x: right(x) * (
+    monkeypatch.setattr(activation, name, lambda x, *slope: right(x, *slope) * (
         1 if isinstance(x, np.ndarray) else 1.001))
-    keep_ops(monkeypatch, "exp", "relu", "sigmoid")
+    keep_ops(monkeypatch, "exp", "relu", "leaky_relu")
     status, result = run(tmp_path / "check.json", "--only", "ops")
     assert status == 1
     assert {row for row, _ in failed(result)} == {op}
@@ -202,14 +202,14 @@ def keep_ops(monkeypatch, *names: str) -> None:
 
 
 def test_an_op_that_raises_is_recorded_and_the_others_go_on(gpu, tmp_path, monkeypatch):
-    def broken(x):
+    def broken(x, slope):
         raise RuntimeError("the kernel could not be compiled")
-    monkeypatch.setattr(activation, "_array_sigmoid", broken)
-    keep_ops(monkeypatch, "sigmoid", "tanh")
+    monkeypatch.setattr(activation, "_leaky_relu", broken)
+    keep_ops(monkeypatch, "leaky_relu", "tanh")
     _, result = run(tmp_path / "check.json", "--only", "ops")
     (part,) = result["parts"]
-    assert {row for row, _ in failed(result)} == {"sigmoid"}
-    assert found(part)["sigmoid", "float32 fast"] == "RuntimeError"
+    assert {row for row, _ in failed(result)} == {"leaky_relu"}
+    assert found(part)["leaky_relu", "float32 fast"] == "RuntimeError"
     assert "the kernel could not be compiled" in part["entries"][0]["note"]
     assert found(part)["tanh", "float64 reference"] < 1e-11
 
@@ -217,9 +217,9 @@ def test_an_op_that_raises_is_recorded_and_the_others_go_on(gpu, tmp_path, monke
 @pytest.mark.parametrize("dtype", values.LIMITS)
 def test_a_dtype_that_changes_is_an_error(gpu, monkeypatch, dtype):
     other = "float64" if dtype == "float32" else "float32"
-    monkeypatch.setattr(activation, "_array_sigmoid", lambda x: x.astype(other))
+    monkeypatch.setattr(activation, "_leaky_relu", lambda x, slope: x.astype(other))
     with pytest.raises(TypeError, match=f"the result is {other}, the arguments are {dtype}"):
-        values.op_error("sigmoid", (np.ones(3),), dtype, "fast")
+        values.op_error("leaky_relu", (np.ones(3),), dtype, "fast")
 
 
 def test_training_that_goes_another_way_is_seen(gpu, monkeypatch):

@@ -248,8 +248,8 @@ def test_the_command_line_trains_judges_and_draws_on_a_gpu(reference, few_digits
 
 
 def test_samples_are_the_same_on_both_devices(kernels):
-    for kind, samples in {"gan": training.gan_steps.samples,
-                          "vae": training.vae_steps.prior_samples}.items():
+    for kind, samples in {"gan": training.outputs.samples,
+                          "vae": training.outputs.prior_samples}.items():
         images = [samples(procedure_of(kind, device).model, 3, seed=1)
                   for device in ("cpu", "cuda")]
         assert all(type(each) is np.ndarray for each in images)

@@ -25,6 +25,7 @@ from optable import assert_close
 import minidl
 import minidl.functional as F
 from minidl import kernels, nn, optim, random
+from minidl.checks import draws
 from minidl.testing.strategies import conv_geometries, generators, in_order, memory_orders
 
 pytest.importorskip("numba")
@@ -404,7 +405,7 @@ def test_dropout_mask_is_the_generators_own(shape_, p, first):
     """D3-DROPOUT: the same mask bit for bit, whatever the memory order and wherever it begins."""
     for order in ("C", "channels-last"):
         x = in_order(np.ones(shape_, np.float32), order)
-        at = 11, 2**40 + 3, random.ELEMENTS - x.size if first == "last" else first
+        at = 11, 2**40 + 3, draws.ELEMENTS - x.size if first == "last" else first
         expected = READABLE["_dropout_mask"](x, p, *at)
         np.testing.assert_array_equal(kernel("_dropout_mask")(x, p, *at), expected)
     assert 0 < expected.mean() < 3 or p == 1.0

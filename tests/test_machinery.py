@@ -55,7 +55,7 @@ def files_that_divide_by_a_stride() -> list[str]:
 ROWS = "by_rows", "like_rows", "channels_last", "images", "taps_first", "alike", "one_a_channel"
 ONCE = {                               # what stands once: where
     "tensors among an op's arguments": lambda: [
-        f for f in files_that_define("placed") if f != "random.py"],     # (of noise)
+        f for f in files_that_define("placed") if f != "checks/draws.py"],     # (of noise)
     "equal up to rounding": lambda: files_that_define("limit_of", "scale_of"),
     "finite differences": lambda: files_that_define("first_smooth"),
     "output size": lambda: [f for f in files_that_divide_by_a_stride() if f != "formulas.py"],
@@ -71,11 +71,11 @@ def test_it_stands_once(what):
 
 
 def test_tensors_are_placed_among_arguments_by_the_op():
-    """`Op.inputs` and `Op.placed` know where the tensors are. Others ask for the places: cells
-    for the operands' names, fitting for the entries of a file, which are no tensors yet, and the
-    tape for arguments that are None."""
-    assert files_with("places") == ["explain/cells.py", "explain/fitting.py", "op.py",
-                                    "tape.py"]
+    """`Op.inputs` and `Op.placed` know where the tensors are. Others ask for the places: cells and
+    the errors of a call for the operands' names, fitting for the entries of a file, which are no
+    tensors yet, and the tape for arguments that are None."""
+    assert files_with("places") == ["checks/calls.py", "explain/cells.py", "explain/fitting.py",
+                                    "op.py", "tape.py"]
 
 
 def test_every_path_has_the_output_size_of_the_formula():
@@ -109,7 +109,7 @@ def test_errors_are_measured_by_their_scale_and_nan_must_meet_nan():
 def test_the_callers_of_the_comparison_have_none_of_their_own():
     """Who asks whether numbers are equal up to rounding imports that from testing/compare.py; the
     public ``allclose``, NumPy's by another name, is the one other way."""
-    assert files_with("allclose", "isclose") == ["__init__.py"]
+    assert files_with("allclose", "isclose") == ["more/allclose.py"]
 
 
 # --------------------------------------------------------------------------- finite differences

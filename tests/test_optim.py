@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import formulas, nn, optim
+from minidl.checks import groups
 
 FIXTURES = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -78,13 +79,13 @@ def test_one_step_equals_the_formulas(seed, lr, beta1, beta2, eps, t):
     p, g, m, v = (numbers((2, 3), seed + k) for k in range(4))
     v = v**2
     close = {"rtol": 1e-10, "atol": 1e-12}
-    q, _ = ours(optim.optimizer._sgd.readable, p, g, lr)[:2]
+    q, _ = ours(optim.more.sgd._sgd.readable, p, g, lr)[:2]
     np.testing.assert_allclose(q, formulas.sgd(p, g, np.zeros_like(p), lr)[0], **close)
-    q, _, b = ours(optim.optimizer._sgd_momentum.readable, p, g, m, lr, beta1, 1.0, False)[:3]
+    q, _, b = ours(optim.more.sgd._sgd_momentum.readable, p, g, m, lr, beta1, 1.0, False)[:3]
     np.testing.assert_allclose([q, b], formulas.sgd(p, g, m, lr, beta1), **close)
-    q, _, u = ours(optim.optimizer._rmsprop.readable, p, g, v, lr, beta1, eps)[:3]
+    q, _, u = ours(optim.update_rules._rmsprop.readable, p, g, v, lr, beta1, eps)[:3]
     np.testing.assert_allclose([q, u], formulas.rmsprop(p, g, v, lr, beta1, eps), **close)
-    q, _, n, u = ours(optim.optimizer._adam.readable, p, g, m, v, t, lr, beta1, beta2, eps)[:4]
+    q, _, n, u = ours(optim.update_rules._adam.readable, p, g, m, v, t, lr, beta1, beta2, eps)[:4]
     expected = formulas.adam(p, g, m, v, t, lr, beta1, beta2, eps)
     np.testing.assert_allclose([q, n, u], expected, **close)
 
@@ -536,7 +537,7 @@ def test_wrong_arguments_are_named(make, error, message):
 
 KINDS = (optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW, optim.Adagrad)
 OPTIONS = [(kind, key) for kind in KINDS
-           for key in inspect.signature(kind).parameters if key in {*optim.optimizer._BELOW, "rho"}]
+           for key in inspect.signature(kind).parameters if key in {*groups.BELOW, "rho"}]
 
 
 @pytest.mark.parametrize(("kind", "key"), OPTIONS)

@@ -23,13 +23,15 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Low to high: a file imports from its own line or from lines above it in this list. A file that
 # stands lower than its folder is named by itself.
 LAYERS = [
-    ["formulas", "device", "cuda", "kernels", "random", "checks", "modes", "watch", "ops.windows",
-     "files.cache", "files.regular"],
-    ["dtypes"],
-    ["tensor", "op", "tape", "gradients", "checks.arguments"],
+    ["formulas", "device", "cuda", "dtypes", "kernels", "random", "checks", "modes", "watch",
+     "ops.windows", "files.cache", "files.regular", "more.decorators", "more.grad_enabled",
+     "more.hooks"],
+    ["tensor", "op", "tape", "gradients", "checks.arguments", "checks.images", "checks.operands",
+     "checks.groups", "checks.attributes", "checks.calls", "checks.fillable",
+     "checks.layer_options", "more.methods", "more.grad"],
     ["files"],
     ["ops"],
-    ["functional"],
+    ["functional", "more"],
     ["nn", "optim", "data", "training.metrics"],
     ["models"],
     ["plots"],
@@ -40,9 +42,9 @@ LAYERS = [
     ["__init__", "__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-# The methods of Tensor call ops, and look each one up at the call; its explanations are imported
-# by the call that asks for them.
-EXCEPTIONS = {("tensor", "ops"), ("tensor", "explain")}
+# The methods of Tensor call ops, and look each one up at the call. Those of `more.methods`, which
+# Tensor inherits, look ops and explanations up in the whole package.
+EXCEPTIONS = {("tensor", "ops")}
 
 
 def module(path: Path) -> str:
@@ -93,9 +95,9 @@ def test_the_import_test_sees_imports():
     assert part("ops.windows") == "ops.windows" and part("ops.conv") == "ops"
 
 
-# A family of ops has one name at every level: the op, the layer made of it, the kernel. PyTorch's
+# A family has one name at every level: the op, the function, the layer, the kernel. PyTorch's
 # places keep PyTorch's names.
-FAMILIES = {"ops", "nn", "kernels"}
+FAMILIES = {"ops", "nn", "kernels", "more"}
 PYTORCH = {"nn.functional"}
 
 
@@ -203,3 +205,23 @@ def test_the_debugger_page_tells_the_frames(monkeypatch):
     page = (ROOT / "docs" / "debug.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `(\w+)` in `(?:ops/|kernels/)?(\w+\.py)`", page, re.MULTILINE)
     assert told[1:] == frames[1:] and told[0] == ("_conv2d_weight_grad", "conv.py")
+
+
+# Files of users that the documents name.
+OTHERS = {"my_script.py", "test_steps.py"}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md",
+                                  *sorted((ROOT / "docs").rglob("*.md"))],
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_files_that_the_documents_name_are_there(page):
+    """`ops/conv.py` is a path from minidl/ or the root, or from the folder named before it."""
+    text = page.read_text(encoding="utf-8")
+    every = {path.relative_to(ROOT).as_posix() for folder in ("minidl", "tests", "examples", ".ci")
+             for path in (ROOT / folder).rglob("*.*")}
+    named = set(re.findall(r"`((?:[\w.]+/)*\w+\.(?:py|cu))`", text)) - OTHERS
+    missing = {name for name in named if not any(
+        f"/{file}".endswith(f"/{name.removeprefix('./')}") for file in every)}
+    links = {link for link in re.findall(r"\]\(((?:\.\./)+[\w/.]+\.\w+)\)", text)
+             if not (page.parent / link).is_file()}
+    assert not missing | links

@@ -13,9 +13,8 @@ import pytest
 import minidl
 import minidl.functional as F
 from minidl import cli, data, nn, optim
-from minidl.modes import mode
+from minidl.modes import mode, phase
 from minidl.training import profiling
-from minidl.watch import phase
 
 
 class Clock:

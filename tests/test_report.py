@@ -24,11 +24,11 @@ def job(name: str) -> Job:
 def test_samples_are_the_kind_s_own(name):
     """Of a GAN, of a VAE; of a conditional GAN the digits in turn, or one that is asked for."""
     made = job(name)
-    samples = training.vae_steps.prior_samples if name == "vae" else training.gan_steps.samples
+    samples = training.outputs.prior_samples if name == "vae" else training.outputs.samples
     assert np.array_equal(report.generated_images(made, 12, 3), samples(made.model, 12, 3))
     if name == "cgan":
         assert report.asked_classes(made, 12).tolist() == [*range(10), 0, 1]
-        sevens = training.gan_steps.samples(made.model, 12, 3, np.full(12, 7))
+        sevens = training.outputs.samples(made.model, 12, 3, np.full(12, 7))
         assert np.array_equal(report.generated_images(made, 12, 3, "7"), sevens)
     else:
         assert report.asked_classes(made, 12) is None

@@ -8,7 +8,7 @@ import pytest
 
 from examples import EXAMPLES, load_example
 from minidl import plots, script
-from minidl.watch import tell
+from minidl.modes import tell
 
 DOC = "A title.\n\nMore."
 

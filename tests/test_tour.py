@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,46 @@ def test_the_chapter_runs_and_prints_what_it_shows(path, tmp_path, monkeypatch, 
             for shown in block[2].splitlines():
                 assert shown.strip() in lines, f"{path.name} shows {shown!r}; printed:\n{printed}"
     assert ran >= 5 and minidl.kernels_in_use() == kernels
+
+
+# --------------------------------------------------------------------------- the glossary
+def test_the_glossarys_terms_are_linked_from_the_chapters_that_they_name():
+    """Terms are in order; the first chapter that a term names is the first that links the term."""
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    _, *parts = re.split(r"^## (.*)$", page, flags=re.MULTILINE)
+    terms = parts[::2]
+    assert terms == sorted(terms, key=str.lower) and len(terms) > 40
+    linked = [set(re.findall(r"\.\./glossary\.md#([\w-]+)", path.read_text(encoding="utf-8")))
+              for path in CHAPTERS]
+    slugs = {term.lower().replace(" ", "-") for term in terms}
+    assert set().union(*linked) <= slugs
+    for term, text in zip(terms, parts[1::2]):
+        named = [int(number) for number in re.findall(r"\(tour/(\d\d)-", text)]
+        slug = term.lower().replace(" ", "-")
+        linking = [number for number, links in enumerate(linked, 1) if slug in links]
+        assert named[:1] == linking[:1], f"{term}: names {named}, is linked from {linking}"
+
+
+# --------------------------------------------------------------------------- the first hour
+def test_the_first_hour_goes_through_the_functions_that_the_house_names():
+    """The table of docs/layout.md stands in the order of the calls that its program makes."""
+    page = (ROOT / "docs" / "layout.md").read_text(encoding="utf-8")
+    hour = page.partition("\n## The first hour\n")[2].partition("\n## ")[0]
+    (block,) = [block[2] for block in FENCE.finditer(hour) if block[1] == "python"]
+    told = re.findall(r"^\| `(\w+)` in `([\w/]+\.py)` \|", hour, re.MULTILINE)
+    package, calls, kernels = str(Path(minidl.__file__).parent), [], minidl.kernels_in_use()
+
+    def note(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(package):
+            calls.append((frame.f_code.co_name, path.relative_to(package).as_posix()))
+
+    sys.setprofile(note)
+    try:
+        exec(compile(block, "docs/layout.md", "exec"), {})
+    finally:
+        sys.setprofile(None)
+        minidl.use_kernels(kernels)
+    made = iter(calls)
+    missing = [call for call in told if call not in made]      # each is looked for after the last
+    assert len(told) > 10 and not missing, f"not called, or not in this order: {missing[:1]}"

@@ -284,8 +284,8 @@ def test_what_the_tape_itself_does_wrong_is_found(small, monkeypatch):
     assert "no gradient came" in reason
 
     _, optimizer, step, x, t = small
-    rule = optim.optimizer._adam.readable
-    monkeypatch.setattr(optim.optimizer, "_adam", lambda p, g, *rest: rule(p, -g, *rest))
+    rule = optim.update_rules._adam.readable
+    monkeypatch.setattr(optim.update_rules, "_adam", lambda p, g, *rest: rule(p, -g, *rest))
     reasons = {c["reason"] for c in minidl.record(step, x, t).check() if c["status"] == "fail"}
     assert reasons and all("by its rule it is" in r for r in reasons)
 

@@ -16,8 +16,8 @@ from minidl import data, nn, optim, training
 from minidl import functional as F
 from minidl.models import MODELS
 from minidl.models.gan import ConvGAN
+from minidl.modes import tell
 from minidl.training import Run, Trainer, checkpoint
-from minidl.watch import tell
 
 
 def tiny_trainer(folder=None, resume: bool = False, seed: int = 3, device: str = "cpu",
@@ -91,7 +91,7 @@ def test_classifier_lowers_the_loss():
     history = trainer.fit(8)
     assert history[-1]["loss"] < history[0]["loss"]
     assert {"epoch", "loss", "accuracy", "test_loss", "test_accuracy"} == set(history[-1])
-    p, labels = training.classifier_steps.class_probabilities(
+    p, labels = training.outputs.class_probabilities(
         trainer.procedure.model, trainer.loader)
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
     assert len(labels) == 48
@@ -187,10 +187,10 @@ def test_the_discriminator_learns_real_from_fake():
 def test_gan_samples_depend_on_the_seed_alone():
     gan = tiny_gan()
     counter = minidl.random.default_generator().get_state()
-    first = training.gan_steps.samples(gan.model, 3, seed=1)
+    first = training.outputs.samples(gan.model, 3, seed=1)
     assert first.shape == (3, 1, 8, 8) and first.min() >= 0 and first.max() <= 1
-    assert first.tobytes() == training.gan_steps.samples(gan.model, 3, seed=1).tobytes()
-    assert first.tobytes() != training.gan_steps.samples(gan.model, 3, seed=2).tobytes()
+    assert first.tobytes() == training.outputs.samples(gan.model, 3, seed=1).tobytes()
+    assert first.tobytes() != training.outputs.samples(gan.model, 3, seed=2).tobytes()
     assert counter == minidl.random.default_generator().get_state()
 
 
@@ -206,8 +206,8 @@ def test_vae_loss_is_reconstruction_plus_kl(likelihood):
     assert losses[-1]["loss"].item() < losses[0]["loss"].item()
     loader = data.DataLoader((np.zeros((5, 1, 28, 28), np.float32), np.zeros(5, int)), 2)
     assert vae.evaluate(loader) == vae.evaluate(loader)        # the same noise every time
-    assert training.vae_steps.prior_samples(model, 3).shape == (3, 1, 28, 28)
-    assert training.vae_steps.encoded(model, loader)[0].shape == (5, 2)
+    assert training.outputs.prior_samples(model, 3).shape == (3, 1, 28, 28)
+    assert training.outputs.encoded(model, loader)[0].shape == (5, 2)
 
 
 # --------------------------------------------------------------------------- resuming

@@ -151,10 +151,10 @@ def test_samples_are_decoded_draws_of_the_prior(likelihood):
     w = {name: a.astype(np.float64) for name, a in byhand.weights(model).items()}
     for n, *seed in ((103, 7), (2, 8), (2,)):
         z = Generator(*seed or [0]).normal((n, 2)).astype(np.float64)
-        found = training.vae_steps.prior_samples(model, n, *seed)
+        found = training.outputs.prior_samples(model, n, *seed)
         expected = seen(likelihood, decoded(w, z)).reshape(n, 1, 2, 2)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-        found = training.vae_steps.decoded(model, z)
+        found = training.outputs.decoded(model, z)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -165,14 +165,14 @@ def test_a_draw_of_the_prior_has_deviation_one():
     with minidl.no_grad():
         model.decoder[0].weight.copy_(np.array([[1, 0], [0, 1], [0, 0], [0, 0]]))
         model.decoder[0].bias.zero_()
-    z = training.vae_steps.prior_samples(model, 4000)[:, 0, 0]
+    z = training.outputs.prior_samples(model, 4000)[:, 0, 0]
     assert abs(z.mean(0)).max() < 0.05 and abs(z.std(0) - 1).max() < 0.05
 
 
 def test_codes_are_the_means_at_rest():
     """D1-VAE, D3-INTERP: mu of q(z|x) and the labels, image after image."""
     model = made("bernoulli").train()
-    found, labels = training.vae_steps.encoded(model, batches(5, 2))
+    found, labels = training.outputs.encoded(model, batches(5, 2))
     mu, sigma = encoded(byhand.weights(model), images(5))
     np.testing.assert_allclose(found, mu, rtol=1e-10)
     assert abs(mu - 2 * np.log(sigma)).min() > 1e-3            # what it must not be mistaken for

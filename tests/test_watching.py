@@ -25,10 +25,11 @@ import pytest
 
 import minidl
 from minidl import data, nn, optim
+from minidl.modes import tell
 from minidl.training import first_step
 from minidl.training.config import config_for
 from minidl.training.job import Job
-from minidl.watch import Watcher, Watching, tell
+from minidl.watch import Watcher, Watching
 
 PACKAGE = Path(minidl.__file__).parent
 STEPS = 5

@@ -16,17 +16,19 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 
-from ..device import is_array
-from ..dtypes import numbers
+from ..device import is_array, resolve
 from ..modes import mode
 from ..random import Generator
 from ..tensor import Tensor, as_tensor
 from . import brief, whole
+from .arrays import known, numbers
+from .tensors import same_device
 
 Function = TypeVar("Function", bound=Callable)
 InPlace = Tensor
@@ -87,6 +89,53 @@ def number_argument(name: str, value, given=()):
     return value
 
 
+def gradient_argument(name: str, value, x: Tensor) -> Tensor | None:
+    """`value`, if it can be the gradient of x: None, or a tensor like x."""
+    if value is not None and not isinstance(value, Tensor):
+        raise TypeError(f"{name}: must be a Tensor or None, got {type(value).__name__}")
+    if value is not None and (value.shape != x.shape or value.dtype != x.dtype):
+        raise ValueError(f"{name}: {value._brief()} does not fit {x._brief()}")
+    if value is not None:
+        same_device(name, x, value)
+    return value
+
+
+def seed_argument(name: str, value, y: Tensor) -> Tensor:
+    """`value` as the gradient that a backward pass begins with at y: in y's shape and dtype."""
+    value = value if isinstance(value, Tensor) else as_tensor(value, y)
+    same_device(name, y, value)
+    if value.shape != y.shape:
+        if value.data.size != 1 or y.data.size != 1:
+            raise ValueError(f"{name}: gradient has shape {value.shape}, output {y.shape}")
+        value = value.reshape(y.shape)
+    return value if value.dtype == y.dtype else value.to(y.dtype)
+
+
+def compared_with(name: str, x: Tensor, value):
+    """What x is compared with: a number of Python, or a tensor on x's device."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)) or hasattr(value, "__array__") or is_array(value):
+        value = value if isinstance(value, Tensor) else Tensor._wrap(
+            numbers(f"{name}: other", value))
+        same_device(name, x, value)
+    return value
+
+
+def conversion(args: tuple, dtype, device) -> tuple[np.dtype | None, str | None]:
+    """The dtype and the device that ``x.to(*args, dtype=dtype, device=device)`` asks for."""
+    for a in args:
+        if isinstance(a, Tensor):
+            dtype, device = a.dtype, a.device
+        elif isinstance(a, str) and a.partition(":")[0] in ("cpu", "cuda", "auto"):
+            device = a
+        else:
+            dtype = a
+    neither = "neither a dtype nor a device (cpu, cuda, cuda:N, auto)"
+    return (None if dtype is None else known("to", dtype, neither),
+            None if device is None else resolve(device))
+
+
 def _flag(name: str, value, given) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -114,6 +163,7 @@ def kind_of(parameter: inspect.Parameter) -> str:
     """What an annotation says, without modules: "Tensor | None"."""
     said = parameter.annotation
     said = said.__name__ if isinstance(said, type) else str(said).strip("'")
+    said = re.sub(r"^(?:typing\.)?Optional\[(.*)\]$", r"\1 | None", said)
     return "Callable" if said.startswith("Callable") else said.rpartition(".")[2]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minidl.checks import classes_of
+from minidl.checks.arrays import numbers, unmasked
 from minidl.device import move
-from minidl.dtypes import numbers, unmasked
 
 
 class TensorDataset:

@@ -13,7 +13,7 @@ from minidl.checks.arguments import arguments
 from minidl.data.augment import Augmentation
 from minidl.data.dataset import TensorDataset
 from minidl.device import move, namespace, resolve
-from minidl.watch import phase
+from minidl.modes import phase
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor

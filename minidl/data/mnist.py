@@ -104,7 +104,7 @@ def _unpacked(name: str) -> np.ndarray:
             f"{DIGESTS[name]} of the published file; install minidl again"
         )
     with contextlib.suppress(OSError):  # a folder that cannot be written: unpack every time
-        make_private(cache_folder())    # kernels/kept.py uses no folder that others may write to
+        make_private(cache_folder())    # kernels/cpu/kept.py uses none that others may write to
         cached.parent.mkdir(exist_ok=True)
         cached.unlink(missing_ok=True)  # also of a pipe, or of a link, that is no entry
         write_atomically(cached, raw)

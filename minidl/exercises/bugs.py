@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import functional as F
-from ..gradients import grad
+from ..more.grad import grad
 from ..training import metrics
 from .exercise import Exercise
 from .shared import array, drawn, logistic, stable_softmax, weighted

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..gradients import grad
+from ..more.grad import grad
 from ..tensor import Tensor
 
 Case = dict[str, Any]

@@ -11,8 +11,8 @@ import heapq
 
 import numpy as np
 
-from ..gradients import grad
-from ..modes import enable_grad
+from ..more.grad import grad
+from ..more.grad_enabled import enable_grad
 from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps

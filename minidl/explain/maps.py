@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..device import erf, to_host
-from ..gradients import grad
-from ..modes import enable_grad
+from ..device import to_host
+from ..more.grad import grad
+from ..more.grad_enabled import enable_grad
 from ..op import Op
+from ..ops.more.erf import erf
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
 from ..ops.windows import sides
 from ..tensor import Tensor

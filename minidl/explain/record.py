@@ -17,7 +17,7 @@ import numpy as np
 from ..checks import whole
 from ..device import is_array, to_host
 from ..modes import mode
-from ..nn.module import Parameter
+from ..nn.parameter import Parameter
 from ..op import OPS, Op
 from ..tape import Node
 from ..tensor import Tensor

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks.arrays import numbers, unmasked
 from ..device import is_array, to_host
-from ..dtypes import float32, numbers, unmasked
+from ..dtypes import float32
 from ..tensor import Tensor
 from .regular import open_regular
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import from_numpy, no_grad
-from ..device import error_line, move, to_host
+from ..cuda import error_line
+from ..device import move, to_host
 from ..kernels.gpu import launch
 from . import DEVICE, Sizes
 from .learning import mnist_batches, procedure

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import random
-from ..device import error_line
+from ..cuda import error_line
 from . import DEVICE, Sizes
 from .results import Part
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..device import error_line, version_text
+from ..cuda import error_line, version_text
 from . import Sizes
 from .results import Part
 

@@ -159,7 +159,7 @@ def cnn():
 
 
 def cnn_rgb():
-    """D4-CNN: models/cnn.py."""
+    """D4-CNN: models/more/classifiers.py."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64 * 36, 128), nn.ReLU(), nn.Linear(128, 10))

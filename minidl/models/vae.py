@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
-from ..random import placed
+from ..checks.draws import placed
+from ..checks.layer_options import check_choice
 from ..tensor import Tensor
 
 
@@ -25,9 +26,7 @@ class VAE(nn.Module):
 
     def __init__(self, latent: int = 100, likelihood: str = "bernoulli"):
         super().__init__()
-        if likelihood not in ("bernoulli", "gaussian"):
-            raise ValueError(f'VAE: likelihood must be "bernoulli" or "gaussian", got '
-                             f"{likelihood!r}")
+        check_choice("VAE", "likelihood", likelihood, "bernoulli", "gaussian")
         self.latent, self.likelihood = latent, likelihood
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding="same"), nn.ReLU(),

@@ -1,16 +1,21 @@
 """Layers, under PyTorch's names: ``from minidl import nn``."""
 
 from . import functional, init, utils
-from .module import Module, Parameter
-from .container import ModuleDict, ModuleList, Residual, Sequential
-from .linear import Embedding, Linear
-from .conv import Conv1d, Conv2d, ConvTranspose2d
-from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
-from .shape import Flatten, Identity, PixelShuffle, Unflatten, Upsample
-from .norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
-from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from .parameter import Parameter
+from .module import Module
+from .container import Sequential
+from .linear import Linear
+from .conv import Conv2d, ConvTranspose2d
+from .pool import MaxPool2d
+from .shape import Flatten, Unflatten
+from .norm import BatchNorm1d, BatchNorm2d
+from .activation import LeakyReLU, ReLU, Tanh
 from .dropout import Dropout
+from .more.activation import ELU, GELU, LogSoftmax, Sigmoid, Softmax, Softplus
 from .more.attention import MultiheadAttention
+from .more.container import ModuleDict, ModuleList
+from .more.conv import Conv1d
+from .more.embedding import Embedding
 from .more.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -21,6 +26,10 @@ from .more.loss import (
     NLLLoss,
     SmoothL1Loss,
 )
+from .more.norm import GroupNorm, LayerNorm
+from .more.pool import AdaptiveAvgPool2d, AvgPool2d
+from .more.shape import Identity, PixelShuffle, Upsample
+from .more.skip_connection import Residual
 from .more.summary import Summary, summary
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d",

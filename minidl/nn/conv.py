@@ -7,30 +7,27 @@ import numpy as np
 from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
+from ..checks.layer_options import check_divides, check_offered, check_padding
 from ..tensor import Tensor
-from . import init
-from .linear import uninitialised
-from .module import Module, Parameter
+from .linear import WeightedLayer, uninitialised
+from .parameter import Parameter
 
 
-class _Conv(Module):
+class ConvLayer(WeightedLayer):
     """What convolution layers share: arguments, weight and bias."""
 
     axes = 2
     transposed = False
 
     @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride, padding, dilation,
-                 groups: int, bias: bool, padding_mode: str):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
         super().__init__()
         name = type(self).__name__
-        if padding_mode != "zeros":
-            raise ValueError(f'{name}: only padding_mode="zeros" is offered, got {padding_mode!r}')
-        for what, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if groups < 1 or channels < 1 or channels % groups:
-                raise ValueError(f"{name}: {what}={channels} does not divide into groups={groups}")
-        if isinstance(padding, str) and padding not in ("same", "valid"):
-            raise ValueError(f'{name}: padding must be numbers, "same" or "valid", got {padding!r}')
+        check_offered(name, "padding_mode", padding_mode, "zeros")
+        check_divides(name, "in_channels", in_channels, "groups", groups)
+        check_divides(name, "out_channels", out_channels, "groups", groups)
+        check_padding(name, padding)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
         self.stride = self._sizes("stride", stride, 1)
@@ -39,63 +36,26 @@ class _Conv(Module):
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         # In memory the taps come first and the output channels last, as the kernels read them.
         in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
-        axes = len(self.kernel_size)
-        self.weight = Parameter(in_memory.transpose(axes + 1, axes, *range(axes)))
+        self.weight = Parameter(np.moveaxis(in_memory, (-1, -2), (0, 1)))
         self.register_parameter("bias", uninitialised(out_channels) if bias else None)
         self.reset_parameters()
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
         return checks.sizes(type(self).__name__, name, value, self.axes, least)
 
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        init.pytorch_(self.weight, self.bias)
 
-    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
-        # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
-        pixels = input if self.transposed else output
-        return pixels.numel() // self.weight.shape[0] * self.weight.numel()
-
-
-class Conv2d(_Conv):
+class Conv2d(ConvLayer):
     """y[n,o] = b[o] + sum_c x[n,c] * w[o,c]: (N,C,H,W) -> (N,O,OH,OW), w (O, C/groups, KH, KW).
 
     ``padding="same"`` with a stride is Keras's: ceil(H / SH) rows. Source: D3-CONV.
     """
 
-    @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
-                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-                         bias, padding_mode)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
-                        self.groups)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The convolution without the bias."""
-        return F.conv2d(input, self.weight, None, self.stride, self.padding, self.dilation,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
 
-class Conv1d(_Conv):
-    """:class:`Conv2d` along one axis: (N,C,W) -> (N,O,OW), w (O, C/groups, KW)."""
-
-    axes = 1
-
-    @arguments
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
-                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros"):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups,
-                         bias, padding_mode)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation,
-                        self.groups)
-
-
-class ConvTranspose2d(_Conv):
+class ConvTranspose2d(ConvLayer):
     """The adjoint of Conv2d: (N,C,H,W) -> (N,O,OH,OW), w (C, O/groups, KH, KW).
 
     OH = (H-1) SH - 2 PH + (KH-1) DH + output_padding + 1; ``padding="same"`` is Keras's: OH = H SH.
@@ -112,11 +72,6 @@ class ConvTranspose2d(_Conv):
                          bias, padding_mode)
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding,
-                                  self.output_padding, self.groups, self.dilation)
-
-    def product(self, input: Tensor) -> Tensor:
-        """The transposed convolution without the bias."""
-        return F.conv_transpose2d(input, self.weight, None, self.stride, self.padding,
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

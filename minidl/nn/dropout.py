@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from ..checks.arguments import arguments
+from ..checks.layer_options import check_not_in_place, check_share
 from ..tensor import Tensor
 from .module import Module
 
@@ -16,10 +17,8 @@ class Dropout(Module):
     @arguments
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p must be in [0, 1], got {p}")
-        if inplace:
-            raise ValueError("Dropout: inplace=True is not offered; the result is a new tensor")
+        check_share("Dropout", "p", p)
+        check_not_in_place("Dropout", inplace)
         self.p = p
 
     def forward(self, input: Tensor, *, first: int = 0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Dense layers, and tables of vectors."""
+"""Dense layers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from .. import checks
 from .. import functional as F
 from ..checks.arguments import arguments
 from ..tensor import Tensor
-from . import init
-from .module import Module, Parameter
+from .initial_weights import pytorch_
+from .module import Module
+from .more.showing import CountedLayer
+from .parameter import Parameter
 
 
 def uninitialised(*shape: int) -> Parameter:
@@ -17,7 +19,19 @@ def uninitialised(*shape: int) -> Parameter:
     return Parameter(np.zeros(shape, np.float32))
 
 
-class Linear(Module):
+class WeightedLayer(CountedLayer, Module):
+    """What dense and convolution layers share: the product with a weight, plus a bias or none. A
+    subclass makes both parameters and defines ``product``, which adds no bias unless given one."""
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        pytorch_(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.product(input, self.bias)
+
+
+class Linear(WeightedLayer):
     """y = x W^T + b: (..., in_features) -> (..., out_features), W (out_features, in_features).
     Source: D1-DENSE."""
 
@@ -30,35 +44,5 @@ class Linear(Module):
         self.register_parameter("bias", uninitialised(out_features) if bias else None)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        init.pytorch_(self.weight, self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
-
-    def product(self, input: Tensor) -> Tensor:
-        """x W^T, without the bias."""
-        return F.linear(input, self.weight)
-
-    def multiply_adds(self, input: Tensor, output: Tensor) -> int:
-        return output.numel() * self.in_features
-
-
-class Embedding(Module):
-    """Row i of a table for each integer i: (...) -> (..., embedding_dim). Rows begin as N(0, 1)."""
-
-    @arguments
-    def __init__(self, num_embeddings: int, embedding_dim: int):
-        super().__init__()
-        self.num_embeddings = checks.whole("Embedding: num_embeddings", num_embeddings, 1)
-        self.embedding_dim = checks.whole("Embedding: embedding_dim", embedding_dim, 1)
-        self.weight = uninitialised(num_embeddings, embedding_dim)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new rows."""
-        init.normal_(self.weight)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight)
+    def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.linear(input, self.weight, bias)

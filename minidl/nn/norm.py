@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Batch normalisation as a layer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from .. import checks
 from .. import functional as F
-from ..checks.arguments import arguments, tensor_argument
+from ..checks.arguments import arguments
+from ..checks.layer_options import check_share, input_with_channels
 from ..tensor import Tensor
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 
 
-class _Norm(Module):
+class NormLayer(Module):
     """What normalisation layers share: weight (ones) and bias (zeros), if `affine`."""
 
     @arguments
@@ -23,7 +25,7 @@ class _Norm(Module):
         self.register_parameter("bias", Parameter(zero) if affine and bias else None)
 
 
-class _BatchNorm(_Norm):
+class _BatchNorm(NormLayer):
     """gamma (x - m) / sqrt(v + eps) + beta for each channel. Source: D1-BN."""
 
     axes: tuple[int, ...] = ()
@@ -33,8 +35,7 @@ class _BatchNorm(_Norm):
                  affine: bool = True, track_running_stats: bool = True):
         checks.whole(f"{type(self).__name__}: num_features", num_features, 1)
         super().__init__((num_features,), eps, affine)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"{type(self).__name__}: momentum must be in [0, 1], got {momentum}")
+        check_share(type(self).__name__, "momentum", momentum or 0.0)
         self.num_features, self.momentum = num_features, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
@@ -44,14 +45,7 @@ class _BatchNorm(_Norm):
         self.register_buffer("num_batches_tracked", Tensor(np.int64(0)) if tracked else None)
 
     def forward(self, input: Tensor) -> Tensor:
-        name = type(self).__name__
-        input = tensor_argument(f"{name}: input", input)
-        if input.ndim not in self.axes:
-            raise ValueError(f"{name}: input must have {' or '.join(map(str, self.axes))} axes, "
-                             f"got shape {input.shape}")
-        if input.shape[1] != self.num_features:
-            raise ValueError(f"{name}: input {input.shape} has {input.shape[1]} channels, but "
-                             f"num_features is {self.num_features}")
+        input = input_with_channels(type(self).__name__, input, self.axes, self.num_features)
         momentum, count = self.momentum or 0.0, self.training and self.track_running_stats
         if count and self.momentum is None:            # the mean of all batches so far
             momentum = 1 / (self.num_batches_tracked.item() + 1)
@@ -79,35 +73,3 @@ class BatchNorm2d(_BatchNorm):
     """
 
     axes = (4,)
-
-
-class LayerNorm(_Norm):
-    """(x - m) / sqrt(v + eps) over the last axes, of `normalized_shape`, times weight plus bias.
-    Ba, Kiros, Hinton (2016)."""
-
-    @arguments
-    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
-                 bias: bool = True):
-        shape = normalized_shape if checks.several(normalized_shape) else (normalized_shape,)
-        shape = tuple(checks.whole("LayerNorm: normalized_shape", n, 1) for n in shape)
-        super().__init__(shape, eps, elementwise_affine, bias)
-        self.normalized_shape, self.elementwise_affine = shape, elementwise_affine
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
-
-
-class GroupNorm(_Norm):
-    """Standardised over each of `num_groups` groups of the channels of (N,C,...), then weight and
-    bias a channel. Wu, He (2018)."""
-
-    @arguments
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
-        if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
-            raise ValueError(f"GroupNorm: num_channels={num_channels} does not divide into "
-                             f"num_groups={num_groups}")
-        super().__init__((num_channels,), eps, affine)
-        self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

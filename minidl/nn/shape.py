@@ -1,24 +1,12 @@
-"""Layers that rearrange numbers, or repeat them."""
+"""Layers that give the same numbers another shape."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from .. import checks
 from .. import functional as F
-from ..checks.arguments import arguments, number_argument, tensor_argument
+from ..checks.arguments import arguments, tensor_argument
+from ..checks.layer_options import whole_numbers
 from ..tensor import Tensor
 from .module import Module
-
-
-class Identity(Module):
-    """y = x; takes any arguments and ignores them."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__()
-
-    def forward(self, input: Tensor) -> Tensor:
-        return input
 
 
 class Flatten(Module):
@@ -39,11 +27,8 @@ class Unflatten(Module):
     @arguments
     def __init__(self, dim: int, unflattened_size):
         super().__init__()
-        if not checks.several(unflattened_size):
-            raise TypeError("Unflatten: unflattened_size must be several whole numbers, got "
-                            f"{unflattened_size!r}")
-        self.dim, self.unflattened_size = dim, tuple(
-            checks.whole("Unflatten: each of unflattened_size", n, -1) for n in unflattened_size)
+        self.dim = dim
+        self.unflattened_size = whole_numbers("Unflatten", "unflattened_size", unflattened_size, -1)
 
     def forward(self, input: Tensor) -> Tensor:
         input = input if isinstance(input, Tensor) else tensor_argument("Unflatten: input", input)
@@ -51,38 +36,3 @@ class Unflatten(Module):
             raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
         dim = self.dim % input.ndim
         return F.reshape(input, *input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1:])
-
-
-class Upsample(Module):
-    """Nearest-neighbour up-sampling: (N,C,H,W) -> (N, C, H s, W s), or to `size`. Of PyTorch's
-    modes only "nearest" is offered. Source: D2-UPSAMPLE."""
-
-    @arguments
-    def __init__(self, size=None, scale_factor=None, mode: str = "nearest"):
-        super().__init__()
-        if mode != "nearest":
-            raise ValueError(f'Upsample: only mode="nearest" is offered, got {mode!r}')
-        if (size is None) == (scale_factor is None):
-            raise ValueError("Upsample: give either size or scale_factor")
-        if size is not None:
-            checks.sizes("Upsample", "size", size, 2, 1)
-        for factor in scale_factor if checks.several(scale_factor) else (scale_factor,):
-            if size is None and not 0 < number_argument("Upsample: scale_factor", factor) < np.inf:
-                raise ValueError(f"Upsample: scale_factor must be positive, got {scale_factor}")
-        self.size, self.scale_factor, self.mode = size, scale_factor, mode
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.interpolate(input, self.size, self.scale_factor, self.mode)
-
-
-class PixelShuffle(Module):
-    """(N, C r^2, H, W) -> (N, C, H r, W r), r = `upscale_factor`: channels become pixels. Shi et
-    al. (2016)."""
-
-    @arguments
-    def __init__(self, upscale_factor: int):
-        super().__init__()
-        self.upscale_factor = checks.whole("PixelShuffle: upscale_factor", upscale_factor, 1)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.pixel_shuffle(input, self.upscale_factor)

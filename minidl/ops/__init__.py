@@ -1,23 +1,40 @@
 """The ops, a file a family. Each is a formula, its forward pass and its backward pass.
 
-arithmetic  + - * / ** and functions of one number      reduce      sums, extremes, softmax
-shape       rearranging, joining, indexing, padding      linear      matrix products, dense layer
-conv        convolution and its two gradients            pool        maximum and sum of windows
-activation  relu ... tanh                                norm        batch, layer, group norm
-loss        predictions against targets                  generative  GAN and VAE formulas
-attention   scores, softmax, heads                       dropout     random masks
-terms       how an op declares its index map
+arithmetic  + - * / **, exp                              reduce      sums, means, softmax
+shape       rearranging, joining                         linear      matrix product, dense layer
+conv        convolution and its two gradients            pool        maximum of windows
+activation  relu, leaky relu, sigmoid, tanh              norm        batch norm
+loss        cross entropy                                counted     which examples a loss counts
+generative  GAN and VAE formulas                         dropout     random masks
+windows     how many windows an image has                terms       how an op's index map is told
+fused       a bias and its activation in one             more/       all further ops
+
+For y = f(x), a backward pass gets gy, the gradient of the loss with respect to y (the upstream
+gradient), and gives gx. Where f is linear, gx is linear in gy: that map is the adjoint of f. The
+adjoint of a sum repeats, that of picking elements (a gather) adds each to its place (a scatter).
 """
 
-from .activation import elu, gelu, leaky_relu, relu, sigmoid, softplus, tanh
-from .arithmetic import (abs, add, clamp, clone, contiguous, cos, div, exp, log, maximum, minimum,
-                         mul, neg, pow, sin, sqrt, sub, to, where)
-from .linear import embedding, linear, matmul
-from .norm import batch_norm, group_norm, layer_norm
-from .reduce import (amax, amin, argmax, argmin, log_softmax, logsumexp, max, mean, min, norm,
-                     softmax, std, sum, var)
-from .shape import (cat, chunk, expand, flatten, flip, getitem, pad, permute, plain_index, reshape,
-                    split, squeeze, stack, transpose, unsqueeze)
+from .activation import leaky_relu, relu, sigmoid, tanh
+from .arithmetic import add, div, exp, mul, neg, pow, sub, to
+from .linear import linear
+from .more.axes import chunk, expand, permute, split, squeeze, transpose
+from .more.choices import where
+from .more.copies import clone, contiguous
+from .more.elementary import abs, cos, log, sin, sqrt
+from .more.extremes import amax, amin, argmin, max, min
+from .more.indexing import flip, getitem, pad, plain_index
+from .more.limits import clamp, maximum, minimum
+from .more.log_softmax import log_softmax, logsumexp
+from .more.products import embedding, matmul
+from .more.smooth_activation import elu, gelu, softplus
+from .more.standardization import group_norm, layer_norm
+from .more.variance import norm, std, var
+from .norm import batch_norm
+from .reduce import argmax, mean, softmax, sum
+from .shape import cat, flatten, reshape, stack, unsqueeze
+from . import conv, dropout, fused, generative, loss, pool
+from .more import attention, critics, gaussians, probability_losses, regression
+from .more import pooled_places, sum_pool
 
 __all__ = ["abs", "add", "amax", "amin", "argmax", "argmin", "batch_norm", "cat", "chunk", "clamp",
            "clone", "contiguous", "cos", "div", "elu", "embedding", "exp", "expand", "flatten",

@@ -105,9 +105,8 @@ _PIXEL = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 def conv2d(x: Tensor, w: Tensor, b: Tensor | None, stride, padding, dilation):
     """y[n,o,i,j] = b[o] + sum_{c,u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW] w[o,c,u,v]
 
-    x (N,C,H,W), w (O,C,KH,KW), b (O,) or None -> y (N,O,OH,OW). PH, PW are the zeros before;
-    `padding` may give pairs, as many after as before or others. Source: D0-CONV (one channel),
-    D3-CONV.
+    x (N,C,H,W), w (O,C,KH,KW), b (O,) or None -> y (N,O,OH,OW). PH, PW are the zeros before, and
+    as many come after unless `padding` has pairs. Source: D0-CONV (one channel), D3-CONV.
     """
     y = _conv2d(x.data, w.data, b if b is None else b.data, stride, padding, dilation)
     size, kernel = x.shape[2:], w.shape[2:]

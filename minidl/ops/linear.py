@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import math
 
-from .. import checks
 from ..checks.arguments import arguments
+from ..checks.operands import linear_fits
 from ..device import namespace
+from ..dtypes import paired
 from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
-from .arithmetic import paired_arrays, same_floats
 from .reduce import sum_over
-from .shape import permute_axes, reshape, squeeze, transpose, unsqueeze
+from .shape import permute_axes, reshape
 from .terms import Contract
 
 
-@op(terms=Contract("y[...,i,j] += a[...,i,k] * b[...,k,j]"))
-def _matmul(a: Tensor, b: Tensor):
+@op(name="matmul", terms=Contract("y[...,i,j] += a[...,i,k] * b[...,k,j]"))
+def matrix_product(a: Tensor, b: Tensor):
     """ga = gy b^T,  gb = a^T gy"""
     def backward(gy, need):
-        return (_matmul(gy, b.mT) if need[0] else None,
-                _matmul(a.mT, gy) if need[1] else None)
-    return _matmul_arrays(*paired_arrays(a, b)), backward
+        return (matrix_product(gy, b.mT) if need[0] else None,
+                matrix_product(a.mT, gy) if need[1] else None)
+    return _matmul_arrays(*paired(a.data, b.data)), backward
 
 
 @replaceable("a", "b")
 def _matmul_arrays(a, b):
     return namespace(a).matmul(a, b)
-
-
-@arguments
-def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """The matrix product over the last two axes; leading axes broadcast, a vector is a row on the
-    left and a column on the right. Raises ValueError when the inner lengths differ."""
-    if input.ndim == 0 or other.ndim == 0:
-        raise ValueError(f"matmul: needs at least one axis on each side, got shapes {input.shape} "
-                         f"and {other.shape}")
-    if input.shape[-1] != other.shape[-2 if other.ndim > 1 else 0]:
-        raise ValueError(f"matmul: inner lengths differ: {input.shape} @ {other.shape}")
-    if input.ndim == 1:
-        return squeeze(matmul(unsqueeze(input, 0), other), -1 if other.ndim == 1 else -2)
-    if other.ndim == 1:
-        return squeeze(_matmul(input, unsqueeze(other, 1)), -1)
-    return _matmul(input, other)
 
 
 @replaceable("x", "w")
@@ -55,8 +39,8 @@ def _linear_arrays(x, w, b):
 def _linear(x: Tensor, w: Tensor, b: Tensor | None):
     """gx = gy W,  gW = gy^T x,  gb = sum_n gy"""
     def backward(gy, need):
-        return (_matmul(gy, w) if need[0] else None,
-                _matmul(permute_axes(gy, (1, 0)), x) if need[1] else None,
+        return (matrix_product(gy, w) if need[0] else None,
+                matrix_product(permute_axes(gy, (1, 0)), x) if need[1] else None,
                 sum_over(gy, (0,), False) if need[2] else None)
     return _linear_arrays(x.data, w.data, None if b is None else b.data), backward
 
@@ -67,31 +51,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
     """
-    if weight.ndim != 2 or input.ndim == 0:
-        raise ValueError(f"linear: weight must be (O, I) and input (..., I), got {weight.shape} "
-                         f"and {input.shape}")
-    if input.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: weight {weight.shape} expects {weight.shape[-1]} input features,"
-                         f" input has shape {input.shape}")
-    same_floats("linear", input, ("weight", weight), ("bias", bias))
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
+    linear_fits(input, weight, bias)
     if input.ndim == 2:
         return _linear(input, weight, bias)
     rows = reshape(input, math.prod(input.shape[:-1]), weight.shape[1])
     return reshape(_linear(rows, weight, bias), *input.shape[:-1], weight.shape[0])
-
-
-@arguments
-def embedding(input: Tensor, weight: Tensor) -> Tensor:
-    """Row `input` of `weight` for each integer: (...) and (V, D) -> (..., D)."""
-    if weight.ndim != 2:
-        raise ValueError(f"embedding: weight must be (V, D), got {weight.shape}")
-    checks.labels("embedding", input.data, weight.shape[0], "row numbers")
-    return weight[input]
-
-
-@arguments
-def bilinear_form(left: Tensor, weight: Tensor, right: Tensor) -> Tensor:
-    """left W right^T over the last two axes: (..., S, A), (A, B), (..., T, B) -> (..., S, T)."""
-    return matmul(matmul(left, weight), transpose(right, -2, -1))

@@ -1,4 +1,4 @@
-"""Normalisation: one op, standardize, seen over the batch, over features, or over groups."""
+"""Batch normalisation: each channel gets the mean 0 and the variance 1 of a batch, then its own."""
 
 from __future__ import annotations
 
@@ -6,63 +6,37 @@ import math
 
 import numpy as np
 
-from .. import checks
 from ..checks.arguments import InPlace, arguments
+from ..checks.operands import batch_norm_fits
 from ..device import namespace
 from ..kernels import replaceable
 from ..modes import mode
 from ..op import op
-from ..tensor import Tensor, same_device
-from .arithmetic import as_constant, clone, needs_floats, same_floats
-from .reduce import array_sum, axis_numbers, sum_over, var
-from .shape import reshape, sizes_given
+from ..tensor import Tensor
+from . import more
+from .arithmetic import as_constant
+from .reduce import array_sum, sum_over
+from .shape import reshape
 from .terms import Composite
 
 
-def _mean(x, dim):
+def float64_mean(x, dim):
     """Added up in float64: float32 sums over channels-last memory lose two digits."""
     return x.mean(axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
 
 
-def _standardize(x, dim, eps):
-    mean = _mean(x, dim)
+def standardized(x, dim, eps):
+    """(x - m) / sqrt(v + eps); m, v, the mean and variance over `dim`; 1 / sqrt(v + eps)."""
+    mean = float64_mean(x, dim)
     centred = x - mean
-    variance = _mean(centred * centred, dim)
+    variance = float64_mean(centred * centred, dim)
     scale = 1 / namespace(x).sqrt(variance + x.dtype.type(eps))
     return centred * scale, mean, variance, scale
 
 
-def _standardize_grad(gy, y, scale, dim):
-    return scale * (gy - _mean(gy, dim) - y * _mean(gy * y, dim))
-
-
-@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)",
-                             "dy_j/dx_i = ((i == j) - 1/n - y_i y_j / n) / sqrt(var(x) + eps)"))
-def standardize(x: Tensor, dim, eps):
-    """y = (x - m) / sqrt(v + eps), m and v the mean and (biased) variance over the axes `dim`.
-
-        gx = (gy - mean(gy) - y mean(gy y)) / sqrt(v + eps)
-
-    Returns y, m and v; only y carries a gradient. Source: D1-BN.
-    """
-    y, mean, variance, scale = _standardize(x.data, dim, eps)
-    count = math.prod(x.shape[i] for i in dim)
-
-    def backward(gy, need, out):
-        if not mode.grad:            # the usual backward: the formula on arrays, in one go
-            return as_constant(_standardize_grad(gy.data, y, scale, dim))
-        # Recording: the same in tensors, the scale too as a function of x.
-        scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
-        mean_g = sum_over(gy, dim, True) / count
-        mean_gy = sum_over(gy * out, dim, True) / count
-        return scale_x * (gy - mean_g - out * mean_gy)
-
-    return (y, mean, variance), backward
-
-
 @replaceable("x", "w", "b")
 def _batch_norm(x, w, b, dim, eps):
-    normal, mean, variance, scale = _standardize(x, dim, eps)
+    normal, mean, variance, scale = standardized(x, dim, eps)
     return normal * w + b, mean, variance, scale
 
 
@@ -87,36 +61,18 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     """
     y, mean, variance, scale = _batch_norm(x.data, w.data, b.data, dim, eps)
     count = math.prod(x.shape[i] for i in dim)
-
     def backward(gy, need):
         if not mode.grad:            # the usual backward: the formula on arrays, in one go
             grads = _batch_norm_grad(gy.data, x.data, mean, scale, w.data, dim)
             return [as_constant(g) for g in grads]
-        normal, *_ = standardize(x, dim, eps)
-        scale_x = (var(x, dim, correction=0, keepdim=True) + eps) ** -0.5
+        normal, *_ = more.standardization.standardize(x, dim, eps)
+        scale_x = (x.var(dim, correction=0, keepdim=True) + eps) ** -0.5
         gw, gb = sum_over(gy * normal, dim, True), sum_over(gy, dim, True)
         return w * scale_x * (gy - gb / count - normal * (gw / count)), gw, gb
-
     return (y, mean, variance), backward
 
 
-def _standard(x: Tensor, dim, eps) -> Tensor:
-    """y of :func:`standardize`; of no numbers there is no mean."""
-    return standardize(x, dim, eps)[0] if x.numel() else clone(x)
-
-
-def _fit(name: str, input: Tensor, shape, **parameters) -> None:
-    """Refuse parameters (None: not given) of another shape, dtype or device."""
-    for what, t in parameters.items():
-        if t is not None and t.shape != shape:
-            raise ValueError(f"{name}: {what} must have shape {shape} for input {input.shape}, got "
-                             f"{t.shape}")
-        if t is not None:
-            same_device(name, input, t)
-    same_floats(name, input, *parameters.items())
-
-
-def _affine(y: Tensor, weight, bias, shape) -> Tensor:
+def scale_and_shift(y: Tensor, weight, bias, shape) -> Tensor:
     """weight * y + bias, each along the axes that `shape` leaves open."""
     if weight is not None:
         y = y * reshape(weight, *shape)
@@ -135,69 +91,24 @@ def batch_norm(input: Tensor, running_mean: InPlace | None = None,
     variance, as in PyTorch. (Keras writes ``momentum`` for what is 1 - momentum here.)
     Evaluation: m, v are the running statistics. Raises ValueError for one value a channel.
     """
-    if input.ndim < 2:
-        raise ValueError(f"batch_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
-    needs_floats("batch_norm", input)
-    checks.number("batch_norm: eps", eps)
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum must be in [0, 1], got {momentum}")
+    batch_norm_fits(input, running_mean, running_var, weight, bias, training, momentum, eps)
     C, dim = input.shape[1], (0, *range(2, input.ndim))
     shape = (1, C, *(1,) * (input.ndim - 2))
-    _fit("batch_norm", input, (C,), running_mean=running_mean, running_var=running_var,
-         weight=weight, bias=bias)
-    if not training and (running_mean is None or running_var is None):
-        raise ValueError("batch_norm: evaluation needs running_mean and running_var")
     if not training:
         scale = (running_var + eps) ** -0.5
         y = (input - reshape(running_mean, *shape)) * reshape(scale, *shape)
-        return _affine(y, weight, bias, shape)
+        return scale_and_shift(y, weight, bias, shape)
     if not input.numel():                        # nothing to measure: the running ones stay
-        return _affine(clone(input), weight, bias, shape)
+        return scale_and_shift(input.clone(), weight, bias, shape)
     count = input.numel() // C
-    if count <= 1:
-        raise ValueError("batch_norm: training needs more than one value for each channel, got "
-                         f"input {input.shape}")
-    affine = weight is not None and bias is not None
-    if affine:
+    if weight is not None and bias is not None:
         y, mean, variance = normalized_affine(input, reshape(weight, *shape),
                                               reshape(bias, *shape), dim, eps)
     else:
-        y, mean, variance = standardize(input, dim, eps)
+        y, mean, variance = more.standardization.standardize(input, dim, eps)
+        y = scale_and_shift(y, weight, bias, shape)
     for running, new in ((running_mean, mean.data.reshape(C)),
                          (running_var, variance.data.reshape(C) * (count / (count - 1)))):
         if running is not None:
             running.copy_(running.data * (1 - momentum) + new * momentum)
-    return y if affine else _affine(y, weight, bias, shape)
-
-
-@arguments
-def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
-               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """(x - m) / sqrt(v + eps) over the last axes, which have `normalized_shape`, times weight plus
-    bias of that shape. Ba, Kiros, Hinton (2016)."""
-    shape = sizes_given("layer_norm: each length of normalized_shape", (normalized_shape,))
-    if not shape or input.shape[input.ndim - len(shape):] != shape:
-        raise ValueError(f"layer_norm: input {input.shape} does not end in {shape}")
-    needs_floats("layer_norm", input)
-    checks.number("layer_norm: eps", eps)
-    _fit("layer_norm", input, shape, weight=weight, bias=bias)
-    y = _standard(input, axis_numbers("layer_norm", tuple(range(-len(shape), 0)), input.ndim), eps)
-    return _affine(y, weight, bias, shape)
-
-
-@arguments
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
-               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """Standardized over each of `num_groups` groups of channels, then weight, bias a channel:
-    x (N,C,...). Wu, He (2018)."""
-    if input.ndim < 2:
-        raise ValueError(f"group_norm: input must be (N, C) or (N, C, ...), got {input.shape}")
-    needs_floats("group_norm", input)
-    checks.number("group_norm: eps", eps)
-    N, C = input.shape[:2]
-    if num_groups < 1 or C % num_groups:
-        raise ValueError(f"group_norm: {C} channels do not divide into {num_groups} groups")
-    _fit("group_norm", input, (C,), weight=weight, bias=bias)
-    grouped = reshape(input, N, num_groups, math.prod(input.shape[1:]) // num_groups)
-    y = _standard(grouped, (2,), eps)
-    return _affine(reshape(y, *input.shape), weight, bias, (1, C, *(1,) * (input.ndim - 2)))
+    return y

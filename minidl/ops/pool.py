@@ -1,22 +1,19 @@
-"""Pooling: the maximum, or the sum, of the window under each output pixel.
-
-Windows are visited tap by tap: tap (u, v) of all windows at once is one strided slice of x.
-"""
+"""Max pooling: the largest number of the window under each output pixel. Windows are visited tap by
+tap: tap (u, v) of all windows at once is one strided slice of x."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from ..device import namespace
 from ..kernels import replaceable
 from ..op import op
 from ..tensor import Tensor
-from .terms import Contract, Gather, Scatter
+from . import more
+from .terms import Gather, Scatter
 
 NO_BORDER = ((0, 0), (0, 0))
 
 
-def _taps(window, stride, dilation, OH, OW):
+def window_taps(window, stride, dilation, OH, OW):
     """For each tap its number and the slice of the padded image that all windows see there."""
     (KH, KW), (SH, SW), (DH, DW) = window, stride, dilation
     for u in range(KH):
@@ -27,7 +24,7 @@ def _taps(window, stride, dilation, OH, OW):
             yield u * KW + v, (slice(None), slice(None), rows, columns)
 
 
-def _bordered(x, pads, value):
+def bordered(x, pads, value):
     """x inside a border ((top, bottom), (left, right)) of `value`, memory order kept."""
     (top, bottom), (left, right) = pads
     N, C, H, W = x.shape
@@ -37,12 +34,12 @@ def _bordered(x, pads, value):
     return padded
 
 
-def _within_border(pads, size):
+def within_border(pads, size):
     (top, _), (left, _) = pads
     return (slice(None), slice(None), slice(top, top + size[0]), slice(left, left + size[1]))
 
 
-# --------------------------------------------------------------------------- maximum
+# --------------------------------------------------------------------------- the arithmetic
 def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
     """For each window (OH,OW) the number of its first tap that is no pixel of the border."""
     u, v = (xp.clip(-((xp.arange(n) * s - before) // d), 0, k - 1) for n, k, s, (before, _), d in
@@ -54,15 +51,13 @@ def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
 def _max_pool2d(x, window, stride, pads, dilation, out_size):
     """The largest value under each window, and the number of the tap that had it (the first)."""
     xp = namespace(x)
-    x = _bordered(x, pads, -xp.inf) if pads != NO_BORDER else x
-    y = tap = None
-    for k, place in _taps(window, stride, dilation, *out_size):
+    x = bordered(x, pads, -xp.inf) if pads != NO_BORDER else x
+    (_, first), *others = window_taps(window, stride, dilation, *out_size)
+    y, tap = x[first].copy(order="K"), xp.zeros_like(x[first], dtype=xp.int32)
+    if pads[0][0] or pads[1][0]:             # the border must lose, also against pixels of -inf
+        tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
+    for k, place in others:
         candidate = x[place]
-        if y is None:
-            y, tap = candidate.copy(order="K"), xp.zeros_like(candidate, dtype=xp.int32)
-            if pads[0][0] or pads[1][0]:     # the border must lose, also against pixels of -inf
-                tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
-            continue
         better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
         y = xp.where(better, candidate, y)                           # nan wins
         tap = xp.where(better, xp.int32(k), tap)
@@ -77,21 +72,12 @@ def _scatter_taps(g, tap, window, stride, pads, dilation, size):
     xp = namespace(g)
     gx = xp.zeros((N, size[0] + top + bottom, size[1] + left + right, C), dtype=g.dtype)
     gx = gx.transpose(0, 3, 1, 2)
-    for k, place in _taps(window, stride, dilation, OH, OW):
+    for k, place in window_taps(window, stride, dilation, OH, OW):
         gx[place] += xp.where(tap == k, g, 0)
-    return gx[_within_border(pads, size)]
+    return gx[within_border(pads, size)]
 
 
-def _gather_taps(x, tap, window, stride, pads, dilation):
-    """The adjoint: what stands at the recorded taps."""
-    xp = namespace(x)
-    x = _bordered(x, pads, 0) if pads != NO_BORDER else x
-    y = xp.zeros_like(tap, dtype=x.dtype)
-    for k, place in _taps(window, stride, dilation, *tap.shape[2:]):
-        y = xp.where(tap == k, x[place], y)
-    return y
-
-
+# --------------------------------------------------------------------------- the ops
 @op("D0-MAXPOOL", terms=Gather())
 def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
     """y[n,c,i,j] = max_{u,v} x[n, c, i SH - PH + u DH, j SW - PW + v DW]; border: -infinity.
@@ -99,11 +85,10 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
     x (N,C,H,W) -> y (N,C,OH,OW), and the tap u KW + v of each maximum. Among equal values the
     first counts and gets all of the gradient. Source: D0-MAXPOOL.
     """
-    geometry = (window, stride, pads, dilation)
-    y, tap = _max_pool2d(x.data, *geometry, out_size)
+    y, tap = _max_pool2d(x.data, window, stride, pads, dilation, out_size)
     size = x.shape[2:]
     def backward(gy):
-        return max_pool2d_grad(gy, tap, *geometry, size)
+        return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
     return (y, tap), backward
 
 
@@ -112,59 +97,5 @@ def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
     """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
     y = _scatter_taps(g.data, tap, window, stride, pads, dilation, size)
     def backward(gy):
-        return _max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
+        return more.pooled_places.max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)
     return y, backward
-
-
-@op("D0-MAXPOOL", terms=Gather())
-def _max_pool2d_pick(x: Tensor, tap, window, stride, pads, dilation, size):
-    """What stands at the recorded taps."""
-    def backward(gy):
-        return max_pool2d_grad(gy, tap, window, stride, pads, dilation, size)
-    return _gather_taps(x.data, tap, window, stride, pads, dilation), backward
-
-
-# --------------------------------------------------------------------------- sum
-@replaceable("x")
-def _sum_pool2d(x, window, stride, pads, out_size):
-    x, y = _bordered(x, pads, 0) if pads != NO_BORDER else x, 0.0
-    for _, place in _taps(window, stride, (1, 1), *out_size):
-        y = y + x[place].astype(np.float64)      # for a window may be the whole image
-    return y.astype(x.dtype)
-
-
-@replaceable("g")
-def _sum_pool2d_grad(g, window, stride, pads, size):
-    (top, bottom), (left, right) = pads
-    N, C, OH, OW = g.shape
-    gx = namespace(g).zeros((N, size[0] + top + bottom, size[1] + left + right, C), dtype=g.dtype)
-    gx = gx.transpose(0, 3, 1, 2)
-    for _, place in _taps(window, stride, (1, 1), OH, OW):
-        gx[place] += g
-    return gx[_within_border(pads, size)]
-
-
-_POOLED_PIXEL = "[n, c, i*SH - PH + u, j*SW - PW + v]"
-_KERNEL = {"u": "KH", "v": "KW"}
-
-
-@op("D0-AVGPOOL", terms=Contract(f"y[n,c,i,j] += x{_POOLED_PIXEL}", ranges=_KERNEL))
-def sum_pool2d(x: Tensor, window, stride, pads, out_size):
-    """y[n,c,i,j] = sum_{u,v} x[n, c, i SH - PH + u, j SW - PW + v]: the average times its divisor.
-
-    x (N,C,H,W) -> y (N,C,OH,OW). Source: D0-AVGPOOL.
-    """
-    y = _sum_pool2d(x.data, window, stride, pads, out_size)
-    size = x.shape[2:]
-    def backward(gy):
-        return sum_pool2d_grad(gy, window, stride, pads, size)
-    return y, backward
-
-
-@op("D0-AVGPOOL", terms=Contract(f"y{_POOLED_PIXEL} += g[n,c,i,j]", ranges=_KERNEL))
-def sum_pool2d_grad(g: Tensor, window, stride, pads, size):
-    """gx: each g added to every pixel of its window."""
-    out_size = g.shape[2:]
-    def backward(gy):
-        return sum_pool2d(gy, window, stride, pads, out_size)
-    return _sum_pool2d_grad(g.data, window, stride, pads, size), backward

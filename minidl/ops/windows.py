@@ -24,3 +24,10 @@ def same_border(size: int, kernel: int, stride: int, dilation: int) -> tuple[int
     """Keras's "same": zeros before and after, an odd one after; ceil(size / stride) windows."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
+
+
+def pool_borders(size, counts, window, stride, padding, dilation) -> tuple[tuple[int, int], ...]:
+    """(before, after) along each axis: the padding before, and after what the last of `counts`
+    windows asks for."""
+    return tuple([(p, max((m - 1) * s + (k - 1) * d + 1 - n - p, 0))
+                  for n, m, k, s, p, d in zip(size, counts, window, stride, padding, dilation)])

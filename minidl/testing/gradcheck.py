@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..gradients import grad
-from ..modes import enable_grad
+from ..more.grad import grad
+from ..more.grad_enabled import enable_grad
 from ..tensor import Tensor
 from .differences import Slope, along, first_smooth
 

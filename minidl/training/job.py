@@ -17,7 +17,8 @@ from ..random import manual_seed
 from . import checkpoint, restore
 from .classifier_steps import ClassifierSteps
 from .config import QUICK_RUNS, recipe_called, valid_config
-from .gan_steps import CGANSteps, GANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
+from .gan_steps import GANSteps
+from .gan_variants import CGANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .loop import restore_model
 from .run import Run
 from .vae_steps import VAESteps

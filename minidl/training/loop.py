@@ -1,6 +1,6 @@
 """The loop around every training procedure: epochs, losses read now and then, log, checkpoints.
 
-A procedure (classifier.py, gan.py, vae.py) knows one step. It has
+A procedure (classifier_steps.py, gan_steps.py, vae_steps.py) knows one step. It has
 
 * ``model``, and ``optimizers``, a dict of name -> optimiser;
 * ``step(images, labels)``, which trains on one batch and returns a dict of scalar tensors;
@@ -25,9 +25,10 @@ import numpy as np
 
 from .. import checks, random
 from ..device import resolve, to_host
+from ..modes import phase
 from ..ops import stack
 from ..tensor import Tensor
-from ..watch import Watching, phase
+from ..watch import Watching
 from . import checkpoint, restore
 from .out_of_memory import explained
 from .progress import CompileNote, Progress, progress, values_text

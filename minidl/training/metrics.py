@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import unmasked
+from ..checks.arrays import unmasked
 
 __all__ = ["accuracy", "auc", "average_precision", "confusion_matrix", "f1", "precision",
            "precision_recall_curve", "recall", "roc_auc", "roc_curve"]

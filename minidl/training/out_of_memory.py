@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..device import gpu_memory
+from ..cuda import gpu_memory
 
 
 class OutOfMemory(MemoryError):

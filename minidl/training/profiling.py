@@ -74,7 +74,7 @@ class profile(Watcher):
     show     print the table when the block is left, also by an exception
 
     ``rows`` are sorted by time, the longest first. ``parts`` has (calls, seconds) of the optimiser,
-    the loader and every other phase (:func:`minidl.watch.phase`); ``rest`` the seconds of all else:
+    the loader and every other phase (:func:`minidl.modes.phase`); ``rest`` the seconds of all else:
     layers, your own Python, and most of what the profile costs, about 2 microseconds an op. All of
     them add up to ``total``, the wall time of the block, in seconds; the table is in milliseconds.
 

@@ -17,8 +17,7 @@ from ..data import DataLoader
 from ..files.regular import open_regular, read_at_most
 from ..files.saving import write_atomically
 from ..models import MODELS
-from . import gan_steps, metrics, vae_steps
-from .classifier_steps import class_probabilities
+from . import metrics, outputs
 from .job import Job
 from .run import Run
 
@@ -32,8 +31,8 @@ def generated_images(job: Job, n: int, seed: int = 0, digit: str | None = None) 
         raise ValueError(f"sample: {job.recipe.name} is a classifier, it makes no images; give the "
                          "run of a GAN or a VAE")
     if digit is not None:
-        return gan_steps.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
-    samples = gan_steps.samples if job.recipe.kind == "gan" else vae_steps.prior_samples
+        return outputs.samples(job.model, n, seed, np.full(n, _class_number(job, digit)))
+    samples = outputs.samples if job.recipe.kind == "gan" else outputs.prior_samples
     return samples(job.model, n, seed)
 
 
@@ -61,7 +60,7 @@ def sheet(job: Job, n: int, seed: int = 0, digit: str | None = None) -> Any:
 
 def asked_classes(job: Job, n: int) -> np.ndarray | None:
     """The classes (n,) that `generated_images` asks a conditional GAN for; None: another model."""
-    return gan_steps.asked(job.model, n) if job.recipe.kind == "gan" else None
+    return outputs.asked(job.model, n) if job.recipe.kind == "gan" else None
 
 
 def after_epoch(run: Run, job: Job, epoch: int) -> None:
@@ -136,7 +135,7 @@ def pictures(run: Run, job: Job) -> list[Path]:
 
 
 def _classifier(run: Run, job: Job) -> dict[str, Any]:
-    p, labels = class_probabilities(job.model, job.test_loader())
+    p, labels = outputs.class_probabilities(job.model, job.test_loader())
     classes = job.splits.classes
     matrix = metrics.confusion_matrix(labels, p.argmax(1), range(len(classes)))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader()])
@@ -164,14 +163,14 @@ def _step_records(run: Run, job: Job) -> list[dict[str, Any]]:
 
 def _vae(run: Run, job: Job) -> dict[str, Any]:
     count = 2000 if job.model.latent == 2 else 60
-    mu, labels = vae_steps.encoded(job.model, job.test_loader(count))
+    mu, labels = outputs.encoded(job.model, job.test_loader(count))
     images = np.concatenate([batch.numpy() for batch, _ in job.test_loader(60)])
-    again = vae_steps.decoded(job.model, mu[:len(images)])
+    again = outputs.decoded(job.model, mu[:len(images)])
     figures = {"reconstructions": plots.reconstructions(images, again)}
     if run.records("epoch"):
         figures["curves"] = plots.vae_curves(run.records("epoch"))
     if job.model.latent == 2:
-        figures["plane"] = plots.plane(lambda z: vae_steps.decoded(job.model, z))
+        figures["plane"] = plots.plane(lambda z: outputs.decoded(job.model, z))
         figures["codes"] = plots.scatter(mu, labels, job.splits.classes)
     return figures
 
@@ -194,7 +193,7 @@ def judged(images: np.ndarray, judge: Job, asked: np.ndarray | None = None) -> d
         raise ValueError(f"judge: {judge.recipe.name} takes images of {judge.recipe.image}, "
                          f"the samples are {size}")
     loader = DataLoader((images, np.zeros(len(images), np.int64)), 250)
-    p, _ = class_probabilities(judge.model, loader)
+    p, _ = outputs.class_probabilities(judge.model, loader)
     called = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
     found = {"confidence": float(p.max(1).mean()),
              "shares": dict(zip(judge.splits.classes, called.tolist()))}

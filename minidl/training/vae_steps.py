@@ -1,4 +1,5 @@
-"""Training a variational autoencoder: the four steps of D3 §3.3.2.
+"""Training a variational autoencoder: the four steps that the document on formulas (D3, §3.3.2)
+lists.
 
 1. the encoder infers mean and variance of the code z; 2. z is drawn from them; 3. the decoder
 makes the image again; 4. reconstruction loss and KL divergence are computed and descended.
@@ -11,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..device import to_host
+from ..checks.draws import placed
 from ..modes import no_grad
-from ..random import Generator, placed
+from ..random import Generator
 from ..tensor import Tensor
 
-__all__ = ["VAESteps", "decoded", "encoded", "negative_elbo", "prior_samples"]
+__all__ = ["VAESteps", "negative_elbo"]
 
 
 class VAESteps:
@@ -62,32 +63,3 @@ def negative_elbo(model: Any, images: Tensor, noise: Generator | None = None, *,
     likelihood = model.log_likelihood(output, images)            # step 4: reconstruction
     kl = F.gaussian_kl(mu, logvar, reduction="none")             # and KL divergence
     return -F.elbo(likelihood, kl), -likelihood.detach().mean(), kl.detach().mean()
-
-
-def decoded(model: Any, z: np.ndarray) -> np.ndarray:
-    """The images (n, 1, H, W) that codes `z` (n, latent) stand for, pixels as the mean E[x|z]."""
-    model.eval()
-    device = next(model.parameters()).device
-    images = []
-    for start in range(0, len(z), 100):
-        with no_grad():
-            code = Tensor(z[start:start + 100].astype(np.float32), device=device)
-            images.append(to_host(model.mean(model.decode(code)).data))
-    return np.concatenate(images)
-
-
-def prior_samples(model: Any, n: int, seed: int = 0) -> np.ndarray:
-    """`n` images from the prior: z ~ N(0, I) from `seed`, decoded."""
-    return decoded(model, Generator(seed).normal((n, model.latent)))
-
-
-def encoded(model: Any, loader: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The means mu (N, latent) of q(z|x) for all images of `loader`, and their labels (N,)."""
-    model.eval()
-    device = next(model.parameters()).device
-    codes, truth = [], []
-    for images, labels in loader:
-        with no_grad():
-            codes.append(to_host(model.encode(images.to(device))[0].data))
-        truth.append(labels.numpy())
-    return np.concatenate(codes), np.concatenate(truth)

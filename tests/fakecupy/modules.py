@@ -72,9 +72,9 @@ ndarray.__module__ = "cupy"
 
 def _forget() -> None:
     """Make minidl look again whether there is a GPU."""
-    from minidl import checks, device, kernels
-    device._cuda_problem_once.cache_clear()
-    device._constant.cache_clear()
+    from minidl import checks, cuda, device, kernels
+    cuda._cuda_problem_once.cache_clear()
+    cuda._constant.cache_clear()
     device._NAMESPACES.pop(ndarray, None)
     kernels.CUDA.clear()
     checks._thread.pending.clear()

@@ -32,7 +32,7 @@ from numba.core.serialize import dumps
 
 from ...files.cache import cache_folder, make_private
 from ...files.regular import open_regular
-from ...watch import tell
+from ...modes import tell
 
 LARGEST_ENTRY = 1 << 26
 """Bytes. Kernels take some 100 kB; what is larger than this is none."""

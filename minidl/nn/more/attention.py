@@ -8,9 +8,10 @@ import numpy as np
 
 from ... import functional as F
 from ...checks.arguments import arguments, tensor_argument
-from ...ops.arithmetic import where
-from ...ops.linear import matmul
+from ...checks.layer_options import check_divides, check_share
 from ...ops.more.attention import mask_of, masked_softmax, score_scaled_dot, split_heads
+from ...ops.more.choices import where
+from ...ops.more.products import matmul
 from ...tensor import Tensor, as_tensor
 from .. import init
 from ..linear import Linear, uninitialised
@@ -30,11 +31,8 @@ class MultiheadAttention(Module):
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
                  *, batch_first: bool = False):
         super().__init__()
-        if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
-            raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} does not divide into "
-                             f"num_heads={num_heads}")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"MultiheadAttention: dropout must be in [0, 1], got {dropout}")
+        check_divides("MultiheadAttention", "embed_dim", embed_dim, "num_heads", num_heads)
+        check_share("MultiheadAttention", "dropout", dropout)
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout, self.batch_first = dropout, batch_first
         self.in_proj_weight = uninitialised(3 * embed_dim, embed_dim)

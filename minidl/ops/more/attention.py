@@ -12,14 +12,21 @@ from collections.abc import Callable
 import numpy as np
 
 from ...checks.arguments import arguments
+from ...checks.operands import same_floats
 from ...device import namespace
 from ...tensor import Tensor, as_tensor
 from ..activation import tanh
-from ..arithmetic import as_constant, same_floats, where
+from ..arithmetic import as_constant
 from ..dropout import dropout
-from ..linear import bilinear_form, linear, matmul
+from ..linear import linear
 from ..reduce import softmax, sum
-from ..shape import reshape, transpose, unsqueeze
+from ..shape import reshape, unsqueeze
+from .axes import transpose
+from .choices import where
+from .products import bilinear_form, matmul
+
+__all__ = ["attention", "multi_head_attention", "scaled_dot_product_attention", "score_additive",
+           "score_dot", "score_general", "score_scaled_dot"]
 
 
 # --------------------------------------------------------------------------- scores e_ij
