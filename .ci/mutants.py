@@ -106,7 +106,7 @@ def mutants(module: str) -> tuple[list[Mutant], Counter]:
 def modules(part: str) -> list[str]:
     """The modules of a part of mutation.toml."""
     return sorted({path.relative_to(ROOT).as_posix() for glob in SETTINGS["parts"][part]
-                   for path in ROOT.glob(glob)})
+                   for path in ROOT.glob(glob)} - set(SETTINGS["without"]))
 
 
 def explained(mutant: Mutant) -> dict | None:
