@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import formulas, nn, optim
 from minidl.checks import groups
+from minidl.watch import Watcher, Watching
 
 FIXTURES = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -220,7 +221,7 @@ def test_an_update_records_nothing_and_may_have_nothing_to_do():
 def test_watchers_of_an_update_are_told_first_and_last_in_turn():
     told = []
 
-    class Listener(minidl.watch.Watcher):
+    class Listener(Watcher):
         def __init__(self, name):
             self.name = name
 
@@ -232,7 +233,7 @@ def test_watchers_of_an_update_are_told_first_and_last_in_turn():
 
     p = parameter()
     before, opt = p.numpy().tolist(), optim.SGD([p, parameter(2)], lr=1.0)
-    with minidl.watch.Watching(Listener("a")), minidl.watch.Watching(Listener("b")):
+    with Watching(Listener("a")), Watching(Listener("b")):
         walk(opt, [p], 1)
     assert told == [("a", "begins", 1, True), ("b", "begins", 1, True),
                     ("b", "ends", 1, False), ("a", "ends", 1, False)]
