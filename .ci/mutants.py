@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import fnmatch
+import hashlib
 import re
 from collections import Counter
 from functools import cache
@@ -40,7 +41,7 @@ class Mutant:
     @property
     def line(self) -> str:
         """The line that is changed, without its indentation."""
-        return source(self.module).splitlines()[self.number - 1].strip()
+        return _lines(self.module)[self.number - 1].strip()
 
     @property
     def text(self) -> str:
@@ -50,7 +51,7 @@ class Mutant:
     @property
     def becomes(self) -> str:
         """What stands in place of the line; "" where it is removed."""
-        old, new = source(self.module).splitlines(), self.text.splitlines()
+        old, new = _lines(self.module), self.text.splitlines()
         more = len(new) - len(old)
         return "\n".join(new[self.number - 1:self.number + more]).strip()
 
@@ -58,6 +59,11 @@ class Mutant:
 @cache
 def source(module: str) -> str:
     return (ROOT / module).read_text(encoding="utf-8")
+
+
+@cache
+def _lines(module: str) -> list[str]:
+    return source(module).splitlines()
 
 
 @cache
@@ -107,6 +113,18 @@ def modules(part: str) -> list[str]:
     """The modules of a part of mutation.toml."""
     return sorted({path.relative_to(ROOT).as_posix() for glob in SETTINGS["parts"][part]
                    for path in ROOT.glob(glob)} - set(SETTINGS["without"]))
+
+
+def sample(every: list[Mutant], size: int, seed: int) -> list[Mutant]:
+    """`size` of the mutants, chosen by a hash of the line and the change: where the tree changes
+    elsewhere, the sample stays."""
+    same, order = Counter(), {}
+    for mutant in every:
+        place = (seed, mutant.module, mutant.operator, mutant.line)
+        same[place] += 1
+        order[mutant] = hashlib.sha256(repr((place, same[place])).encode()).digest()
+    chosen = set(sorted(every, key=order.get)[:size])
+    return [mutant for mutant in every if mutant in chosen]
 
 
 def explained(mutant: Mutant) -> dict | None:

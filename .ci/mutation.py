@@ -22,7 +22,6 @@ import fnmatch
 import hashlib
 import json
 import os
-import random
 import resource
 import shlex
 import shutil
@@ -37,7 +36,7 @@ from py_compile import PycInvalidationMode
 import hypothesis  # noqa: F401 (here once, before the forks)
 import numpy as np  # noqa: F401
 import pytest
-from mutants import EQUIVALENTS, ROOT, SETTINGS, Mutant, explained, modules, mutants, source
+from mutants import EQUIVALENTS, ROOT, SETTINGS, Mutant, explained, modules, mutants, sample, source
 
 MEMORY = 8 * 2**30                    # bytes that a mutant may have: some ask for huge arrays
 OUTCOMES = ("killed", "timed out", "incompetent", "equivalent", "survived", "wrongly listed")
@@ -178,8 +177,7 @@ def main() -> int:
     used = [explained(mutant) for mutant in every]
     stale = [entry for entry in EQUIVALENTS["equivalent"] if entry not in used
              and (entry["module"] in names or not (ROOT / entry["module"]).exists())]
-    size = len(every) if options.sample is None else options.sample
-    chosen = [every[i] for i in sorted(random.Random(options.seed).sample(range(len(every)), size))]
+    chosen = every if options.sample is None else sample(every, options.sample, options.seed)
     print(f"{len(every)} mutants in {len(names)} modules, {len(chosen)} chosen; left out: "
           + ", ".join(f"{count} {kind}" for kind, count in skipped.items()))
     found = walk(chosen, options.work)
