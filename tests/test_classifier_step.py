@@ -66,6 +66,18 @@ def test_two_steps_are_the_formulas(one_hot):
         byhand.assert_weights(model, w, rtol=1e-6)
 
 
+def test_class_numbers_can_leave_an_image_out():
+    """D0-CE: -100 is no class, and its image has no part in the mean; rows cannot say so."""
+    model = made().eval()
+    w, x, t = byhand.weights(model), images(4), np.array([2, 0, 1, -100])
+    steps = training.ClassifierSteps(model, optim.SGD(model.parameters(), lr=0.0))
+    found = steps.step(minidl.tensor(x), minidl.tensor(t))
+    assert found["loss"].item() == pytest.approx(judged(w, x[:3], t[:3])[0], rel=1e-12)
+    steps = training.ClassifierSteps(model, None, one_hot=True)
+    with pytest.raises(ValueError, match="one_hot: .*-100"):
+        steps.step(minidl.tensor(x), minidl.tensor(t))
+
+
 # --------------------------------------------------------------------------- what is reported
 @pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("size", [10, 4, 3])

@@ -206,6 +206,7 @@ def test_missing_folder_and_file(tmp_path):
         (lambda raw: b"\0\0\x08\1" + b"\xff" * 5, r"shape \(4294967295,\); labels .* not read"),
         (lambda raw: gzip.decompress(raw)[:6], "truncated inside its header"),
         (lambda raw: b"", "0 bytes are no IDX file"),
+        (lambda raw: b"\0\0\x08", "truncated, 3 bytes are no IDX file"),
         (lambda raw: b"<html> not found", "magic number is 3c 68 74 6d where 00 00 08 01"),
         (lambda raw: b"\0\0\x0d\1" + b"\0" * 20, "magic number is 00 00 0d 01"),
     ],
@@ -448,6 +449,53 @@ def test_synthetic_rgb():
         data.synthetic_rgb(9)
 
 
+def test_a_synthetic_test_set_has_every_class():
+    """A fifth of the training set, and no fewer than ten pictures."""
+    assert [len(data.synthetic_rgb(n).test) for n in (10, 54, 55)] == [10, 10, 11]
+    assert sorted(data.synthetic_rgb(10).test.labels) == list(range(10))
+
+
+AREAS = {  # in units of the radius squared: a disc of radius 1, a ring from 0.55 to 1.05, ...
+    "disc": np.pi, "ring": np.pi * (1.05**2 - 0.55**2), "square": 1.7**2,
+    "triangle": 1.7**2 / 2, "cross": 2 * 2 * 0.6 - 0.6**2}
+
+
+@pytest.mark.parametrize("shape", data.cifar.SHAPES)
+def test_synthetic_shapes_are_what_they_are_called(shape):
+    """Figures have their area, and their middle at the centre; stripes run one way and cover half
+    of the picture, chequers turn over across a row and a column, dots are few."""
+    label = data.cifar.SHAPES.index(shape)
+    masks = data.cifar._masks(label, 200, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    radius, (y, x) = rng.uniform(6, 11, 200), rng.uniform(10, 22, (2, 200))
+    whole = np.maximum(abs(y - 15.5), abs(x - 15.5)) + 1.05 * radius < 15.5     # not cut off
+    share, row = masks.mean((1, 2)), np.arange(32)
+    if shape in AREAS:
+        area = share[whole] * 32**2 / radius[whole] ** 2
+        assert area.mean() == pytest.approx(AREAS[shape], rel=0.01)
+        for axis, middle in ((2, y), (1, x)):
+            found = (masks.sum(axis) * row).sum(1) / masks.sum((1, 2))
+            off = (found - middle)[whole] - radius[whole] * (0.7 / 3 if shape == "triangle"
+                                                             and axis == 2 else 0)
+            assert abs(off).max() < 0.6 and abs(off.mean()) < 0.06          # pixels
+    elif shape == "dots":
+        assert share.mean() == pytest.approx(0.208, abs=0.005)
+    else:
+        assert share.mean() == pytest.approx(0.5, abs=0.01)
+        same = {"rows": masks[:, :, 1:] == masks[:, :, :-1],
+                "columns": masks[:, 1:] == masks[:, :-1],
+                "down": masks[:, 1:, 1:] == masks[:, :-1, :-1],
+                "up": masks[:, 1:, :-1] == masks[:, :-1, 1:]}
+        runs = {way: equal.all((1, 2)) for way, equal in same.items()}
+        assert runs["rows"].all() == (shape == "rows")
+        assert runs["columns"].all() == (shape == "columns")
+        if shape == "diagonals":
+            assert (runs["down"] ^ runs["up"]).all() and 70 < runs["down"].sum() < 130
+        if shape == "chequers":
+            lines = masks[:, :1, :] == masks                 # each row is the first or the opposite
+            assert (lines.all(2) | ~lines.any(2)).all() and not lines.all((1, 2)).any()
+
+
 # --- datasets --------------------------------------------------------------------------------
 
 
@@ -476,8 +524,10 @@ def test_split_is_a_partition():
     assert len(held_out) == 3
     assert sorted([*train.labels, *held_out.labels]) == list(range(10))
     assert held_out.labels.tolist() == small().split(3, seed=1)[1].labels.tolist()
-    with pytest.raises(ValueError, match="n is 10"):
-        small().split(10)
+    assert len(small().split(9)[0]) == 1
+    for n in (0, 10):
+        with pytest.raises(ValueError, match=f"n is {n}, it must be between 1 and 9"):
+            small().split(n)
 
 
 def test_dataset_errors():

@@ -233,6 +233,8 @@ WRONG = {
                                       "expand: shape (1, 3) cannot be expanded to (-2, 3)"),
     "a range beyond int64": (lambda: minidl.arange(2**63), ValueError,
                              "arange: a limit: 9223372036854775808 does not fit int64"),
+    "a range that stands still": (lambda: minidl.arange(0, 3, 0), ValueError,
+                                  "arange: step must not be 0"),
     "a range without end": (lambda: minidl.arange(np.inf), ValueError,
                             "arange: a limit must be finite, got inf"),
     "a range of another dtype": (lambda: minidl.arange(300, dtype="uint8"), ValueError,

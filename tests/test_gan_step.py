@@ -260,6 +260,21 @@ def test_a_critic_s_defaults():
     assert (penalty.turns, penalty.clip, penalty.weight) == (3, None, 10.0)
 
 
+def test_the_least_turns_and_the_least_penalty():
+    """D3-WGAN: a critic with one turn has the whole batch for it; a penalty of weight 0 is none."""
+    model = made("wgan-gp")
+    steps = STEPS["wgan-gp"](model, *(optim.SGD(player.parameters(), lr=0.0)
+                                      for player in (model.generator, model.discriminator)),
+                             turns=1, weight=0.0)
+    hand, x, y = ByHand("wgan-gp", model), images(4), LABELS[:4]
+    _, fake = hand.fakes(y)
+    (real_scores, _), (fake_scores, _) = hand.look(x.reshape(4, 4), y), hand.look(fake, y)
+    found = steps.step(minidl.tensor(x))
+    expected = formulas.wgan_critic_loss(real_scores, fake_scores)
+    assert found["d_loss"].item() == pytest.approx(expected, rel=1e-10)
+    assert found["d_real"].item() == pytest.approx(real_scores.mean(), rel=1e-10)
+
+
 # --------------------------------------------------------------------------- what is reported
 @pytest.mark.parametrize("name", STEPS)
 def test_evaluation_is_the_mean_over_images_at_rest(name):

@@ -43,6 +43,8 @@ def test_what_a_step_refuses():
         small("wgan").step(digits(2))
     with pytest.raises(ValueError, match="WGANSteps: clip is -0.1, it must be above 0"):
         small("wgan", clip=-0.1)
+    with pytest.raises(ValueError, match="WGANSteps: clip is 0, it must be above 0"):
+        small("wgan", clip=0)
     with pytest.raises(ValueError, match="turns is 0, it must be at least 1"):
         small("wgan-gp", turns=0)
     with pytest.raises(ValueError, match="weight is -1, it must not be negative"):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import formulas, nn, optim
 from minidl.checks import groups
+from minidl.watch import Watcher, Watching
 
 FIXTURES = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(FIXTURES))
@@ -123,6 +124,19 @@ def test_learns(make, options):
     assert loss.item() < 1e-2
 
 
+@pytest.mark.parametrize("make, defaults", [
+    (optim.SGD, {"lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False}),
+    (optim.RMSprop, {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0}),
+    (optim.Adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}),
+    (optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}),
+    (optim.Adagrad, {"lr": 1e-2, "lr_decay": 0, "weight_decay": 0, "eps": 1e-10,
+                     "initial_accumulator_value": 0})])
+def test_defaults_are_pytorchs(make, defaults):
+    p = parameter()
+    group = make([p]).param_groups[0]
+    assert {key: value for key, value in group.items() if key != "params"} == defaults
+
+
 # --------------------------------------------------------------------------- what is skipped
 @pytest.mark.parametrize("make, options", ALL)
 def test_frozen_and_gradientless_parameters_are_left_out_exactly(make, options):
@@ -178,6 +192,76 @@ def test_zero_grad_and_closure():
     assert not p.grad.numpy().any() and np.shares_memory(p.grad.data, kept.data)
     opt.zero_grad()
     assert p.grad is None
+
+
+def test_gradients_are_cleared():
+    p, q = parameter(), parameter()
+    p.grad = q.grad = minidl.ones(2, 3, dtype=p.dtype)
+    optim.clear_gradients([p])
+    optim.clear_gradients([q], set_to_none=False)
+    assert p.grad is None and q.grad.numpy().tolist() == [[0.0] * 3] * 2
+
+
+def test_an_update_records_nothing_and_may_have_nothing_to_do():
+    """Gradients are off in a rule of one's own; without a gradient anywhere it is not called."""
+    seen = []
+
+    class Own(optim.Optimizer):
+        def _update(self, p, g, state, group):
+            seen.append(minidl.is_grad_enabled())
+
+    p = parameter()
+    opt = Own([p])
+    opt.step()
+    assert seen == [] and opt.state == {}
+    walk(opt, [p], 1)
+    assert seen == [False] and minidl.is_grad_enabled()
+
+
+def test_watchers_of_an_update_are_told_first_and_last_in_turn():
+    told = []
+
+    class Listener(Watcher):
+        def __init__(self, name):
+            self.name = name
+
+        def update_begins(self, optimizer, moved):
+            told.append((self.name, "begins", len(moved), before == p.numpy().tolist()))
+
+        def update_ends(self, optimizer, moved):
+            told.append((self.name, "ends", len(moved), before == p.numpy().tolist()))
+
+    p = parameter()
+    before, opt = p.numpy().tolist(), optim.SGD([p, parameter(2)], lr=1.0)
+    with Watching(Listener("a")), Watching(Listener("b")):
+        walk(opt, [p], 1)
+    assert told == [("a", "begins", 1, True), ("b", "begins", 1, True),
+                    ("b", "ends", 1, False), ("a", "ends", 1, False)]
+
+
+def test_a_state_goes_where_its_parameter_goes(gpu):
+    """model.double(), then model.to("cuda"), between steps: the next step is the formula's in the
+    new dtype, from the state as it was; and on the (stand-in for a) GPU as on the CPU."""
+    layer = nn.Linear(3, 2, bias=False)
+    opt, (p,) = optim.Adam(layer.parameters(), 0.1, (0.5, 0.9), 1e-3), layer.parameters()
+    options, t = (0.1, 0.5, 0.9, 1e-3), 2
+    walk(opt, [p], 1)
+    w, m, v = (a.astype(np.float64) for a in (p.numpy(), opt.state[p]["exp_avg"],
+                                              opt.state[p]["exp_avg_sq"]))
+    for move in (layer.double, lambda: layer.to("cuda")):
+        move()
+        g = gradient(w, t)
+        p.grad = minidl.tensor(g).to(p.device)
+        opt.step()
+        w, m, v = formulas.adam(w, g, m, v, t, *options)
+        state = opt.state[p]
+        assert {state[key].dtype for key in ("exp_avg", "exp_avg_sq")} == {np.dtype(np.float64)}
+        found = [minidl.device.to_host(a) for a in (p.data, state["exp_avg"], state["exp_avg_sq"])]
+        np.testing.assert_allclose(found, [w, m, v], rtol=1e-12)
+        t += 1
+    assert p.device.startswith("cuda") and isinstance(state["exp_avg"], type(p.data))
+    opt.load_state_dict(opt.state_dict())                     # to where the parameter is
+    assert isinstance(opt.state[p]["exp_avg"], type(p.data))
 
 
 # --------------------------------------------------------------------------- groups and state
@@ -305,6 +389,25 @@ def test_pytorchs_sgd_state_has_no_step():
     del saved["state"][0]["step"]
     other.load_state_dict(saved)
     np.testing.assert_array_equal(walk(opt, [p], 2), walk(other, [twin], 2))
+    assert (opt.state[p]["step"], other.state[twin]["step"]) == (3, 2)     # counted from there
+
+
+@pytest.mark.parametrize("step, loaded", [
+    (3, 3), (3.0, 3), (np.array(3.0), 3), (np.array([3.0]), 3), (2**53, 2**53),
+    (2**53 + 1, ValueError), (2.5, TypeError), (np.array([3.0, 3.0]), TypeError)])
+def test_the_step_of_a_loaded_state(step, loaded):
+    """A whole number as Python and PyTorch have it: up to 2**53, in an array of one number too."""
+    p = parameter()
+    opt = optim.RMSprop([p])
+    walk(opt, [p], 1)
+    state = opt.state_dict()
+    state["state"][0]["step"] = step
+    if isinstance(loaded, int):
+        opt.load_state_dict(state)
+        assert repr(opt.state[p]["step"]) == str(loaded)
+    else:
+        with pytest.raises(loaded, match="RMSprop.load_state_dict: step of parameter 0 must be"):
+            opt.load_state_dict(state)
 
 
 @pytest.mark.parametrize("case", range(len(OPTIMISERS)), ids=lambda i: f"{i}-{OPTIMISERS[i][0]}")
@@ -386,6 +489,9 @@ def test_state_that_does_not_fit_changes_nothing():
             del bad["state"][1]["step"]
         with pytest.raises(ValueError, match="step of parameter 1 is missing"):
             opt.load_state_dict(bad)
+    bad["state"] = {2: {}}
+    with pytest.raises(ValueError, match="state of parameter 2, this optimiser has 2"):
+        opt.load_state_dict(bad)
     bad["state"] = {5: {}}
     with pytest.raises(ValueError, match="state of parameter 5, this optimiser has 2"):
         opt.load_state_dict(bad)
@@ -408,6 +514,20 @@ def test_state_that_does_not_fit_changes_nothing():
     (lambda p: optim.CosineAnnealingLR(optim.SGD([p]), 0), ValueError, "T_max must be at least 1"),
     (lambda p: optim.OneCycleLR(optim.SGD([p]), 1), ValueError, "give total_steps, or epochs"),
     (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 3), ValueError, "the peak at pct_start=0.3 of"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p], momentum=0.5), 1, 10, pct_start=0.1), ValueError,
+     "the peak at pct_start=0.1 of 10"),                                 # in the first step
+    (lambda p: optim.OneCycleLR(optim.SGD([p], momentum=0.5), 1, 10, pct_start=1.0), ValueError,
+     "the peak at pct_start=1.0 of 10"),                                 # in the last
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, epochs=3), ValueError, "give total_steps, or"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, steps_per_epoch=3), ValueError, "give total_"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, epochs=0, steps_per_epoch=3), ValueError,
+     "epochs must be at least 1, got 0"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 9, base_momentum=-1.0), ValueError,
+     "base_momentum must be at least 0"),
+    (lambda p: optim.OneCycleLR(optim.SGD([p]), 1, 9, cycle_momentum=False, div_factor=0),
+     ValueError, "div_factor must be above 0, got 0"),
+    (lambda p: optim.RMSprop([p], alpha=1.0), ValueError, "alpha must be at least 0 and below 1"),
+    (lambda p: optim.RMSprop([p], alpha=1.5), ValueError, "alpha must be at least 0 and below 1"),
 ])
 def test_wrong_arguments_are_named(make, error, message):
     p = parameter()
@@ -485,11 +605,60 @@ def test_clip_by_norm():
         optim.clip_grad_norm_([a], 1, error_if_nonfinite=True)
 
 
+def with_gradient(*numbers, dtype=np.float64):
+    """A parameter that has these numbers as its gradient."""
+    p = nn.Parameter(np.zeros(len(numbers), dtype))
+    p.grad = minidl.tensor(np.array(numbers, dtype))
+    return p
+
+
+@pytest.mark.parametrize("p", [1, 2, 3.5, 20, math.inf])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_no_power_of_a_gradient_is_too_large_or_too_small(size, p):
+    """In float32, where size**2 is 0 or inf: the norm is that of float64, and so is the share."""
+    numbers = np.array([3.0, -4.0, 0.0]) * size
+    norm = np.abs(numbers).max() if p == math.inf else (
+        (np.abs(numbers / size) ** p).sum() ** (1 / p) * size)
+    a = with_gradient(*numbers, dtype=np.float32)
+    assert optim.clip_grad_norm_([a], size / 8, p).item() == pytest.approx(
+        norm, rel=1e-6, abs=0)
+    share = min(1, size / 8 / (norm + 1e-6))
+    np.testing.assert_allclose(a.grad.numpy(), numbers * share, rtol=1e-6, atol=1e-40)
+
+
+def test_clip_by_norm_is_its_formula_at_the_ends():
+    """g min(1, max_norm / (|g| + 1e-6)), with a norm as small as the 1e-6; of no gradient but
+    zeros; down to nothing; a norm that no float32 holds, and one that is not finite."""
+    p = with_gradient(3e-6)
+    assert optim.clip_grad_norm_(p, 1e-6).item() == pytest.approx(3e-6, rel=1e-12, abs=0)
+    assert p.grad.numpy() == pytest.approx([3e-6 / (3 + 1)], rel=1e-12, abs=0)
+    zeros = with_gradient(0.0, 0.0)
+    assert optim.clip_grad_norm_([zeros], 1.0).item() == 0 and not zeros.grad.numpy().any()
+    p = with_gradient(3.0, 4.0)
+    assert optim.clip_grad_norm_([p], 0.5).item() == 5
+    assert p.grad.numpy() == pytest.approx([0.3, 0.4], rel=1e-6)
+    optim.clip_grad_norm_([p], 0)
+    assert p.grad.numpy().tolist() == [0, 0]
+    huge = with_gradient(3e38, 3e38, dtype=np.float32)
+    assert optim.clip_grad_norm_([huge], 1.0).item() == math.inf
+    endless = with_gradient(1.0, -math.inf)
+    assert optim.clip_grad_norm_([endless], 1.0).item() == math.inf      # said, unless asked to
+    for max_norm, norm_type, wrong in ((-0.5, 2, "max_norm"), (1, 0.5, "norm_type")):
+        with pytest.raises(ValueError, match=f"{wrong} must be at least"):
+            optim.clip_grad_norm_([p], max_norm, norm_type)
+
+
 def test_clip_by_value():
     p = parameter()
     p.grad = minidl.tensor([[-3.0, 0.5, 2.0]] * 2).double()
     optim.clip_grad_value_([p, parameter()], 1)
     assert p.grad.numpy()[0].tolist() == [-1, 0.5, 1]
+    optim.clip_grad_value_([p], 0.25)
+    assert p.grad.numpy()[0].tolist() == [-0.25, 0.25, 0.25]
+    optim.clip_grad_value_([p], 0)
+    assert p.grad.numpy()[0].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="clip_value must be at least 0, got -0.5"):
+        optim.clip_grad_value_([p], -0.5)
 
 
 # --------------------------------------------------------------------------- schedules
@@ -597,6 +766,53 @@ def test_a_tensor_of_another_library_in_a_loaded_state():
     p.grad = minidl.zeros(2)
     rule.step()
     np.testing.assert_allclose(p.numpy(), [1 - 0.09, 1 - 0.18], rtol=1e-6)
+    state["state"][0]["momentum_buffer"] = 5.0
+    with pytest.raises(TypeError, match="momentum_buffer of parameter 0 must be an array, got 5.0"):
+        rule.load_state_dict(state)
+
+
+def rates(schedule, steps: int) -> list[float]:
+    """The rates at first and after each of so many steps."""
+    found = [schedule.get_last_lr()[0]]
+    for _ in range(steps):
+        schedule.step()
+        found += schedule.get_last_lr()
+    return found
+
+
+def test_what_a_schedule_does_unless_told():
+    """PyTorch's defaults: a tenth, down to 0; and a cycle of one epoch, or of epochs of one step,
+    whose momentum is not looked at where it does not cycle."""
+    opt = optim.SGD([parameter()], lr=0.1)
+    assert rates(optim.StepLR(opt, 1), 2) == pytest.approx([0.1, 0.01, 0.001])
+    opt.param_groups[0]["lr"] = 0.1
+    assert rates(optim.CosineAnnealingLR(opt, 4), 4)[2::2] == pytest.approx([0.05, 0.0])
+    cycles = [rates(optim.OneCycleLR(opt, 1.0, cycle_momentum=False, base_momentum=-1.0, **length),
+                    10) for length in ({"total_steps": 10}, {"epochs": 1, "steps_per_epoch": 10},
+                                       {"epochs": 10, "steps_per_epoch": 1})]
+    assert cycles[0] == cycles[1] == cycles[2]
+    assert cycles[0][:3] == pytest.approx([0.04, 0.52, 1.0])          # 1/25, halfway, the peak
+
+
+@pytest.mark.parametrize("total, peak", [(5, 0.5), (10, 8.0), (10, 8.5)])
+def test_a_cycle_may_peak_early_or_late(total, peak):
+    """Along a line: up from 0.1 to 1 at the peak, then down to 0.01 at step total - 1."""
+    opt = optim.SGD([parameter()])
+    cycle = optim.OneCycleLR(opt, 1.0, total, pct_start=(peak + 1) / total, cycle_momentum=False,
+                             anneal_strategy="linear", div_factor=10, final_div_factor=10)
+    expected = np.interp(np.arange(total), [0, peak, total - 1], [0.1, 1, 0.01])
+    assert rates(cycle, total - 1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("make, most", [
+    (lambda opt: optim.StepLR(opt, 2), 2**53),
+    (lambda opt: optim.OneCycleLR(opt, 0.1, 9, cycle_momentum=False), 9)])
+def test_the_last_step_that_a_schedule_can_be_at(make, most):
+    schedule = make(optim.SGD([parameter()]))
+    schedule.load_state_dict({"last_epoch": most})
+    assert schedule.last_epoch == most
+    with pytest.raises(ValueError, match=f"last_epoch must be at most {most}, got {most + 1}"):
+        schedule.load_state_dict({"last_epoch": most + 1})
 
 
 def test_two_schedules_go_on_from_their_states_with_the_rate_that_stood_there():

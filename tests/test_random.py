@@ -292,7 +292,12 @@ def test_where_a_draw_cannot_begin():
     assert gan.noise(3, own, first_row=2**63 // 5 - 3).shape == (3, 5)
     with pytest.raises(ValueError, match=f"noise: first_row must be at most {2**63 // 5 - 3}, "):
         gan.noise(3, own, first_row=2**63 // 5 - 2)
-    assert own.counter == 2
+    for call in (lambda k: TinyVAE()(minidl.zeros(5, 4), first_row=k),
+                 lambda k: negative_elbo(TinyVAE(), minidl.zeros(5, 4), own, first_row=k)):
+        call(2**63 // 3 - 5)                                  # 5 codes of 3 numbers each
+        with pytest.raises(ValueError, match=f"first_row must be at most {2**63 // 3 - 5}, "):
+            call(2**63 // 3 - 4)
+    assert own.counter == 3
 
 
 # --------------------------------------------------------------------------- distribution

@@ -115,6 +115,11 @@ def test_predict_is_the_model_at_rest():
     assert model.training
 
 
+def test_predict_of_numbers_by_a_model_without_weights():
+    x = np.linspace(-2, 2, 5)
+    np.testing.assert_allclose(training.predict(nn.Tanh(), x, 2), np.tanh(x), rtol=1e-12)
+
+
 class Pair(nn.Module):
     def forward(self, x):
         return x, x
@@ -123,6 +128,7 @@ class Pair(nn.Module):
 @pytest.mark.parametrize("images, error, message", [
     (np.zeros((7, 2, 2), np.uint8), ValueError, r"uint8 images must be \(N, C, H, W\), got \(7, 2"),
     (np.zeros((0, 1, 2, 2), np.uint8), ValueError, r"no images, got shape \(0, 1, 2, 2\)"),
+    (0.5, ValueError, r"no images, got shape \(\)"),
     (data.DataLoader((np.zeros((2, 3)),)), TypeError, "not a DataLoader; its dataset is"),
     (np.zeros((7, 3)), TypeError, "must return one tensor, it returned a tuple"),
 ])

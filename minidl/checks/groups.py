@@ -21,7 +21,7 @@ BELOW = {"lr": math.inf, "initial_lr": math.inf, "eps": math.inf, "weight_decay"
 # groups may have them with that value. Those in the first line say only how PyTorch computes.
 _NEUTRAL = {"foreach": ..., "fused": ..., "capturable": ...,
             "maximize": False, "amsgrad": False, "centered": False, "differentiable": False,
-            "momentum": 0, "decoupled_weight_decay": False}
+            "momentum": 0}
 _LABELS = {"params", "name", "param_names", "initial_lr", "max_lr", "min_lr", "max_momentum",
            "base_momentum"}                  # what describes a group, and what schedules keep there
 
