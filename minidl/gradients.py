@@ -102,8 +102,7 @@ def _youngest_first(outputs: Sequence[Tensor]) -> list[Node]:
 
 
 def _on_the_way(wanted: Sequence[Tensor], nodes: list[Node]) -> tuple[set, set[Node]]:
-    """The wanted places, and the nodes from which one of them is reached: others need not be run.
-    """
+    """The wanted places, and the nodes from which one of these is reached: no other need run."""
     places, found = {w.node or w for w in wanted}, set()
     for node in reversed(nodes):               # the oldest first: parents before their users
         if any([p is not None and (p in places or p in found) for p in node.parents]):

@@ -213,8 +213,8 @@ class Tensor(FurtherMethods):
         return self._computed("add_", operator.add, other, alpha)
 
     # ------------------------------------------------------------------ arithmetic: calls ops
-    # The ops are made of tensors, and these methods call the ops: so the names `ops`, `gradients`,
-    # `tape` and `arguments` are bound at the end of this file.
+    # The ops are made of tensors: so the name `ops` is bound at the end of this file.
+
     def __add__(self, other): return ops.add(self, other)
     def __radd__(self, other): return ops.add(other, self)
     def __sub__(self, other): return ops.sub(self, other)

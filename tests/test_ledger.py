@@ -67,7 +67,7 @@ def fallen(change: Break, proofs, folder: Path) -> set[str]:
     """The tests among `proofs` that fail by an assertion, not by an error of the broken program, in
     a copy of the package with that one change, on the readable arithmetic."""
     shutil.copytree(ROOT / "minidl", folder / "minidl",
-                    ignore=shutil.ignore_patterns("__pycache__", "files"))
+                    ignore=shutil.ignore_patterns("__pycache__", "*.xz"))
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "setup.cfg", folder)
     file = folder / "minidl" / change.file

@@ -24,6 +24,7 @@ class FurtherMethods:
     """What a Tensor inherits."""
 
     # ------------------------------------------------------------------ what it is
+
     is_cuda = property(lambda self: self.device != "cpu", doc="Is it on a GPU?")
     is_leaf = property(lambda self: self.node is None, doc="Was it made by no op of a graph?")
     grad_fn = property(lambda self: self.node, doc="The node on the tape that made it.")
@@ -53,6 +54,7 @@ class FurtherMethods:
         return format(self.item() if spec and self.data.size == 1 else repr(self), spec)
 
     # ------------------------------------------------------------------ out to Python and NumPy
+
     def tolist(self):
         """Nested Python lists. Raises as :meth:`item` does."""
         minidl.checks.raise_pending()
@@ -88,6 +90,7 @@ class FurtherMethods:
         return copy
 
     # ------------------------------------------------------------------ gradients
+
     def retain_grad(self) -> None:
         """Keep ``.grad`` of a tensor inside the graph too."""
         if self.node is not None:
@@ -104,6 +107,7 @@ class FurtherMethods:
         return HookHandle(hooks, hook)
 
     # ------------------------------------------------------------------ why it is what it is
+
     def explain(self, *index):
         """An element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. It prints
         well, and has ``.terms``, ``.total``, ``.stored``. See :func:`minidl.keep`."""
@@ -141,6 +145,7 @@ class FurtherMethods:
         return self._changed_at[0] if self._changed_at else 0
 
     # ------------------------------------------------------------------ in place
+
     def zero_(self): return self._write("zero_", 0)
     def mul_(self, other): return self._computed("mul_", operator.mul, other)
     def div_(self, other): return self._computed("div_", operator.truediv, other)
@@ -180,6 +185,7 @@ class FurtherMethods:
             raise type(error)(f"x[i] = v: {error}; x has shape {self.shape}") from None
 
     # ------------------------------------------------------------------ arithmetic
+
     def __rpow__(self, base): return minidl.ops.pow(base, self)
     def __rmatmul__(self, other): return minidl.ops.matmul(other, self)
     def __abs__(self): return minidl.ops.abs(self)
@@ -220,6 +226,7 @@ class FurtherMethods:
     def norm(self, p=2, dim=None, keepdim=False): return minidl.ops.norm(self, p, dim, keepdim)
 
     # ------------------------------------------------------------------ comparisons: no gradient
+
     def __ne__(self, other): return self._compared(operator.ne, other)
     def __lt__(self, other): return self._compared(operator.lt, other)
     def __le__(self, other): return self._compared(operator.le, other)
@@ -236,6 +243,7 @@ class FurtherMethods:
     def all(self): return minidl.as_tensor(self.data.all())
 
     # ------------------------------------------------------------------ shape
+
     def reshape(self, *shape): return minidl.ops.reshape(self, *shape)
     def view(self, *shape): return minidl.ops.reshape(self, *shape)
     def flatten(self, start_dim=0, end_dim=-1):
@@ -254,6 +262,7 @@ class FurtherMethods:
                   doc="The last two axes exchanged.")
 
     # ------------------------------------------------------------------ dtype and device
+
     def double(self): return minidl.ops.to(self, float64)
     def long(self): return minidl.ops.to(self, int64)
     def int(self): return minidl.ops.to(self, int32)

@@ -28,6 +28,7 @@ class WeightedLayer(CountedLayer, Module):
         pytorch_(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        """The product of input and weight, plus the bias."""
         return self.product(input, self.bias)
 
 

@@ -8,7 +8,6 @@ sets rates whatever stood there.
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ... import checks
@@ -196,8 +195,3 @@ def _cosine(start: float, end: float, part: float) -> float:
 
 def _straight(start: float, end: float, part: float) -> float:
     return start + (end - start) * part
-
-
-lr_scheduler = SimpleNamespace(LRScheduler=LRScheduler, StepLR=StepLR, OneCycleLR=OneCycleLR,
-                               CosineAnnealingLR=CosineAnnealingLR)
-"""PyTorch's place for the schedules: ``optim.lr_scheduler.StepLR``."""
