@@ -20,7 +20,7 @@ FILE, FUNCTION = 400, 60               # lines of a file, and of a function, of 
 
 READING = {                            # in reading order
     "core": "tensor op tape gradients device dtypes modes random",
-    "ops": "ops/arithmetic ops/reduce ops/shape ops/linear ops/windows ops/conv ops/pool "
+    "ops": "ops/arithmetic ops/shape ops/reduce ops/linear ops/windows ops/conv ops/pool "
            "ops/activation ops/norm ops/dropout ops/counted ops/loss ops/generative",
     "functions": "functional",
     "layers": "nn/parameter nn/module nn/container nn/linear nn/conv nn/pool nn/activation nn/norm "

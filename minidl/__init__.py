@@ -11,13 +11,13 @@ from os import environ as _environ
 from typing import TYPE_CHECKING
 
 from .tensor import Tensor, as_tensor
-# isort: split
+# isort: split: the ops need the tensor, so the tensor comes first
 from . import checks, cuda, dtypes, functional, nn, ops, optim, random
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .files.saving import load, save
 from .kernels import get_num_threads, kernels_in_use, set_num_threads, use_kernels
-from .modes import (no_grad)
-from .more.grad_enabled import (enable_grad)
+from .modes import no_grad
+from .more.grad_enabled import enable_grad
 from .more.allclose import allclose
 from .more.alpha import add, sub
 from .more.creation import (arange, eye, from_numpy, full, linspace, ones, ones_like, rand, randint,
@@ -50,10 +50,9 @@ if TYPE_CHECKING:                          # for editors; at run time they wait,
     from .explain.record import record
     from .training.profiling import profile
 
-# Functions and modules that stand deeper than their public names say.
+# Functions that stand deeper than their public names say.
 _LATER_FUNCTIONS = {"keep": "explain.keeping", "profile": "training.profiling",
                     "record": "explain.record"}
-_LATER_MODULES = {"metrics": "training.metrics", "script": "training.script"}
 
 
 def __getattr__(name: str):
@@ -62,7 +61,7 @@ def __getattr__(name: str):
     if name in _LATER_FUNCTIONS:
         return getattr(import_module(f"minidl.{_LATER_FUNCTIONS[name]}"), name)
     if name in __all__:
-        return import_module(f"minidl.{_LATER_MODULES.get(name, name)}")
+        return import_module(f"minidl.{name}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")
 
 

@@ -62,7 +62,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                               for p in node.parents])
                 for w in watchers:
                     w.node_begins(node, gy)
-                if wanted is None and (node.retain_grad or node.kept):
+                if wanted is None and (node.retain_grad or node.kept):     # somebody asks for it
                     deposit(node, gy, create_graph)
                 grads = node.backward(*node.arguments(gy, need))
                 for k, g in shares(node, grads, gy, need):
@@ -73,7 +73,7 @@ def backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor], *, retain_g
                     w.node_ends(node)
                 if not (retain_graph or node.kept):               # forget what it used
                     node.backward, node.parents, node.value = None, (), None
-            grads = g = gy = None              # `deposit` copies a gradient that has other users
+            grads = g = gy = None              # `deposit` copies what another name refers to
             for place in [place for place in sums if type(place) is not Node]:          # leaves
                 sums[place] = complete(sums[place], place, place._hooks)
                 if wanted is None:

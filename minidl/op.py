@@ -56,17 +56,17 @@ class Op:
             return [args[i] for i in self.places if args[i] is not None or i not in self.optional]
         return [a for a in args if isinstance(a, (Tensor, np.ndarray))]
 
-    def given(self, args: Sequence) -> list[int]:
+    def places_filled(self, args: Sequence) -> list[int]:
         """The places of the tensor arguments, but for an optional one that is None."""
         return [i for i in self.places if args[i] is not None or i not in self.optional]
 
-    def placed(self, args: Sequence, inputs: Sequence) -> tuple:
+    def with_inputs(self, args: Sequence, inputs: Sequence) -> tuple:
         """`args`, with the tensors `inputs` in the places where :meth:`inputs` found them."""
         if self.all_tensors:
             return tuple(inputs)
         if self.sequence:
             return (inputs, *args[1:])
-        at = self.given(args) if self.places else [
+        at = self.places_filled(args) if self.places else [
             i for i, a in enumerate(args) if isinstance(a, (Tensor, np.ndarray))]
         put = dict(zip(at, inputs))
         return tuple([put.get(i, a) for i, a in enumerate(args)])
@@ -84,7 +84,7 @@ class Op:
                       for x in inputs]                 # a caller may write into its array later
         except (TypeError, ValueError) as error:
             raise input_refused(self, args, inputs, error) from None
-        return self.placed(args, inputs), inputs
+        return self.with_inputs(args, inputs), inputs
 
 
 OPS: dict[str, Op] = {}

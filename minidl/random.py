@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from . import checks
-from .checks.draws import placed
+from .checks.draws import first_element
 from .device import resolve
 from .modes import mode
 
@@ -77,7 +77,7 @@ class Generator:
 
     def _drawn(self, numbers, shape, dtype, device: str, first: int):
         """What `numbers`, a function below, draws; whoever watches is told."""
-        first = placed(f"{numbers.__name__}: first", first, math.prod(shape))
+        first = first_element(f"{numbers.__name__}: first", first, math.prod(shape))
         state = self.next_draw()
         if device == "cpu" or (device := resolve(device)) == "cpu":
             y = numbers(shape, *state, dtype, first)
@@ -117,9 +117,9 @@ def uniform(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) ->
 def normal(shape, seed: int, counter: int, dtype=np.float32, first: int = 0) -> np.ndarray:
     """Draw number `counter` under `seed`, from element `first` on: pairs from N(0, 1), by Box and
     Muller."""
-    count, cut = math.prod(shape), first % 2        # whole pairs are made: one number more in
-    even = (cut + count + 1) // 2 * 2               # front if `first` is odd, one behind to be even
-    words = _words(seed, counter, first - cut, even)
+    # Whole pairs are made: if `first` is odd, from the number before; and up to an even count.
+    count, cut = math.prod(shape), first % 2
+    words = _words(seed, counter, first - cut, (cut + count + 1) // 2 * 2)
     u, v = _uniform(words, np.float64).reshape(-1, 2).T
     radius, angle = np.sqrt(-2 * np.log1p(-u)), 2 * math.pi * v
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

@@ -41,8 +41,8 @@ def put_on_tape(entry: Op, args, inputs, y, backward) -> Tensor | tuple[Tensor, 
         for x in inputs:                           # faster than any(...), and every op comes here
             if x._requires_grad:
                 out._requires_grad = True
-                given = [args[i] for i in entry.places] if entry.optional else inputs
-                out.node = Node(entry, given, backward, out)      # a bias that is None has a place
+                each = [args[i] for i in entry.places] if entry.optional else inputs
+                out.node = Node(entry, each, backward, out)       # `each` with a bias that is None
                 break
     return (out, *[Tensor._wrap(e) for e in extra]) if extra else out
 

@@ -213,8 +213,8 @@ class Tensor(FurtherMethods):
         return self._computed("add_", operator.add, other, alpha)
 
     # ------------------------------------------------------------------ arithmetic: calls ops
-    # A file of minidl imports what stands below it. These methods call what stands above: so the
-    # names `ops`, `gradients`, `tape` and `arguments` are bound at the end of this file.
+    # The ops are made of tensors, and these methods call the ops: so the names `ops`, `gradients`,
+    # `tape` and `arguments` are bound at the end of this file.
     def __add__(self, other): return ops.add(self, other)
     def __radd__(self, other): return ops.add(other, self)
     def __sub__(self, other): return ops.sub(self, other)
@@ -250,8 +250,8 @@ class Tensor(FurtherMethods):
         name, logical = operation.__name__, operation.__name__ in ("and_", "or_", "xor")
         other = arguments.compared_with(name, self, other)
         try:
-            other = as_tensor(other, self) if logical else other
-            a, b = self.data, other.data if isinstance(other, Tensor) else other
+            b = as_tensor(other, self) if logical else other
+            a, b = self.data, b.data if isinstance(b, Tensor) else b
             if is_array(b) and (logical or "f" in (a.dtype.kind, b.dtype.kind)):
                 a, b = paired(a, b)
             return as_tensor(silent.copy().run(operation, a, b))

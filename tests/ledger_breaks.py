@@ -30,12 +30,13 @@ CLASSIFIERS, GANS = "models/more/classifiers.py", "models/more/gans.py"
 
 BREAKS = [
     # ---- convolution and pooling
-    Break("D0-CONV", CONV, "taps = w.transpose(2, 3, 1, 0)",
-          "taps = w[:, :, ::-1].transpose(2, 3, 1, 0)"),
+    Break("D0-CONV", CONV, "weights = w.transpose(2, 3, 1, 0)",
+          "weights = w[:, :, ::-1].transpose(2, 3, 1, 0)"),
     Break("D1-CONV", CONV, "padded[:, PH:PH + H, PW:PW + W] = x", "padded[:, :H, PW:PW + W] = x"),
-    Break("D3-CONV", CONV, "taps = w.transpose(2, 3, 1, 0)",
-          "taps = w[:, ::-1].transpose(2, 3, 1, 0)"),
-    Break("D3-CONV", CONV, "rows @ taps if b is None else rows @ taps + b", "rows @ taps"),
+    Break("D3-CONV", CONV, "weights = w.transpose(2, 3, 1, 0)",
+          "weights = w[:, ::-1].transpose(2, 3, 1, 0)"),
+    Break("D3-CONV", CONV, "rows @ weights if b is None else rows @ weights + b",
+          "rows @ weights"),
     Break("D0-MAXPOOL", POOL, "better = (candidate > y)", "better = (candidate < y)"),
     Break("D0-MAXPOOL", POOL, "top, left = u * DH, v * DW\n            rows",
           "top, left = u * DH, u * DW\n            rows"),

@@ -78,6 +78,9 @@ WRONG = {
     "output padding": (lambda: F.conv_transpose2d(z(*IMAGE), z(3, 4, 3, 3), output_padding=1),
                        ValueError, "conv_transpose2d: output_padding (1, 1) must be smaller than "
                        "stride (1, 1) or dilation (1, 1)"),
+    "output padding beside same": (lambda: F.conv_transpose2d(
+        z(*IMAGE), z(3, 4, 3, 3), stride=2, padding="same", output_padding=1), ValueError,
+        'conv_transpose2d: output_padding (1, 1) is not for padding="same", whose output'),
     "nothing left": (lambda: F.conv_transpose2d(z(1, 3, 1, 1), z(3, 4, 1, 1), padding=1),
                      ValueError, "conv_transpose2d: padding (1, 1) leaves nothing of the output"),
     "refused by name": (lambda: F.avg_pool2d(z(*IMAGE), 2, divisor_override=3), ValueError,

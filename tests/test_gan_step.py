@@ -217,6 +217,23 @@ def test_a_turn_moves_its_player_alone(name):
     assert all(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", [name for name in STEPS if name != "wgan"])
+def test_a_frozen_layer_of_the_discriminator_stays_frozen(name):
+    """Over two steps its weights keep their bits and get no gradient; the other layers move. (The
+    critic that is clipped is clipped in every weight.)"""
+    model = made(name)
+    model.discriminator[1].requires_grad_(False)
+    steps, before = procedure(name, model), byhand.weights(model)
+    for seed in (1, 2):
+        steps.step(minidl.tensor(images(9, seed)), minidl.tensor(LABELS.repeat(2)[:9]))
+    after = byhand.weights(model)
+    still = {key for key, p in model.named_parameters() if np.array_equal(before[key], after[key])}
+    own = {"discriminator.1.weight", "discriminator.1.bias"}
+    assert own <= still <= own | {"discriminator.4.bias"}      # scores' differences know no bias
+    for key, p in model.named_parameters():
+        assert p.requires_grad == (key not in own) == (p.grad is not None)
+
+
 def test_the_document_s_own_generator_loss():
     """D3-GAN-V: G descends E log(1 - D(G(z))) where `g_loss` says so."""
     def saturating(fake):

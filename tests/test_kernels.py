@@ -717,7 +717,7 @@ def test_fused_layers_give_what_the_layers_give(layers, dtype):
     for a, b in zip(fused, single):
         assert_close(a, b, 1e-5 if dtype == np.float32 else 1e-12)
     from minidl.nn import fusion
-    counts = [len(list(fusion.runs(model._all(), fuse))) for fuse in (True, False)]
+    counts = [len(list(fusion.stages(model._all(), fuse))) for fuse in (True, False)]
     assert counts[0] < counts[1] == len(model)
     assert isinstance(nn.Sequential.fuse, bool)
 
@@ -726,7 +726,7 @@ def test_what_is_left_alone():
     """keep(), the readable arithmetic, forward hooks, derived classes, a slope above 1."""
     from minidl.nn import fusion
     layers = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    count = lambda modules: len(list(fusion.runs(modules)))
+    count = lambda modules: len(list(fusion.stages(modules)))
     assert count(layers) == 1
     with minidl.keep():
         assert count(layers) == 3

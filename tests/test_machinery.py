@@ -55,7 +55,7 @@ def files_that_divide_by_a_stride() -> list[str]:
 ROWS = "by_rows", "like_rows", "channels_last", "images", "taps_first", "alike", "one_a_channel"
 ONCE = {                               # what stands once: where
     "tensors among an op's arguments": lambda: [
-        f for f in files_that_define("placed") if f != "checks/draws.py"],     # (of noise)
+        f for f in files_that_define("with_inputs")],     # (of noise)
     "equal up to rounding": lambda: files_that_define("limit_of", "scale_of"),
     "finite differences": lambda: files_that_define("first_smooth"),
     "output size": lambda: [f for f in files_that_divide_by_a_stride() if f != "formulas.py"],
@@ -71,9 +71,9 @@ def test_it_stands_once(what):
 
 
 def test_tensors_are_placed_among_arguments_by_the_op():
-    """`Op.inputs` and `Op.placed` know where the tensors are. Others ask for the places: cells and
-    the errors of a call for the operands' names, fitting for the entries of a file, which are no
-    tensors yet, and the tape for arguments that are None."""
+    """`Op.inputs` and `Op.with_inputs` know where the tensors are. Others ask for the places: cells
+    and the errors of a call for the operands' names, fitting for the entries of a file, which are
+    no tensors yet, and the tape for arguments that are None."""
     assert files_with("places") == ["checks/calls.py", "explain/cells.py", "explain/fitting.py",
                                     "op.py", "tape.py"]
 

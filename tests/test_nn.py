@@ -516,3 +516,9 @@ def test_summary_leaves_the_model_alone_when_it_fails():
     with pytest.raises(ValueError, match="linear"):
         net.summary((4,))
     assert net.training and net[1].training and not net[1]._forward_hooks
+
+
+def test_a_prefix_of_none_is_no_prefix():
+    layer = nn.Linear(2, 2)
+    for named in (layer.named_parameters, layer.named_modules, layer.named_buffers):
+        assert dict(named(prefix=None)).keys() == dict(named()).keys()

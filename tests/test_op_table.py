@@ -47,10 +47,10 @@ def test_every_op_has_a_domain_or_a_written_reason():
 def test_tensors_placed_among_the_arguments_are_the_inputs_again(name, data):
     args, entry = data.draw(DOMAINS[name]), OPS[name]
     tensors = [leaf(x) for x in tensor_arguments(name, args)]
-    placed = entry.placed(args, tensors)
+    placed = entry.with_inputs(args, tensors)
     assert [a is b for a, b in zip(entry.inputs(placed), tensors, strict=True)] == [True] * len(
         tensors)
-    back = entry.placed(placed, tensor_arguments(name, args))
+    back = entry.with_inputs(placed, tensor_arguments(name, args))
     assert len(back) == len(args)
     assert all(a is b or entry.sequence and i == 0 for i, (a, b) in enumerate(zip(back, args)))
 

@@ -13,7 +13,7 @@ import pytest
 import minidl
 from minidl import data, nn, optim
 from minidl import functional as F
-from minidl.explain import maps as maps
+from minidl.explain import maps
 from minidl.explain.trace import Trace
 from minidl.models import MODELS
 from minidl.ops.terms import Contract

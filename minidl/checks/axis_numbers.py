@@ -38,8 +38,8 @@ def axis_numbers(name: str, dim, ndim: int) -> tuple[int, ...]:
 
 
 def nonempty_axes(name: str, dim, shape) -> tuple[int, ...]:
-    """The axes that `dim` names. Raises ValueError if one has no elements: of nothing there is no
-    largest."""
+    """The axes that `dim` names. Raises ValueError if one has length 0: then there is no element to
+    choose."""
     axes = axis_numbers(name, dim, len(shape))
     if any(shape[i] == 0 for i in axes):
         raise ValueError(f"{name}: the tensor of shape {shape} has no elements to choose from"

@@ -7,7 +7,7 @@ from . import brief, whole
 ELEMENTS = 2**63                           # of a draw: as many as an int64 can number
 
 
-def placed(what: str, first: int, count: int, size: int = 1) -> int:
+def first_element(what: str, first: int, count: int, size: int = 1) -> int:
     """The element at which row `first` of a draw begins, rows being of `size` elements. Raises
     TypeError or ValueError, in the name of `what`, unless the draw has `count` rows from there."""
     last = ELEMENTS // max(int(size), 1) - int(count)

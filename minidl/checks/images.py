@@ -44,6 +44,16 @@ def conv_arguments(op: str, input, weight, bias, stride, dilation, groups, trans
     return stride, dilation
 
 
+def output_fits(op: str, output_padding, padding, stride, dilation) -> None:
+    """Refuse output_padding beside "same", which settles the output's size, or if too large."""
+    if padding == "same":
+        raise ValueError(f'{op}: output_padding {output_padding} is not for padding="same", whose '
+                         "output is exactly stride times as large")
+    if any(n and n >= max(s, d) for n, s, d in zip(output_padding, stride, dilation)):
+        raise ValueError(f"{op}: output_padding {output_padding} must be smaller than stride "
+                         f"{stride} or dilation {dilation}")
+
+
 def window_counts(op: str, size, kernel, stride, padding, dilation) -> tuple[int, int]:
     """The output size; an image that no window fits is an error."""
     out = output_size(size, kernel, stride, padding, dilation)

@@ -63,6 +63,14 @@ def input_with_channels(layer: str, input, axes: tuple[int, ...], num_features: 
     return input
 
 
+def input_with_axis(layer: str, input, dim: int) -> tuple[Tensor, int]:
+    """The input as a tensor, and the number, from 0 on, of its axis `dim`."""
+    input = input if isinstance(input, Tensor) else tensor_argument(f"{layer}: input", input)
+    if not -input.ndim <= dim < input.ndim:
+        raise ValueError(f"{layer}: dim={dim} for an input of shape {input.shape}")
+    return input, dim % input.ndim
+
+
 def check_not_in_place(layer: str, inplace: bool) -> None:
     """PyTorch's layers may write into their input; these never do."""
     if inplace:

@@ -124,7 +124,7 @@ def slopes(call: Call, k: int, place: int) -> np.ndarray:
     h, operands = 1e-30, list(call.operands)
     operands[k] = np.array(operands[k], np.complex128, order="C")
     operands[k].reshape(-1)[place] += 1j * h
-    return np.imag(value(call._replace(args=call.op.placed(call.args, operands)))) / h
+    return np.imag(value(call._replace(args=call.op.with_inputs(call.args, operands)))) / h
 
 
 def _largest(x, axis, keepdims):
@@ -298,7 +298,7 @@ def _grid(axes: dict) -> dict:
 # --------------------------------------------------------------------------- rearrangements
 def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The (first) output of the op called again, with `operands` for its own."""
-    y = call.op.call(*call.op.placed(call.args, operands))
+    y = call.op.call(*call.op.with_inputs(call.args, operands))
     return y[0] if isinstance(y, tuple) else y
 
 

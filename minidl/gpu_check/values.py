@@ -45,7 +45,7 @@ def op_outputs(name: str, args: tuple, dtype: np.dtype, device: str) -> list[np.
     entry, args = OPS[name], convert(args, dtype, device)
     leaves = [Tensor._wrap(x) for x in entry.inputs(args)]
     wanted = [x.requires_grad_() for x in leaves if x.is_floating_point()]
-    y = entry.call(*entry.placed(args, leaves))
+    y = entry.call(*entry.with_inputs(args, leaves))
     y, *more = y if isinstance(y, tuple) else (y,)
     upstream = np.random.default_rng(1).uniform(0.5, 1.5, y.shape) * np.where(
         np.arange(y.numel()).reshape(y.shape) % 3, 1, -1)

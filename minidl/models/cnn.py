@@ -24,18 +24,16 @@ class CNN(nn.Sequential):
     dense                10
     ==================== ========= ======================================================
 
-    93,322 parameters. Erratum E1.1: the printed softmax is left to the loss, which is given logits.
-    `dropout=0.5` is D2's network. Source: D1-CNN, D2-CNN.
+    93,322 parameters. The document on deep learning in the field of art (D1) has a softmax at the
+    end; here it is a part of the loss (erratum E1.1). `dropout=0.5` makes the network of D2, on
+    works of art. Source: D1-CNN, D2-CNN.
     """
 
     def __init__(self, channels: int = 1, classes: int = 10, dropout: float = 0.0):
         super().__init__(
-            nn.Conv2d(channels, 32, 3), nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3), nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3), nn.ReLU(),
-            nn.Flatten(),
+            nn.Conv2d(channels, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(),
             nn.Linear(64 * 3 * 3, 64), nn.ReLU(),
             *([nn.Dropout(dropout)] if dropout else []),
             nn.Linear(64, classes),

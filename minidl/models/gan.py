@@ -1,14 +1,13 @@
 """The generative adversarial network: noise to images, and images to one logit.
 
-In the listings the discriminator ends in a sigmoid, or lacks it while the loss takes logarithms
-(E1.2). Here it gives logits, and the sigmoid is part of the loss. No training loop works as printed
-(E0.3, E1.2, E2.1, E4.1): how the two players are trained is told in `minidl/training`.
+Erratum E1.2: the printed discriminator lacks the sigmoid that the printed loss, which takes
+logarithms, needs. Here the sigmoid is a part of the loss.
 """
 
 from __future__ import annotations
 
 from .. import nn
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..random import Generator, default_generator
 from ..tensor import Tensor
 from .more.conditional import ConditionalPlayers
@@ -18,10 +17,10 @@ class GAN(ConditionalPlayers, nn.Module):
     """Two players: `generator`, (N,latent) -> images in [-1,1], and `discriminator`, images ->
     (N,1) logits, large for what it takes to be real. Source: D3-GAN-V.
 
-    With `classes` both players are told a class for each image: see :class:`ConditionalPlayers`.
+    Only a GAN with `classes` uses :class:`ConditionalPlayers`, which tell both players a class.
     """
 
-    classes = 0
+    classes = 0                        # the plain GAN: no class is told
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, latent: int):
         super().__init__()
@@ -30,7 +29,7 @@ class GAN(ConditionalPlayers, nn.Module):
     def noise(self, n: int, rng: Generator | None = None, *, first_row: int = 0) -> Tensor:
         """z ~ N(0, I), (n,latent), of the dtype and on the device of the weights, from row
         `first_row` of the draw on."""
-        first = placed("noise: first_row", first_row, n, self.latent)
+        first = first_element("noise: first_row", first_row, n, self.latent)
         weight = next(self.generator.parameters())
         rng = rng or default_generator()
         return Tensor._wrap(rng.normal((n, self.latent), weight.dtype, weight.device, first=first))
@@ -51,7 +50,7 @@ class ConvGAN(GAN):
     `start` is s, the size at which the generator begins; images are 4s x 4s. With the document's
     s = 4 that is 16x16; s = 7 makes digits of 28x28.
 
-    generator      dense 512*s*s, BN, LeakyReLU  512 x  s x  s   no bias wherever BN follows
+    generator      dense 512*s*s, BN, LeakyReLU  512 x  s x  s   no layer but BN has a bias
                    tconv 5x5,     BN, LeakyReLU  256 x  s x  s
                    tconv 5x5 s2,  BN, LeakyReLU  128 x 2s x 2s   "same" padding: exactly doubled
                    tconv 5x5 s2,  tanh             1 x 4s x 4s
@@ -78,8 +77,7 @@ class ConvGAN(GAN):
         discriminator = nn.Sequential(
             nn.Conv2d(1, w, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
             nn.Conv2d(w, 2 * w, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
-            nn.Flatten(),
-            nn.Linear(2 * w * s * s, 1),
+            nn.Flatten(), nn.Linear(2 * w * s * s, 1),
         )
         super().__init__(generator, discriminator, latent)
         nn.init.keras_(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import functional as F
 from .. import nn
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..checks.layer_options import check_choice
 from ..tensor import Tensor
 
@@ -30,14 +30,12 @@ class VAE(nn.Module):
         self.latent, self.likelihood = latent, likelihood
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding="same"), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding="same"), nn.ReLU(),
-            nn.Flatten(),
+            nn.Conv2d(32, 64, 3, padding="same"), nn.ReLU(), nn.Flatten(),
         )
         self.mu = nn.Linear(64 * 28 * 28, latent)
         self.logvar = nn.Linear(64 * 28 * 28, latent)
         self.decoder = nn.Sequential(
-            nn.Linear(latent, 7 * 7 * 64), nn.ReLU(),
-            nn.Unflatten(1, (64, 7, 7)),
+            nn.Linear(latent, 7 * 7 * 64), nn.ReLU(), nn.Unflatten(1, (64, 7, 7)),
             nn.ConvTranspose2d(64, 64, 3, stride=2, padding="same"), nn.ReLU(),
             nn.ConvTranspose2d(64, 32, 3, stride=2, padding="same"), nn.ReLU(),
             nn.ConvTranspose2d(32, 1, 3, stride=1, padding="same"),
@@ -55,15 +53,16 @@ class VAE(nn.Module):
     def forward(self, x: Tensor, eps: Tensor | None = None, *,
                 first_row: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """The decoder's output for one z = mu + sigma eps, then mu and log sigma^2. `eps`, of shape
-        (N,latent), is drawn from N(0, I) unless given, from row `first_row` of the draw on."""
-        first = placed("VAE: first_row", first_row, len(x), self.latent)
+        (N,latent), is drawn from N(0, I) unless given, from row `first_row` of the draw on.
+        Training does the same in its steps 1 to 3: ``training/vae_steps.py``."""
+        first = first_element("VAE: first_row", first_row, len(x), self.latent)
         mu, logvar = self.encode(x)
         z = F.reparameterize(mu, logvar, eps, first=first)
         return self.decode(z), mu, logvar
 
     def log_likelihood(self, output: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) of each image in nats, from the decoder's output: (N,). The Gaussian one is
-        short of its constant."""
+        """log p(x|z) of each image in nats, from the decoder's output: (N,). Of the Gaussian one
+        the constant, -log(2 pi) / 2 for each pixel, is left out."""
         if self.likelihood == "bernoulli":
             return F.bernoulli_log_likelihood(output, x)
         return F.gaussian_log_likelihood(output, x)

@@ -1,4 +1,4 @@
-"""Activations as layers; the formulas are in ``minidl.functional``."""
+"""Activations as layers; ``minidl/ops/activation.py`` has the formulas in code."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ class Sequential(NumberedModules):
         return Sequential(children, fuse=self.fuse)
 
     def forward(self, input: Tensor) -> Tensor:
-        for run in fusion.runs([module for _, module in self._own(CHILD)], self.fuse):
-            input = run(input)
+        # A stage is a module, or a function that does the work of several: these are not called.
+        for stage in fusion.stages([module for _, module in self._own(CHILD)], self.fuse):
+            input = stage(input)
         return input

@@ -16,7 +16,7 @@ from .parameter import Parameter
 class ConvLayer(WeightedLayer):
     """What convolution layers share: arguments, weight and bias."""
 
-    axes = 2
+    image_axes = 2             # how many axes the window slides along
     transposed = False
 
     @arguments
@@ -34,14 +34,14 @@ class ConvLayer(WeightedLayer):
         self.padding = padding if isinstance(padding, str) else self._sizes("padding", padding, 0)
         self.dilation, self.groups = self._sizes("dilation", dilation, 1), groups
         across = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        # In memory the taps come first and the output channels last, as the kernels read them.
+        # Memory order, which Parameter keeps: taps first, output channels last, as kernels read it.
         in_memory = np.zeros((*self.kernel_size, across[1] // groups, across[0]), np.float32)
         self.weight = Parameter(np.moveaxis(in_memory, (-1, -2), (0, 1)))
         self.register_parameter("bias", uninitialised(out_channels) if bias else None)
         self.reset_parameters()
 
     def _sizes(self, name: str, value, least: int) -> tuple[int, ...]:
-        return checks.sizes(type(self).__name__, name, value, self.axes, least)
+        return checks.sizes(type(self).__name__, name, value, self.image_axes, least)
 
 
 class Conv2d(ConvLayer):
@@ -51,6 +51,7 @@ class Conv2d(ConvLayer):
     """
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution of `input` with the weight, plus `bias`."""
         return F.conv2d(input, self.weight, bias, self.stride, self.padding, self.dilation,
                         self.groups)
 
@@ -73,5 +74,6 @@ class ConvTranspose2d(ConvLayer):
         self.output_padding = self._sizes("output_padding", output_padding, 0)
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The transposed convolution of `input` with the weight, plus `bias`."""
         return F.conv_transpose2d(input, self.weight, bias, self.stride, self.padding,
                                   self.output_padding, self.groups, self.dilation)

@@ -35,7 +35,7 @@ from .module import Module
 from .pool import MaxPool2d
 
 
-def runs(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor], Tensor]]:
+def stages(modules: list[Module], fuse: bool = True) -> Iterator[Callable[[Tensor], Tensor]]:
     """What to call, one after the other: the modules, or functions that do the work of several."""
     if not fuse or kernels_in_use() == "reference" or any(
             [w.layer_by_layer for w in mode.watchers]):

@@ -6,8 +6,8 @@ and how many neurons a number goes to. Keeping the variance of a signal through 
     std = gain / sqrt(fan_in)                            He et al. (2015), "kaiming"
     std = gain * sqrt(2 / (fan_in + fan_out))            Glorot, Bengio (2010), "xavier"
 
-and a uniform number of [-b, b] has std = b / sqrt(3). All functions fill a tensor in place and draw
-from ``minidl.random.default_generator()`` unless a generator is given.
+and a uniform number of [-b, b] has std = b / sqrt(3). A name that ends in _ fills a tensor in
+place, as in PyTorch, from ``minidl.random.default_generator()`` unless a generator is given.
 """
 
 from __future__ import annotations
@@ -64,10 +64,12 @@ def xavier_uniform_(tensor: InPlace, gain: float = 1.0,
 
 @arguments
 def pytorch_(weight: InPlace, bias: InPlace | None) -> None:
-    """PyTorch's default of dense and convolution layers, so D0's: weight and bias uniform of
-    [-b, b], b = 1 / sqrt(fan_in). Source: D2-HE."""
+    """Fill as PyTorch, with which D0 is written, begins its dense and convolution layers: weight
+    and bias uniform of [-b, b], b = 1 / sqrt(fan_in). Source: D2-HE."""
     fan_in, _ = fans("pytorch_", weight)
-    gain = math.sqrt(2 / (1 + math.sqrt(5) ** 2))    # sqrt(1/3), rounded as PyTorch rounds it
+    # PyTorch comes to the weight's b by He's formula, with the gain of a leaky relu of slope
+    # sqrt(5), which is sqrt(1/3). Up to the last digit that is the b of the bias below.
+    gain = math.sqrt(2 / (1 + math.sqrt(5) ** 2))
     bound = gain * math.sqrt(3 / (fan_in or 1))
     uniform_(weight, -bound, bound)
     if bias is not None:
@@ -76,8 +78,8 @@ def pytorch_(weight: InPlace, bias: InPlace | None) -> None:
 
 
 def keras_(module: Module) -> Module:
-    """Keras's defaults, so D1's, D2's and D4's, for all layers below `module`: every ``weight`` of
-    two or more axes Glorot uniform, the ``bias`` beside it zero. Source: D2-HE."""
+    """Fill as Keras, with which D1, D2 and D4 are written, begins all layers below `module`: every
+    ``weight`` of two or more axes Glorot uniform, the ``bias`` beside it zero. Source: D2-HE."""
     if not isinstance(module, Module):
         raise TypeError(f"keras_: module must be a Module, got {checks.brief(module)}")
     for layer in module.modules():

@@ -20,8 +20,8 @@ def uninitialised(*shape: int) -> Parameter:
 
 
 class WeightedLayer(CountedLayer, Module):
-    """What dense and convolution layers share: the product with a weight, plus a bias or none. A
-    subclass makes both parameters and defines ``product``, which adds no bias unless given one."""
+    """A dense or convolution layer. A subclass has ``weight``, ``bias`` (or None), and a method
+    ``product(input, bias=None)``: nn/fusion.py calls it without the bias, and adds that later."""
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
@@ -45,4 +45,5 @@ class Linear(WeightedLayer):
         self.reset_parameters()
 
     def product(self, input: Tensor, bias: Tensor | None = None) -> Tensor:
+        """input W^T, plus `bias`."""
         return F.linear(input, self.weight, bias)

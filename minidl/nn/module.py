@@ -1,8 +1,8 @@
 """Module: what has parameters, and children that have parameters.
 
 Parameters, buffers and children are ordinary attributes; ``_kinds`` remembers which attributes they
-are, in the order they came. Names and meanings are PyTorch's. Saving and loading stand in
-``module_state.py``, further methods in ``more/module_methods.py`` and ``more/showing.py``.
+are, in the order they came. Names and meanings are PyTorch's. Three bases of Module add the rest:
+ModuleState saves and loads, ModuleMethods has hooks, copies and conversions, ShownModule the repr.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Module(ModuleState, ModuleMethods, ShownModule):
             self._kinds[name] = PARAMETER
         elif isinstance(value, Module):
             self._kinds[name] = CHILD
-        elif name in self.__dict__.get("_kinds", ()):
+        elif name in self.__dict__.get("_kinds", ()):        # a buffer's new value, or None
             attributes.check_kind(self, name, value)
         object.__setattr__(self, name, value)
 
@@ -83,25 +83,27 @@ class Module(ModuleState, ModuleMethods, ShownModule):
 
     def named_modules(self, memo: set | None = None, prefix: str = "",
                       remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, parents first, with dotted names. No recursion: modules
-        may be nested as deep as one likes. Raises ValueError for a module that contains itself,
-        unless each module is wanted once."""
-        memo, above = set() if memo is None else memo, {None: iter([(prefix, self)])}
-        while above:                       # the modules that lead here, each with what is below it
-            for path, module in above[next(reversed(above))]:
-                if module in memo:
-                    continue
+        """This module and all below it, parents first, with dotted names: each module once, or, if
+        not `remove_duplicate`, under each of its names. Then ValueError is raised for a module that
+        contains itself. No recursion: modules may be nested as deep as one likes."""
+        memo, done = set() if memo is None else memo, object()
+        above: set[Module] = set()                              # the modules that lead here
+        todo = [(prefix or "", self)]                           # the last comes next
+        while todo:
+            path, module = todo.pop()
+            if path is done:                       # set below, behind the module's children
+                above.remove(module)
+            elif module not in memo:
                 if module in above:
                     raise ValueError(f"{type(module).__name__}: the module contains itself, as "
                                      f"{path!r}")
                 if remove_duplicate:
                     memo.add(module)
                 yield path, module
+                above.add(module)
                 dot = f"{path}." if path else ""
-                above[module] = iter([(dot + name, child) for name, child in module._own(CHILD)])
-                break
-            else:
-                above.popitem()
+                children = [(dot + name, child) for name, child in module._own(CHILD)]
+                todo += [(done, module), *reversed(children)]
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -109,9 +111,8 @@ class Module(ModuleState, ModuleMethods, ShownModule):
 
     def _named(self, kinds: tuple[str, ...], prefix: str, recurse: bool, remove_duplicate: bool):
         seen: set[Tensor] = set()
-        modules = (self.named_modules(None, prefix, remove_duplicate) if recurse
-                   else [(prefix, self)])
-        for path, module in modules:
+        below = self.named_modules(None, prefix, remove_duplicate)
+        for path, module in below if recurse else [(prefix, self)]:
             for name, tensor in module._own(*kinds):
                 if tensor not in seen:
                     if remove_duplicate:
@@ -140,8 +141,8 @@ class Module(ModuleState, ModuleMethods, ShownModule):
     def to(self, *args, dtype=None, device=None) -> Module:
         """Convert parameters and buffers in place (optimisers follow): ``to("cuda")``,
         ``to(minidl.float64)``, ``to(tensor)``. A dtype changes float tensors only."""
-        zero = Tensor(0.0).to(*args, dtype=dtype, device=device)
-        attributes.check_stays_float(self, zero.dtype)
+        number = Tensor(0.0).to(*args, dtype=dtype, device=device)    # a wrong argument fails here,
+        attributes.check_stays_float(self, number.dtype)              # before anything changes
         for tensor in (*self.parameters(), *self.buffers()):
             new = tensor.detach().to(*args, dtype=dtype, device=device)
             if not tensor.is_floating_point():

@@ -28,7 +28,7 @@ class NormLayer(Module):
 class _BatchNorm(NormLayer):
     """gamma (x - m) / sqrt(v + eps) + beta for each channel. Source: D1-BN."""
 
-    axes: tuple[int, ...] = ()
+    ndims: tuple[int, ...] = ()        # how many axes an input may have
 
     @arguments
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
@@ -38,20 +38,19 @@ class _BatchNorm(NormLayer):
         check_share(type(self).__name__, "momentum", momentum or 0.0)
         self.num_features, self.momentum = num_features, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        ones, zeros = np.ones(num_features, np.float32), np.zeros(num_features, np.float32)
-        tracked = track_running_stats
-        self.register_buffer("running_mean", Tensor(zeros) if tracked else None)
-        self.register_buffer("running_var", Tensor(ones) if tracked else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.int64(0)) if tracked else None)
+        mean, var = np.zeros(num_features, np.float32), np.ones(num_features, np.float32)
+        first = {"running_mean": mean, "running_var": var, "num_batches_tracked": np.int64(0)}
+        for name, value in first.items():
+            self.register_buffer(name, Tensor(value) if track_running_stats else None)
 
     def forward(self, input: Tensor) -> Tensor:
-        input = input_with_channels(type(self).__name__, input, self.axes, self.num_features)
-        momentum, count = self.momentum or 0.0, self.training and self.track_running_stats
-        if count and self.momentum is None:            # the mean of all batches so far
+        input = input_with_channels(type(self).__name__, input, self.ndims, self.num_features)
+        momentum, tracking = self.momentum or 0.0, self.training and self.track_running_stats
+        if tracking and self.momentum is None:            # the mean of all batches so far
             momentum = 1 / (self.num_batches_tracked.item() + 1)
         y = F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                          self.training or not self.track_running_stats, momentum, self.eps)
-        if count:
+        if tracking:
             self.num_batches_tracked.add_(1)
         return y
 
@@ -59,7 +58,7 @@ class _BatchNorm(NormLayer):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N,C) or (N,C,L): see :class:`BatchNorm2d`. Source: D1-BN."""
 
-    axes = (2, 3)
+    ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
@@ -72,4 +71,4 @@ class BatchNorm2d(_BatchNorm):
     ``momentum=None`` averages all batches alike.
     """
 
-    axes = (4,)
+    ndims = (4,)

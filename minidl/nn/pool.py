@@ -19,7 +19,7 @@ class MaxPool2d(Module):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
-        check_window(self, kernel_size=1, stride=1, padding=0, dilation=1)
+        check_window(self, kernel_size=1, stride=1, padding=0, dilation=1)     # each at least that
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Tensor):

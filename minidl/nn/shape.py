@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .. import functional as F
-from ..checks.arguments import arguments, tensor_argument
-from ..checks.layer_options import whole_numbers
+from ..checks.arguments import arguments
+from ..checks.layer_options import input_with_axis, whole_numbers
 from ..tensor import Tensor
 from .module import Module
 
@@ -31,8 +31,5 @@ class Unflatten(Module):
         self.unflattened_size = whole_numbers("Unflatten", "unflattened_size", unflattened_size, -1)
 
     def forward(self, input: Tensor) -> Tensor:
-        input = input if isinstance(input, Tensor) else tensor_argument("Unflatten: input", input)
-        if not -input.ndim <= self.dim < input.ndim:
-            raise ValueError(f"Unflatten: dim={self.dim} for an input of shape {input.shape}")
-        dim = self.dim % input.ndim
+        input, dim = input_with_axis("Unflatten", input, self.dim)
         return F.reshape(input, *input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1:])

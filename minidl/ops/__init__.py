@@ -1,4 +1,4 @@
-"""The ops, a file a family. Each is a formula, its forward pass and its backward pass.
+"""The ops, a file a family. Each op is a formula, its forward pass and its backward pass.
 
 arithmetic  + - * / **, exp                              reduce      sums, means, softmax
 shape       rearranging, joining                         linear      matrix product, dense layer
@@ -9,9 +9,21 @@ generative  GAN and VAE formulas                         dropout     random mask
 windows     how many windows an image has                terms       how an op's index map is told
 fused       a bias and its activation in one             more/       all further ops
 
-For y = f(x), a backward pass gets gy, the gradient of the loss with respect to y (the upstream
-gradient), and gives gx. Where f is linear, gx is linear in gy: that map is the adjoint of f. The
-adjoint of a sum repeats, that of picking elements (a gather) adds each to its place (a scatter).
+For y = f(x), the backward pass gets gy, the gradient of the loss with respect to y (the upstream
+gradient), and returns gx, the gradient with respect to x. The letters of another array or its
+gradient are formed alike: w, gw.
+
+* The *adjoint* of a linear f is its backward pass, the map from gy to gx, which is linear too. The
+  adjoint of a sum gives gy to every summand. The adjoint of the adjoint is f.
+* A *gather* picks elements: every element of y is an element of x. Its adjoint is a *scatter*:
+  every element of gy is added to the place in gx that the element of y came from.
+* ``@op(terms=...)`` says how a value is put together. Only explanations use ``terms``; a first
+  reading can skip them.
+* ``@arguments`` makes each argument what its annotation says, or refuses it by name.
+* ``@op(views=True)`` says that y may be a view, an array that shares the memory of x.
+* ``@replaceable("x", "w")`` marks arithmetic on arrays. A compiled kernel of the same name may run
+  in its place, chosen by the arrays named. ``f.readable`` is f as it stands in the file, never the
+  kernel: it is called where numbers shall not depend on which kernels there are.
 """
 
 from .activation import leaky_relu, relu, sigmoid, tanh

@@ -33,7 +33,7 @@ def relu(input: Tensor):
 
 @op("D2-RELU", terms=Elementwise("gy * (y > 0)", "(y > 0) * 1.0"))
 def relu_grad(gy: Tensor, y):
-    """gy where y > 0, else 0: linear in gy, so its own adjoint."""
+    """gy where y > 0, else 0 (y: relu's output, an array): linear in gy, so its own adjoint."""
     def backward(g):
         return relu_grad(g, y)
     return _relu_grad(gy.data, y), backward
@@ -53,18 +53,19 @@ def _leaky_relu_grad(gy, x, slope):
 @op("D0-LRELU", terms=Elementwise("where(x > 0, x, negative_slope * x)",
                                   "where(x > 0, 1.0, negative_slope)"))
 def leaky_relu(input: Tensor, negative_slope: float = 0.01):
-    """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Source: D0-LRELU."""
+    """x where x > 0, else alpha x; = max(alpha x, x) for alpha <= 1. Alpha 0 is computed as relu,
+    for 0 * inf is nan. Source: D0-LRELU."""
     x = as_floats(input)
     def backward(gy):
         return leaky_relu_grad(gy, input, negative_slope)
-    y = _leaky_relu(x, negative_slope) if negative_slope else _relu(x)         # 0 * inf is nan
-    return y, backward
+    return (_leaky_relu(x, negative_slope) if negative_slope else _relu(x)), backward
 
 
 @op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
                                   "where(y > 0, 1.0, negative_slope)", ""))
 def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
-    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint; constant in y."""
+    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint. y is the input or the output
+    of leaky_relu, whose signs are equal; the derivative with respect to y is 0."""
     def backward(g, need):
         return leaky_relu_grad(g, y, negative_slope) if need[0] else None, None
     return _leaky_relu_grad(gy.data, y.data, negative_slope), backward
@@ -72,7 +73,8 @@ def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
 
 @op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
 def softplus1(input: Tensor):
-    """Softplus, log(1 + e^x) = max(x, 0) + log(1 + e^-|x|): no overflow. gx = gy sigmoid(x)."""
+    """Softplus with beta = 1: log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), without overflow.
+    gx = gy sigmoid(x)."""
     x, xp = as_floats(input), namespace(input.data)
     def backward(gy):
         return gy * sigmoid(input)

@@ -23,7 +23,7 @@ def as_floats(x: Tensor):
 
 
 def as_constant(array) -> Tensor:
-    """An array in a backward formula that is not differentiated again: a mask, a sign."""
+    """An array of a backward formula (a mask, a sign) as a tensor that wants no gradient."""
     return Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
 
 
@@ -43,7 +43,7 @@ def sub(input: Tensor, other: Tensor):
     if a.dtype.kind == "b":
         raise TypeError("sub: booleans are not subtracted; use x ^ y, or .int()")
     def backward(gy, need):
-        return gy, -gy if need[1] else None
+        return gy, (-gy if need[1] else None)
     return a - b, backward
 
 
@@ -52,7 +52,7 @@ def mul(input: Tensor, other: Tensor):
     """x y."""
     a, b = paired(input.data, other.data)
     def backward(gy, need):
-        return gy * other if need[0] else None, gy * input if need[1] else None
+        return (gy * other if need[0] else None), (gy * input if need[1] else None)
     return a * b, backward
 
 
@@ -63,24 +63,24 @@ def div(input: Tensor, other: Tensor):
     a, b = paired(input.data, other.data) if floats else (as_floats(input), as_floats(other))
     def backward(gy, need, out):
         gx = gy / other
-        return gx, -gx * out if need[1] else None
+        return gx, (-gx * out if need[1] else None)
     return a / b, backward
 
 
 @op(terms=Elementwise("x ** y", "where(y == 0, 0, y * x ** (y - 1))", "out * log(x)"))
 def pow(input: Tensor, other: Tensor):
-    """x^y. At x = 0, where 0 * inf would make nan: the gradient of x^0 is 0, and that of 0^y for y
-    is 0 (y >= 0; its limit for y > 0). Raises ValueError for integers to a negative power,
-    TypeError for two booleans."""
+    """x^y. Its gradient for x is 0 where y = 0, also at x = 0; that for y is 0 where x = 0 and
+    y >= 0 (for y > 0 the limit). Raises ValueError for integers to a negative power, TypeError for
+    two booleans."""
     a, b = paired(input.data, other.data)
     power_exists(a, other.data)
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
-            # y x^(y-1); where y = 0 and 1/x is no number, the exponent 0 keeps 0 * inf = nan away
-            endless = (b == 0) & ~namespace(a).isfinite(1 / a)
-            gx = gy * other * input ** (more.choices.where(as_constant(endless), 1, other) - 1)
-        if need[1]:
+            # y x^(y-1), but y x^0 = 0 where y = 0 and x^-1 is inf or nan: 0 * inf would be nan.
+            x_to_0 = as_constant((b == 0) & ~namespace(a).isfinite(1 / a))
+            gx = gy * other * input ** (more.choices.where(x_to_0, 1, other) - 1)
+        if need[1]:                               # x^y log x, with log 1 for log 0 = -inf
             zero = as_constant((input.data == 0) & (other.data >= 0))
             base = to(more.choices.where(zero, 1, input), gy.dtype)
             gb = gy * out * more.elementary.log(base)
@@ -109,8 +109,8 @@ def exp(input: Tensor):
 @op(terms=Gather())
 def _convert(input: Tensor, dtype, device):
     """The numbers in another dtype or on another device."""
-    array = move(input.data, device)
-    y = array.astype(dtype, copy=array is input.data)             # moved, it is a copy already
+    moved = move(input.data, device)            # a copy, or the array itself if it is there already
+    y = moved.astype(dtype, copy=moved is input.data)
     before = input.dtype, input.device
     def backward(gy):
         return to(gy, *before)

@@ -5,20 +5,20 @@ Three arrays, x (N,C,H,W), w (O,C,KH,KW) and g (N,O,OH,OW), and one trilinear fo
     T(x, w, g) = sum_{n,o,i,j,c,u,v}  g[n,o,i,j] * x[n, c, i SH - PH + u DH, j SW - PW + v DW]
                                       * w[o,c,u,v]            (x counts as 0 outside its borders)
 
-seen from three sides. T is linear in each of the three, so its derivative for one of them is what
-that one is multiplied with:
+seen from three sides. T multiplies numbers of the three arrays and adds the products up, so its
+derivative with respect to one array is a sum of products of the two others:
 
     conv2d(x, w)             = dT/dg        the forward pass
     conv2d_input_grad(g, w)  = dT/dx        = the transposed convolution of g
     conv2d_weight_grad(x, g) = dT/dw        = a correlation of x with g
 
-so that <conv2d(x,w), g> = <x, conv2d_input_grad(g,w)> = <w, conv2d_weight_grad(x,g)>, and the
-backward pass of each is made of the two others: gradients of gradients come for free.
+So T = <conv2d(x,w), g> = <x, conv2d_input_grad(g,w)> = <w, conv2d_weight_grad(x,g)>, with <a, b>
+the sum of all a * b; and the backward pass of each op consists of the two others.
 
-The arithmetic gathers the window under each output pixel into a row (im2col), and is then one
-matrix product. In memory the rows are pixels and the columns channels, so results are channels-last
-arrays seen through a transposed view. `xp` is the arrays' library, NumPy or CuPy.
-Where a function is ``@replaceable``, a kernel of its name runs in its place for arrays that fit.
+The arithmetic copies the window under each output pixel into a row (im2col). A matrix product then
+makes a row of channels for each pixel: channels-last in memory, seen as (N,O,OH,OW) through a
+transposed view. `xp` is the arrays' library, NumPy or CuPy; a kernel may run in the place of a
+``@replaceable`` function.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def _conv2d(x, w, b, stride, padding, dilation):
     cols = _windows(x, (KH, KW), stride, padding, dilation)           # (N, OH, OW, KH, KW, C)
     N, OH, OW = cols.shape[:3]
     rows = cols.reshape(N * OH * OW, KH * KW * C)                     # im2col: the large copy
-    taps = w.transpose(2, 3, 1, 0).reshape(KH * KW * C, O)
-    y = rows @ taps if b is None else rows @ taps + b                 # (N OH OW, O)
+    weights = w.transpose(2, 3, 1, 0).reshape(KH * KW * C, O)
+    y = rows @ weights if b is None else rows @ weights + b           # (N OH OW, O)
     return y.reshape(N, OH, OW, O).transpose(0, 3, 1, 2)              # (N, O, OH, OW)
 
 
@@ -71,8 +71,8 @@ def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     N, O, OH, OW = g.shape
     O, C, KH, KW = w.shape
     rows = g.transpose(0, 2, 3, 1).reshape(N * OH * OW, O)
-    taps = w.transpose(0, 2, 3, 1).reshape(O, KH * KW * C)
-    cols = (rows @ taps).reshape(N, OH, OW, KH, KW, C)                # each output's share
+    weights = w.transpose(0, 2, 3, 1).reshape(O, KH * KW * C)
+    cols = (rows @ weights).reshape(N, OH, OW, KH, KW, C)             # each output's share
     gx = namespace(g).zeros((N, PH + H + below, PW + W + right, C), dtype=cols.dtype)
     for u in range(KH):                  # col2im: windows overlap, so shares add up
         for v in range(KW):
@@ -82,8 +82,8 @@ def _conv2d_input_grad(g, w, b, size, stride, padding, dilation):
     return (gx if b is None else gx + b).transpose(0, 3, 1, 2)        # (N, C, H, W)
 
 
-# With a stride, images of several sizes have the same output size (it is rounded down). So x may
-# hold a window more than g has pixels; what g does not have, `[:OH, :OW]` leaves out.
+# x may be the output of a transposed convolution of g, whose output_padding, with dilation, may
+# exceed the stride: then x has more windows than g has pixels, and `[:OH, :OW]` drops the others.
 @replaceable("x", "g")
 def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
     N, O, OH, OW = g.shape
@@ -95,9 +95,9 @@ def _conv2d_weight_grad(x, g, kernel, stride, padding, dilation):
 
 
 # --------------------------------------------------------------------------- the three ops
-# In the backward passes gy stands where the op's own result stood in T: gy of conv2d_input_grad has
-# the shape of x and takes its place, gy of conv2d_weight_grad that of w. A bias b is added to every
-# pixel of its channel, so its gradient is the sum of gy over them.
+# A backward pass reads T with gy in the place of the array that the op computes. For example,
+# conv2d_input_grad computes an x, so gg = conv2d(gy, w) and gw = conv2d_weight_grad(gy, g). A bias
+# is added to every pixel of its channel, so its gradient is the sum of gy over these pixels.
 _PIXEL = "[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]"
 
 
@@ -127,10 +127,10 @@ def conv2d_input_grad(g: Tensor, w: Tensor, b: Tensor | None, size, stride, padd
     """
     bias = None if b is None else b.data
     y = _conv2d_input_grad(g.data, w.data, bias, size, stride, padding, dilation)
-    kernel, shape = w.shape[2:], g.shape
+    kernel, (OH, OW) = w.shape[2:], g.shape[2:]
     def backward(gy, need):
         gg = conv2d(gy, w, None, stride, padding, dilation) if need[0] else None
-        gg = gg if gg is None or gg.shape == shape else gg[:, :, :shape[2], :shape[3]]
+        gg = gg[:, :, :OH, :OW] if need[0] and gg.shape[2:] != (OH, OW) else gg
         gw = conv2d_weight_grad(gy, g, kernel, stride, padding, dilation) if need[1] else None
         gb = sum_over(gy, (0, 2, 3), False) if need[2] else None
         return gg, gw, gb

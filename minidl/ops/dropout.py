@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import random
 from ..checks.arguments import arguments
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..checks.operands import needs_floats
 from ..device import device_of, move
 from ..kernels import replaceable
@@ -44,7 +44,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be in [0, 1], got {p}")
     needs_floats("dropout", input)
-    first = placed("dropout: first", first, input.data.size)
+    first = first_element("dropout: first", first, input.data.size)
     if not training or p == 0:
         return input
     state = (generator or random.default_generator()).next_draw()

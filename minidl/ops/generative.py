@@ -1,8 +1,6 @@
-"""What GANs and VAEs minimise, from logits (the numbers before sigmoid) where a log is taken.
-
-D(x) = sigmoid(logit), so log D = -softplus(-logit) and log(1 - D) = -softplus(logit): no logarithm
-of a small probability is ever taken.
-"""
+"""What GANs and VAEs minimise, from logits, the numbers before sigmoid. For D(x) = sigmoid(logit),
+log D = -softplus(-logit) and log(1 - D) = -softplus(logit): no logarithm of a small probability is
+ever taken."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import math
 
 from .. import random
 from ..checks.arguments import arguments
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..tensor import Tensor
 from .activation import softplus1
 from .loss import bce_logits
@@ -54,7 +52,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, eps: Tensor | None = None,
     """z = mu + sigma * eps, sigma = e^{logvar / 2}, eps ~ N(0, I): a sample of N(mu, sigma^2) that
     mu and sigma have gradients through. eps is drawn unless given, from element `first` of the draw
     on. Source: D3-REPARAM."""
-    first = placed("reparameterize: first", first, mu.data.size)
+    first = first_element("reparameterize: first", first, mu.data.size)
     if eps is None:
         rng = generator or random.default_generator()
         eps = Tensor._wrap(rng.normal(mu.shape, mu.dtype, mu.device, first=first))

@@ -18,7 +18,7 @@ from .terms import Contract
 
 @op(name="matmul", terms=Contract("y[...,i,j] += a[...,i,k] * b[...,k,j]"))
 def matrix_product(a: Tensor, b: Tensor):
-    """ga = gy b^T,  gb = a^T gy"""
+    """ga = gy b^T,  gb = a^T gy  (``b.mT`` is b with its last two axes exchanged)"""
     def backward(gy, need):
         return (matrix_product(gy, b.mT) if need[0] else None,
                 matrix_product(a.mT, gy) if need[1] else None)
@@ -47,10 +47,8 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None):
 
 @arguments
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Source: D1-DENSE.
-
-    Raises ValueError when the lengths do not fit, TypeError when the dtypes differ.
-    """
+    """y = x W^T + b: x (..., I), W (O, I), b (O,) -> y (..., O). Raises ValueError when the lengths
+    do not fit, TypeError when the dtypes differ. Source: D1-DENSE."""
     linear_fits(input, weight, bias)
     if input.ndim == 2:
         return _linear(input, weight, bias)

@@ -23,7 +23,6 @@ from .shape import reshape
 from .terms import Composite, Elementwise
 
 
-# --------------------------------------------------------------------------- classes
 @replaceable("x")
 def _cross_entropy(x, t):
     xp = namespace(x)
@@ -45,7 +44,7 @@ def _cross_entropy_grad(gy, log_p, t):
     "- take_along_axis(x, t[:, None], 1)))", "dy/dx_i = k (p_i - (i == t)),  p = softmax(x)"))
 def cross_entropy_rows(x: Tensor, t, k):
     """-k log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers, k (N,) how much each
-    row counts (0: nothing, whatever its numbers) -> (N,).
+    row counts (1; in a mean 1/N; 0 if ignored, whatever its numbers) -> (N,).
 
     gx = gy k (p - one_hot(t)): what is predicted, less what is true. Source: D0-CE, D1-SOFTMAX.
     """
@@ -75,12 +74,11 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     if probabilities or label_smoothing or weight is not None:
         return weighted_cross_entropy(input, target, weight, ignore_index, reduction,
                                       label_smoothing)
-    t, k, nothing = counted_classes("cross_entropy", input, target, ignore_index, reduction)
+    t, k, added = counted_classes("cross_entropy", input, target, ignore_index, reduction)
     losses = cross_entropy_rows(input if input.ndim == 2 else classes_last(input), t, k)
-    return sum_of_counted("cross_entropy", losses, nothing, target.shape, reduction)
+    return sum_of_counted("cross_entropy", losses, added, target.shape, reduction)
 
 
-# --------------------------------------------------------------------------- yes or no
 @op("D0-BCE", terms=Elementwise(
     "log1p(exp(-abs(x))) + where(where(x > 0, 1 - t, t) == 0, 0, where(x > 0, 1 - t, t) * abs(x))",
     "1 / (1 + exp(-x)) - t", "-x"))

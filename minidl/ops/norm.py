@@ -1,14 +1,13 @@
-"""Batch normalisation: each channel gets the mean 0 and the variance 1 of a batch, then its own."""
+"""Batch normalisation: each channel made mean 0 and variance 1 over the batch, times w, plus b."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..checks.arguments import InPlace, arguments
 from ..checks.operands import batch_norm_fits
 from ..device import namespace
+from ..dtypes import float64
 from ..kernels import replaceable
 from ..modes import mode
 from ..op import op
@@ -22,11 +21,11 @@ from .terms import Composite
 
 def float64_mean(x, dim):
     """Added up in float64: float32 sums over channels-last memory lose two digits."""
-    return x.mean(axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
+    return x.mean(axis=dim, keepdims=True, dtype=float64).astype(x.dtype)
 
 
 def standardized(x, dim, eps):
-    """(x - m) / sqrt(v + eps); m, v, the mean and variance over `dim`; 1 / sqrt(v + eps)."""
+    """Of x over `dim`: (x - m) / sqrt(v + eps), the mean m, the variance v, 1 / sqrt(v + eps)."""
     mean = float64_mean(x, dim)
     centred = x - mean
     variance = float64_mean(centred * centred, dim)
@@ -62,7 +61,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     y, mean, variance, scale = _batch_norm(x.data, w.data, b.data, dim, eps)
     count = math.prod(x.shape[i] for i in dim)
     def backward(gy, need):
-        if not mode.grad:            # the usual backward: the formula on arrays, in one go
+        if not mode.grad:            # the usual backward, on arrays; below, the same on tensors
             grads = _batch_norm_grad(gy.data, x.data, mean, scale, w.data, dim)
             return [as_constant(g) for g in grads]
         normal, *_ = more.standardization.standardize(x, dim, eps)
@@ -73,7 +72,7 @@ def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
 
 
 def scale_and_shift(y: Tensor, weight, bias, shape) -> Tensor:
-    """weight * y + bias, each along the axes that `shape` leaves open."""
+    """weight * y + bias, both reshaped to `shape`, which is 1 along the axes they repeat on."""
     if weight is not None:
         y = y * reshape(weight, *shape)
     return y if bias is None else y + reshape(bias, *shape)

@@ -1,5 +1,5 @@
-"""Max pooling: the largest number of the window under each output pixel. Windows are visited tap by
-tap: tap (u, v) of all windows at once is one strided slice of x."""
+"""Max pooling: the largest number of the window under each output pixel. A tap (u, v) is a place in
+the window; the pixels that all windows have there are one strided slice of x."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_BORDER = ((0, 0), (0, 0))
 
 
 def window_taps(window, stride, dilation, OH, OW):
-    """For each tap its number and the slice of the padded image that all windows see there."""
+    """For each tap its number u KW + v, and its slice of the padded image."""
     (KH, KW), (SH, SW), (DH, DW) = window, stride, dilation
     for u in range(KH):
         for v in range(KW):
@@ -41,9 +41,11 @@ def within_border(pads, size):
 
 # --------------------------------------------------------------------------- the arithmetic
 def _first_tap_inside(xp, window, stride, pads, dilation, out_size):
-    """For each window (OH,OW) the number of its first tap that is no pixel of the border."""
-    u, v = (xp.clip(-((xp.arange(n) * s - before) // d), 0, k - 1) for n, k, s, (before, _), d in
-            zip(out_size, window, stride, pads, dilation))       # -(-a // d): a / d rounded up
+    """For each window (OH,OW) the number of its first tap inside the image. Along an axis with a
+    border of p pixels in front, window i lacks its first p - i s pixels, so that the first tap
+    inside has the number (p - i s) / d, rounded up."""
+    u, v = (xp.clip(-((xp.arange(n) * s - p) // d), 0, k - 1) for n, k, s, (p, _), d in
+            zip(out_size, window, stride, pads, dilation))
     return (u[:, None] * window[1] + v).astype(xp.int32)
 
 
@@ -54,12 +56,12 @@ def _max_pool2d(x, window, stride, pads, dilation, out_size):
     x = bordered(x, pads, -xp.inf) if pads != NO_BORDER else x
     (_, first), *others = window_taps(window, stride, dilation, *out_size)
     y, tap = x[first].copy(order="K"), xp.zeros_like(x[first], dtype=xp.int32)
-    if pads[0][0] or pads[1][0]:             # the border must lose, also against pixels of -inf
+    if pads[0][0] or pads[1][0]:          # so that a pixel of -inf wins over the border's -inf
         tap += _first_tap_inside(xp, window, stride, pads, dilation, out_size)
     for k, place in others:
         candidate = x[place]
-        better = (candidate > y) | (candidate != candidate)          # strictly: the first stays;
-        y = xp.where(better, candidate, y)                           # nan wins
+        better = (candidate > y) | (candidate != candidate)   # of equals the first stays; nan wins
+        y = xp.where(better, candidate, y)
         tap = xp.where(better, xp.int32(k), tap)
     return y, tap
 
@@ -94,7 +96,7 @@ def max_pool2d(x: Tensor, window, stride, pads, dilation, out_size):
 
 @op("D0-MAXPOOL", terms=Scatter())
 def max_pool2d_grad(g: Tensor, tap, window, stride, pads, dilation, size):
-    """gx: each g added at the place its tap recorded; the gradient of that is the gather."""
+    """gx: each g is added to the pixel of its tap; the adjoint, in `more`, picks that pixel."""
     y = _scatter_taps(g.data, tap, window, stride, pads, dilation, size)
     def backward(gy):
         return more.pooled_places.max_pool2d_pick(gy, tap, window, stride, pads, dilation, size)

@@ -71,8 +71,8 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def place_of_extreme(name: str, input: Tensor, dim, keepdim) -> Tensor:
     """Where the first largest ("argmax") or smallest ("argmin") element is."""
     dim = None if dim is None else axis_number(name, dim, input.ndim)
-    axes = nonempty_axes(name, dim, input.shape)
-    y = getattr(input.data, name)(axis=dim if axes else None, keepdims=keepdim)
+    nonempty_axes(name, dim, input.shape)
+    y = getattr(input.data, name)(axis=dim if input.ndim else None, keepdims=keepdim)
     return Tensor._wrap(namespace(input.data).asarray(y))
 
 
@@ -80,11 +80,9 @@ def place_of_extreme(name: str, input: Tensor, dim, keepdim) -> Tensor:
 @op("D1-SOFTMAX", terms=Composite(
     "exp(x - max(x, dim)) / sum(exp(x - max(x, dim)), dim)", "dy_j/dx_i = y_j ((i == j) - y_i)"))
 def softmax(input: Tensor, dim: int = -1):
-    """y_i = e^{x_i} / sum_k e^{x_k} along `dim`, computed with x - max x. Source: D1-SOFTMAX.
-
-    gx_i = y_i (gy_i - sum_k gy_k y_k)
-    """
-    dim = axis_numbers("softmax", axis_number("softmax", dim, input.ndim), input.ndim)
+    """y_i = e^{x_i} / sum_k e^{x_k} along `dim`, computed with x - max x;
+    gx_i = y_i (gy_i - sum_k gy_k y_k). Source: D1-SOFTMAX."""
+    dim = axis_numbers("softmax", dim, input.ndim)
     x = as_floats(input)
     e = namespace(x).exp(x - array_max(x, dim))
     def backward(gy, need, out):

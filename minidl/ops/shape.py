@@ -70,12 +70,11 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 def expand_to(input: Tensor, shape, axes):
     """New axes at `axes`, then all that have length 1 repeated: the adjoint of a sum over them."""
     xp = namespace(input.data)
-    def backward(gy):                    # the engine sums a broadcast gradient back
+    def backward(gy):        # the new axes are summed here, those that had length 1 by the engine
         return gy.sum(axes) if axes else gy
     return xp.broadcast_to(xp.expand_dims(input.data, axes), shape), backward
 
 
-# --------------------------------------------------------------------------- joining
 @op(terms=Gather())
 def _cat(tensors: Sequence[Tensor], dim):
     kind = functools.reduce(common_dtype, [t.data.dtype for t in tensors])
@@ -90,7 +89,8 @@ def _cat(tensors: Sequence[Tensor], dim):
 
 @arguments
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along axis `dim`; the other axes must agree."""
+    """Tensors joined along axis `dim`; the other axes must agree. A tensor of shape (0,) fits any,
+    as in PyTorch: its length along `dim` is 0."""
     dim, want = joinable("cat", tensors, dim)
     empty = (*want[:dim], 0, *want[dim + 1:])
     return _cat([t if t.ndim == len(want) else reshape(t, *empty) for t in tensors], dim)

@@ -1,4 +1,4 @@
-"""How many windows an image has: the output size of convolution and pooling, by every path."""
+"""How many windows of convolution or pooling an image has, and what border the windows need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 
 def sides(padding) -> tuple[int, int]:
-    """How much is put before and after along one axis: a number means both."""
+    """(before, after) along one axis; a number means both."""
     return padding if isinstance(padding, tuple) else (padding, padding)
 
 
@@ -21,13 +21,12 @@ def output_size(size, kernel, stride, padding, dilation) -> tuple[int, ...]:
 
 
 def same_border(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Keras's "same": zeros before and after, an odd one after; ceil(size / stride) windows."""
+    """Keras's "same": (before, after) for ceil(size / stride) windows; after is the larger one."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
 
 
 def pool_borders(size, counts, window, stride, padding, dilation) -> tuple[tuple[int, int], ...]:
-    """(before, after) along each axis: the padding before, and after what the last of `counts`
-    windows asks for."""
+    """(before, after) along each axis: `padding`, and what the last window needs past the image."""
     return tuple([(p, max((m - 1) * s + (k - 1) * d + 1 - n - p, 0))
                   for n, m, k, s, p, d in zip(size, counts, window, stride, padding, dilation)])

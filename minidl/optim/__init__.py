@@ -1,9 +1,10 @@
 """How parameters are moved along their gradients, under PyTorch's names: ``optim.Adam(...)``."""
 
-from .optimizer import Optimizer, clear_gradients
+from .optimizer import Optimizer
 from .update_rules import Adam, RMSprop
 from .more.adagrad import Adagrad
 from .more.adamw import AdamW
+from .more.clearing import clear_gradients
 from .more.clipping import clip_grad_norm_, clip_grad_value_
 from .more.sgd import SGD
 from .more.schedules import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR, lr_scheduler

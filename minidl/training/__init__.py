@@ -11,10 +11,11 @@ from .classifier_steps import ClassifierSteps
 from .gan_steps import GANSteps
 from .gan_variants import CGANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
 from .job import load_model
-from .loop import NotFinite, Trainer, restore_model
+from .loop import Trainer
 from .out_of_memory import OutOfMemory
 from .outputs import predict
 from .progress import Progress, progress
+from .resumable import NotFinite, restore_model
 from .run import Run
 from .vae_steps import VAESteps
 

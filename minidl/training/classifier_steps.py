@@ -18,8 +18,9 @@ __all__ = ["ClassifierSteps", "scores"]
 class ClassifierSteps:
     """One step of gradient descent on the cross entropy. Source: D0 §3.1.3, D0-CE.
 
-    The loss takes the class numbers as they come, or, with ``one_hot``, as rows of 0 and one 1, as
-    the small network for colour images (D4-CNN) has them: the same number, up to rounding.
+    The loss takes the labels as class numbers, or, with ``one_hot``, as rows of one 1 and else 0,
+    which is what the small network for colour images (D4-CNN) is given. Both ways give one loss, up
+    to rounding.
     """
 
     scale = "unit"       # pixels in [0, 1]
@@ -42,12 +43,12 @@ class ClassifierSteps:
 
     def evaluate(self, loader: Any) -> dict[str, float]:
         """Mean cross entropy (nats) and accuracy over all images of `loader`."""
-        loss, right, images = 0.0, 0.0, 0
+        loss, right, count = 0.0, 0.0, 0
         for logits, labels in scores(self.model, loader):
             loss += self._loss(logits, labels, "sum").item()
             right += _hits(logits, labels).sum().item()
-            images += len(labels)
-        return {"loss": loss / images, "accuracy": right / images}
+            count += len(labels)
+        return {"loss": loss / count, "accuracy": right / count}
 
     def _loss(self, logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
         targets = F.one_hot(labels, logits.shape[1]).float() if self.one_hot else labels
@@ -60,8 +61,9 @@ def _hits(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def scores(model: Any, loader: Any) -> Any:
-    """(logits, labels), batch after batch, without gradients and in evaluation mode."""
-    model.eval()
+    """(logits, labels), batch after batch, without gradients. The model is in evaluation mode from
+    the first batch on, and stays so."""
+    model.eval()                         # in a generator: when the first batch is asked for
     device = next(iter(model.parameters())).device
     for images, labels in loader:
         with no_grad():

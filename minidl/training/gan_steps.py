@@ -3,9 +3,8 @@
 1. initialise the generator G and the discriminator D; 2. update D on a batch of real images and a
 batch of noise; 3. update G on another batch of noise; 4. repeat steps 2 and 3 until both converge.
 
-None of the documents' own loops does this. They give D real images labelled 0 and gradients left
-over from G's turn (erratum E0.3), give both players one loss and cut G's gradient (E1.2), train D
-on ones alone and on images taken for noise (E2.1), or never train G (E4.1).
+The loops that the documents print depart from these steps, and fail: errata E0.3, E1.2, E2.1 and
+E4.1 in docs/errata.md.
 """
 
 from __future__ import annotations
@@ -74,6 +73,7 @@ class GANSteps:
     def generator_step(self, n: int, labels: Tensor | None = None) -> Tensor:
         """Step 3: G learns to deceive D on `n` new fakes; its (non-saturating) loss."""
         (G, D), optimizer = self.players(labels), self.optimizers["generator"]
+        learnt = [p for p in self.model.discriminator.parameters() if p.requires_grad]
         self.model.discriminator.requires_grad_(False)   # D judges, and collects no gradients
         try:
             z = self.model.noise(n)                      # step 3: another batch of noise
@@ -81,7 +81,8 @@ class GANSteps:
             optimizer.zero_grad()
             loss.backward()
         finally:
-            self.model.discriminator.requires_grad_(True)
+            for p in learnt:                             # what was frozen before stays frozen
+                p.requires_grad_(True)
         optimizer.step()
         return loss
 
@@ -89,11 +90,11 @@ class GANSteps:
         """D's mean output on the real images of `loader` and on as many fakes."""
         self.model.eval()
         noise, device = Generator(1), next(self.model.parameters()).device
-        real = fake = images = 0
+        real = fake = count = 0
         for batch, labels in loader:
             G, D = self.players(labels.to(device))
             with no_grad():
                 real += self.output(D(batch.to(device))).sum().item()
                 fake += self.output(D(G(self.model.noise(len(batch), noise)))).sum().item()
-            images += len(batch)
-        return {"d_real": real / images, "d_fake": fake / images}
+            count += len(batch)
+        return {"d_real": real / count, "d_fake": fake / count}

@@ -19,7 +19,7 @@ from .classifier_steps import ClassifierSteps
 from .config import QUICK_RUNS, recipe_called, valid_config
 from .gan_steps import GANSteps
 from .gan_variants import CGANSteps, LSGANSteps, WGANPenaltySteps, WGANSteps
-from .loop import restore_model
+from .resumable import restore_model
 from .run import Run
 from .vae_steps import VAESteps
 

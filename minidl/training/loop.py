@@ -1,4 +1,4 @@
-"""The loop around every training procedure: epochs, losses read now and then, log, checkpoints.
+"""The loop around every training procedure: epochs of steps, and losses read now and then.
 
 A procedure (classifier_steps.py, gan_steps.py, vae_steps.py) knows one step. It has
 
@@ -6,41 +6,27 @@ A procedure (classifier_steps.py, gan_steps.py, vae_steps.py) knows one step. It
 * ``step(images, labels)``, which trains on one batch and returns a dict of scalar tensors;
 * ``evaluate(loader)``, which returns a dict of numbers.
 
-A run that is killed at any moment and resumed gives the same numbers, bit for bit, as one that was
-not: a checkpoint holds weights, optimisers, the random generator's two integers and the place
-(epoch, step), and the order of the batches is a function of seed and epoch.
+What keeps a run is in resumable.py, in a base class of Trainer: checkpoints and the way back to
+one (``save``, ``resume``), the end that a signal asks for, errors that name the last checkpoint.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from .. import checks, random
+from .. import checks
 from ..device import resolve, to_host
 from ..modes import phase
 from ..ops import stack
 from ..tensor import Tensor
-from ..watch import Watching
-from . import checkpoint, restore
-from .out_of_memory import explained
-from .progress import CompileNote, Progress, progress, values_text
+from .progress import Progress, progress, values_text
+from .resumable import NotFinite, ResumableTraining
 from .run import Run
-from .stop import Stopped, noted
 
 
-class NotFinite(ValueError):
-    """A loss or a weight became NaN or infinite: training stopped."""
-
-
-class Trainer:
+class Trainer(ResumableTraining):
     """Trains `procedure` on the batches of `loader`; ``fit(epochs)`` runs.
 
     test         a loader to evaluate on after every epoch
@@ -64,33 +50,35 @@ class Trainer:
         # Losses are read, and logged, every few steps: reading one makes a GPU wait.
         self.read_every = max(1, min(10, len(loader) // 20))
         self.history: list[dict[str, float]] = []
-        self.begun = False                  # here, or in the run that was resumed
+        self.begun = False                  # has epoch 0 been saved? In a resumed run it has
         self._new_epoch()
 
     def _new_epoch(self) -> None:
         self.sums: dict[str, float] = {}    # of each loss, over the images of this epoch so far
-        self.images = 0
+        self.images = 0                     # how many these images are
         self.unread: list[tuple[int, dict[str, Tensor]]] = []
 
     # ------------------------------------------------------------------ the loop
     def fit(self, epochs: int) -> list[dict[str, float]]:
         """Train until `epochs` epochs are done in all; the epochs' records.
 
-        Raises :class:`NotFinite` when a loss is no number and :class:`OutOfMemory` when a step
-        needs more memory than there is (the last good checkpoint stays); after a checkpoint
-        :class:`Stopped`, a KeyboardInterrupt, when a signal asks to stop (SIGINT, which is Ctrl-C,
-        SIGTERM, SIGHUP), and OSError when nobody reads the lines of progress any more; OSError
-        where the run folder cannot be written, is held by another process, or has a run already.
+        Raises, and the last good checkpoint stays:
+
+        * :class:`NotFinite` when a loss or a weight is no finite number;
+        * :class:`OutOfMemory` when a step needs more memory than there is;
+        * OSError where the run folder cannot be written, is held by another process, or has a run
+          already.
+
+        Raises after a checkpoint:
+
+        * :class:`Stopped`, a KeyboardInterrupt, when a signal asks to stop: SIGINT, which is
+          Ctrl-C, SIGTERM, SIGHUP;
+        * OSError when nobody reads the lines of progress any more.
         """
-        self.epochs, self.show.lost = checks.whole("fit: epochs", epochs), None
-        with (self.run or contextlib.nullcontext(), self.show, noted() as self.stop,
-              self._compilation_shown(), self._explained()):
-            self.show.start(self._steps_done(), epochs * len(self.loader), self.loader.batch_size)
-            if self.run and checkpoint.write_problem():
-                self.show.line(f"note: {checkpoint.write_problem()}")
+        self.epochs = checks.whole("fit: epochs", epochs)
+        with self._kept():
             if not self.begun:
                 self._begin()
-            self.saved = time.monotonic()
             while self.epoch < epochs:
                 self._one_epoch(epochs)
         return self.history
@@ -102,39 +90,19 @@ class Trainer:
         self._pictures()
         self.save()                         # a kill from here on can be resumed
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Tell what was tried, with how much memory, when there was too little; and where the last
-        checkpoint is, when a file could not be written."""
-        try:
-            yield
-        except MemoryError as error:
-            where = f"epoch {self.epoch + 1}, after step {self.step}"
-            told = explained(error, self.device, where, self.loader.batch_size, self._last_good())
-            traceback.clear_frames(error.__traceback__)      # they hold the step's arrays
-            raise told from error
-        except OSError as error:
-            if error is self.show.lost or not self.begun:
-                raise
-            raise type(error)(f"training stopped: {error}{self._last_good()}") from error
-
-    def _compilation_shown(self) -> Watching:
-        """A line when kernels are compiled: steps wait for that, and say nothing of the speed."""
-        return Watching(CompileNote(self.show.line, self.show.forget))
-
     def _one_epoch(self, epochs: int) -> None:
         self.procedure.model.train()
-        self.loader.set_epoch(self.epoch, self.step)
+        self.loader.set_epoch(self.epoch, self.step)        # a resumed epoch begins at its step
         where = f"epoch {self.epoch + 1}/{epochs}"
         for images, labels in self.loader:
             images, labels = images.to(self.device), labels.to(self.device)
             if self.schedule:
                 self._set_rates(self.schedule(self._steps_done() / (epochs * len(self.loader))))
-            with checks.during(self.step + 1):
+            with checks.during(self.step + 1):              # if a check fails, the error says where
                 losses = self.procedure.step(images, labels)
             self.step += 1
             self.unread.append((len(images), losses))
-            if self._asked_to_stop() or self.step % self.read_every == 0:
+            if self.step % self.read_every == 0 or self._asked_to_stop():
                 latest = self._read()
                 if self.run and self.step % self.read_every == 0:
                     self.run.log("step", epoch=self.epoch + 1, step=self.step, **latest)
@@ -204,87 +172,3 @@ class Trainer:
                 where = f"epoch {self.epoch + 1}" + (f", step {step}" if step else "")
                 raise NotFinite(f"training stopped: the {name.replace('_', ' ')} became {value} "
                                 f"at {where}{self._last_good()}")
-
-    def _last_good(self) -> str:
-        if not self.run or not self.run.checkpoint.is_file():
-            return ""
-        return f"; the last good checkpoint is {self.run.checkpoint}"
-
-    # ------------------------------------------------------------------ checkpoints
-    def _asked_to_stop(self) -> bool:
-        return bool(self.stop or self.show.lost)
-
-    def _stop_if_asked(self) -> None:
-        if self.stop:
-            raise Stopped(self.stop[0], f"; go on with trainer.resume(), from {self.run.checkpoint}"
-                          if self.run else "")
-        if self.show.lost:
-            raise self.show.lost
-
-    def _save_if_due(self) -> None:
-        if self._asked_to_stop() or time.monotonic() - self.saved >= self.save_every:
-            self.save()
-            self._stop_if_asked()
-
-    @cached_property
-    def made_with(self) -> dict[str, Any]:
-        """What the run cannot go on without: see :func:`restore.made_with`."""
-        return restore.made_with(self.run.config, self.loader)
-
-    @phase("test, pictures, checkpoints")
-    def save(self) -> None:
-        """Write a checkpoint, if there is a run folder and safetensors. Refuses bad weights."""
-        if self.run is None or checkpoint.write_problem():
-            return
-        self._read()
-        weights = {name: to_host(value.data)
-                   for name, value in self.procedure.model.state_dict().items()}
-        for name, array in weights.items():
-            if not np.isfinite(array).all():
-                raise NotFinite(f"training stopped: {name} is not finite after epoch "
-                                f"{self.epoch + 1}, step {self.step}{self._last_good()}")
-        optimizers = {k: o.state_dict() for k, o in self.procedure.optimizers.items()}
-        checkpoint.write_state(self.run.checkpoint, {
-            "model_name": self.run.config["model"], "made_with": self.made_with,
-            "epochs": self.epochs, "epoch": self.epoch, "step": self.step,
-            "sums": self.sums, "images": self.images,
-            "history": self.history, "log": self.run.log_mark(),
-            "random": random.default_generator().get_state(),
-            "model": weights, "optimizers": optimizers,
-            "moved": {k: len(saved["state"]) for k, saved in optimizers.items()}})
-        self.saved = time.monotonic()
-
-    def resume(self) -> None:
-        """Go back to the run's checkpoint. Raises ValueError, having changed nothing, if the
-        checkpoint is damaged, another model's, or of a run with another config or other data."""
-        with self.run:
-            state = checkpoint.read_state(self.run.checkpoint)
-            try:
-                self._check(state)
-                self.procedure.model.load_state_dict(state["model"])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"checkpoint: {self.run.checkpoint}: {error}") from error
-            for name, optimizer in self.procedure.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            random.default_generator().set_state(state["random"])
-            self.epochs, self.epoch, self.step = state["epochs"], state["epoch"], state["step"]
-            self._new_epoch()
-            self.sums, self.images = state["sums"], state["images"]
-            self.history, self.begun = state["history"], True
-            note = self.run.restore_log(state["log"], self.history, (self.epoch, self.step))
-            if note:
-                self.save()                    # with the new log's mark
-                Progress.line(self.show, f"note: {note}")
-
-    def _check(self, state: Any) -> None:
-        restore.check_form(state)
-        restore.check_weights(self.procedure.model, state, self.run.config["model"])
-        restore.check_origin(state["made_with"], self.made_with)
-        restore.check_place(state, self.loader)
-        restore.check_optimizers(state, self.procedure.optimizers)
-
-
-def restore_model(model: Any, state: dict[str, Any], name: str) -> None:
-    """Put a checkpoint's weights into `model`, which must be the one called `name`."""
-    restore.check_weights(model, state, name)
-    model.load_state_dict(state["model"])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..checks.draws import placed
+from ..checks.draws import first_element
 from ..modes import no_grad
 from ..random import Generator
 from ..tensor import Tensor
@@ -43,20 +43,20 @@ class VAESteps:
         """-ELBO, reconstruction loss and KL in nats an image, one z for each, of fixed noise."""
         self.model.eval()
         noise, device = Generator(1), next(self.model.parameters()).device
-        sums, images = np.zeros(3), 0
+        sums, count = np.zeros(3), 0
         for batch, _ in loader:
             with no_grad():
                 parts = negative_elbo(self.model, batch.to(device), noise)
-            sums += [len(batch) * part.item() for part in parts]
-            images += len(batch)
-        return dict(zip(("loss", "reconstruction", "kl"), (sums / images).tolist()))
+            sums += len(batch) * np.array([part.item() for part in parts])
+            count += len(batch)
+        return dict(zip(("loss", "reconstruction", "kl"), (sums / count).tolist()))
 
 
 def negative_elbo(model: Any, images: Tensor, noise: Generator | None = None, *,
                   first_row: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """-ELBO = reconstruction loss + KL, and the two: means over the images, in nats. eps is drawn
     from row `first_row` of the draw on."""
-    first = placed("negative_elbo: first_row", first_row, images.shape[0], model.latent)
+    first = first_element("negative_elbo: first_row", first_row, images.shape[0], model.latent)
     mu, logvar = model.encode(images)                            # step 1: mean, log variance
     z = F.reparameterize(mu, logvar, generator=noise, first=first)      # step 2: mu + sigma eps
     output = model.decode(z)                                     # step 3: the image again

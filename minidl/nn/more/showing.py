@@ -62,6 +62,7 @@ class CountedLayer:
     transposed = False
 
     def multiply_adds(self, input: Tensor, output: Tensor) -> int:
+        """How many multiplications with the weight one forward pass makes."""
         # The whole weight is used once for each pixel: of the output, or, transposed, of the input.
         # The rows of a dense layer are its pixels.
         pixels = input if self.transposed else output

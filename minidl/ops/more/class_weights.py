@@ -51,14 +51,14 @@ def _nll(name: str, input, target, weight, ignore_index, reduction, smoothing=0.
     if w.requires_grad:
         raise TypeError(f"{name}: weight requires grad, and gets none here; use weight.detach()")
     count = counted * w.data[numbers]
-    share, nothing = mean_shares(count) if reduction == "mean" else (count, None)
+    share, added = mean_shares(count) if reduction == "mean" else (count, None)
     loss = weighed(as_constant(share), -rows[xp.arange(len(numbers)), numbers])
     if smoothing:                            # (1 - e) of the true class's, and of every class's e/C
         total = count.sum() if reduction == "mean" else 1
         counted = as_constant(counted / (total + (total == 0)))
         every = weighed(counted, -sum(weighed(w, rows), 1)) / classes
         loss = (1 - smoothing) * loss + smoothing * every
-    return sum_of_counted(name, loss, nothing, target.shape, reduction)
+    return sum_of_counted(name, loss, added, target.shape, reduction)
 
 
 def _class_weights(name: str, weight, rows: Tensor) -> Tensor:

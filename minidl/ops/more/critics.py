@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ... import random
 from ...checks.arguments import arguments
-from ...checks.draws import placed
+from ...checks.draws import first_element
 from ...more.grad import grad
 from ...more.grad_enabled import enable_grad
 from ...tensor import Tensor
@@ -42,7 +42,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     if real.shape != fake.shape:
         raise ValueError(f"gradient_penalty: real {real.shape} and fake {fake.shape} differ")
-    first = placed("gradient_penalty: first", first, len(real))
+    first = first_element("gradient_penalty: first", first, len(real))
     shape = (len(real), *(1,) * (real.ndim - 1))
     rng = generator or random.default_generator()
     u = Tensor._wrap(rng.uniform(shape, real.dtype, real.device, first=first))
