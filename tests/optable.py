@@ -24,7 +24,7 @@ def tensor_arguments(name: str, args: tuple) -> list[np.ndarray]:
 
 def call(name: str, args: tuple, tensors) -> minidl.Tensor:
     """The first output of the op, `tensors` in the places of its tensor arguments."""
-    y = OPS[name].call(*OPS[name].placed(args, list(tensors)))
+    y = OPS[name].call(*OPS[name].with_inputs(args, list(tensors)))
     return y[0] if isinstance(y, tuple) else y
 
 
