@@ -102,6 +102,15 @@ def cgan_run(few_digits, tmp_path_factory) -> Path:
     return folder
 
 
+def test_a_gan_is_evaluated_on_a_thousand_images_others_on_all(cnn_run, cgan_run, monkeypatch):
+    asked, test_loader = [], training.job.Job.test_loader
+    monkeypatch.setattr(training.job.Job, "test_loader",
+                        lambda job, n=None: asked.append(n) or test_loader(job, n))
+    for run in (cnn_run, cgan_run):
+        assert cli.main(["evaluate", str(run), "--no-pictures"]) == 0
+    assert asked == [None, 1000]
+
+
 @pytest.fixture
 def grids(monkeypatch) -> list:
     """What is drawn: (images, title, columns) of each picture."""
@@ -236,6 +245,19 @@ def test_every_help_has_an_example(command, capsys):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert f"example:\n  {cli.PROG} {' '.join(command)}" in out
+
+
+def test_defaults_are_what_the_help_says():
+    """Each "(default 10)" of the help, where the default is a number."""
+    (commands,) = (action.choices for action in cli._parser()._actions
+                   if isinstance(action.choices, dict))
+    said = {(name, action.dest): (re.search(r"default (\d+)", action.help or ""), action.default)
+            for name, parser in commands.items() for action in parser._actions}
+    told = {place: (int(found[1]), default) for place, (found, default) in said.items()
+            if found and default is not None}
+    assert {("evaluate", "number"), ("sample", "seed"), ("exercise", "timeout")} <= set(told)
+    for place, (number, default) in told.items():
+        assert number == default, place
 
 
 @pytest.mark.parametrize("command, told", [

@@ -319,6 +319,8 @@ def test_first_steps_by_hand():
     p, g, zero = np.array([1.0, -2]), np.array([0.5, -4]), np.zeros(2)
     close(f.adam(p, g, zero, zero, 1, lr=0.1, eps=0.0)[0], p - 0.1 * np.sign(g))
     close(f.rmsprop(p, g, zero, lr=0.1, rho=0.75, eps=0.0)[0], p - 0.2 * np.sign(g))
+    close(f.rmsprop(p, g, zero), f.rmsprop(p, g, zero, 2e-4, 0.5, 1e-7))          # D1's own numbers
+    close(f.adam(p, g, zero, zero, 1), f.adam(p, g, zero, zero, 1, 1e-3, 0.9, 0.999, 1e-8))
     p1, b = f.sgd(p, g, zero, lr=0.1, momentum=0.9)
     close(p1, p - 0.1 * g)
     close(f.sgd(p1, g, b, lr=0.1, momentum=0.9)[0], p1 - 0.1 * 1.9 * g)

@@ -15,6 +15,7 @@ from minidl.explain.pictures import WRONG, short
 
 to_hex = pytest.importorskip("matplotlib.colors").to_hex
 QuadMesh = pytest.importorskip("matplotlib.collections").QuadMesh
+Text = pytest.importorskip("matplotlib.text").Text
 
 GEOMETRIES = [  # size, kernel, stride, padding, dilation
     ((5, 6), (3, 3), 2, 1, 1),
@@ -166,6 +167,9 @@ def test_overlaps_are_counted(rng, kernel, stride, padding, dilation):
     figure = plots.overlaps(trace, trace.ops[0])
     found = next(a for a in drawn(figure) if not np.isnan(a).all())
     np.testing.assert_array_equal(inner(found), counts)
+    at = {t.get_text(): np.array(t.get_position()) for t in figure.findobj(Text)}
+    for i, j in np.ndindex(2, 2):                 # each label in the first cell of its own stamp
+        assert at[f"[{i},{j}]"] - at["[0,0]"] == pytest.approx([j * stride, i * stride])
     np.testing.assert_allclose(
         inner(drawn(plots.stamps(trace, trace.ops[0]).frame())[-1]), y.numpy()[0, 0], atol=1e-12)
 
@@ -259,6 +263,12 @@ def test_wrong_cells_are_red_and_crossed(rng, shape):
     assert len(left.collections[-1].get_offsets()) == 1               # the cross
     assert "gw: 1 of" in figure.get_suptitle()
     assert len(drawn(figure)) <= 2 * 12
+    for axes in (left, right):                                        # all tiles, and no more room
+        corners = np.concatenate([mesh.get_coordinates().reshape(-1, 2)
+                                  for mesh in axes.collections if isinstance(mesh, QuadMesh)])
+        room = corners.max(0) + (0.4 + 0.05 * (shape or (1,))[-1],
+                                 0.7 + 0.05 * (1, 1, *shape)[-2])
+        assert (axes.get_xlim()[1], axes.get_ylim()[0]) == pytest.approx(tuple(room))
     if len(shape) > 2:                                                # the slice with the wrong one
         assert np.isnan(drawn(figure)[0]).any()
     with pytest.raises(ValueError, match="shapes"):

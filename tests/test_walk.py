@@ -176,6 +176,17 @@ def test_from_only_phase(trace, saved, capsys):
     assert len(heads) == 2 and "fc.weight" in heads[0] and "fc.bias" in heads[1]
 
 
+def test_a_cell_lies_in_the_first_result():
+    """Of an operation with further results: the means and variances of batch normalisation have
+    another shape than y."""
+    x = minidl.rand(2, 3, 4, 4, requires_grad=True)
+    with minidl.record() as trace:
+        F.batch_norm(x, None, None, training=True)
+    assert select(trace, cell=(1, 2, 3, 3)) == [1]
+    with pytest.raises(ValueError, match=r"cell: 0,2,0 lies in no result .* \(2, 3, 4, 4\)"):
+        select(trace, cell=(0, 2, 0))
+
+
 def test_a_cell_is_chosen(trace, saved, capsys):
     text = printed(capsys, saved, "--only", "conv2d", "--phase", "forward", "--cell", "0,1,2,0")
     assert "cell      y[0,1,2,0], as chosen" in text
