@@ -166,6 +166,21 @@ def test_convolution(drawn_):
     agree("_conv2d_weight_grad", x, gy, g.kernel, g.stride, padding, g.dilation, dtype=dtype)
 
 
+@pytest.mark.parametrize("kept", [0, 50, 70])
+@pytest.mark.parametrize("C, O", [(3, 5), (20, 1)])
+def test_convolution_by_rows_of_pixels(C, O, kept, monkeypatch):
+    """As of images so large that no table of all their pixels is kept: a row, or two, at a time."""
+    from minidl.kernels.cpu import conv
+    monkeypatch.setattr(conv, "KEPT", kept)
+    conv._kept.cache_clear()
+    rng, geometry = np.random.default_rng(0), ((1, 2), (1, (0, 1)), (1, 1))
+    x, w = drawn(rng, 2, C, 5, 9), drawn(rng, O, C, 3, 2)
+    (y,) = agree("_conv2d", x, w, None, *geometry)
+    agree("_conv2d_input_grad", y, w, None, (5, 9), *geometry)
+    agree("_conv2d_weight_grad", x, y, (3, 2), *geometry)
+    conv._kept.cache_clear()
+
+
 @pytest.mark.parametrize("C, O", [(1, 32), (40, 33), (300, 17), (64, 1), (7, 600)])
 def test_convolution_with_many_channels(C, O):
     """Longer than one chain of sums, wider than one tile; few of the one and many of the other."""
