@@ -656,6 +656,27 @@ print(status, np.array_equal(F.conv2d(x, w).numpy(), here))
 """) == "0 True\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_no_workers_and_a_lock_of_its_own():
+    """Even if another thread was starting workers at that moment."""
+    assert run("""
+import os, warnings, numpy as np
+warnings.simplefilter("ignore", DeprecationWarning)      # that threads and fork do not go together
+import minidl
+minidl.set_num_threads(2)
+x = minidl.rand(10**5) - 0.5
+minidl.relu(x)
+from minidl.kernels.cpu import threads
+assert len(threads._pool.threads) == 1
+with threads._lock:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if threads._pool is None and not threads._lock.locked() else 1)
+_, status = os.waitpid(child, 0)
+print(status, len(threads._pool.threads))
+""") == "0 1\n"
+
+
 def test_beside_numpys_own_threads():
     assert run("""
 import threading, numpy as np, minidl, minidl.functional as F
