@@ -166,6 +166,21 @@ def test_convolution(drawn_):
     agree("_conv2d_weight_grad", x, gy, g.kernel, g.stride, padding, g.dilation, dtype=dtype)
 
 
+@pytest.mark.parametrize("kept", [0, 50, 70])
+@pytest.mark.parametrize("C, O", [(3, 5), (20, 1)])
+def test_convolution_by_rows_of_pixels(C, O, kept, monkeypatch):
+    """As of images so large that no table of all their pixels is kept: a row, or two, at a time."""
+    from minidl.kernels.cpu import conv
+    monkeypatch.setattr(conv, "KEPT", kept)
+    conv._kept.cache_clear()
+    rng, geometry = np.random.default_rng(0), ((1, 2), (1, (0, 1)), (1, 1))
+    x, w = drawn(rng, 2, C, 5, 9), drawn(rng, O, C, 3, 2)
+    (y,) = agree("_conv2d", x, w, None, *geometry)
+    agree("_conv2d_input_grad", y, w, None, (5, 9), *geometry)
+    agree("_conv2d_weight_grad", x, y, (3, 2), *geometry)
+    conv._kept.cache_clear()
+
+
 @pytest.mark.parametrize("C, O", [(1, 32), (40, 33), (300, 17), (64, 1), (7, 600)])
 def test_convolution_with_many_channels(C, O):
     """Longer than one chain of sums, wider than one tile; few of the one and many of the other."""
@@ -639,6 +654,27 @@ if child == 0:
 _, status = os.waitpid(child, 0)
 print(status, np.array_equal(F.conv2d(x, w).numpy(), here))
 """) == "0 True\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_no_workers_and_a_lock_of_its_own():
+    """Even if another thread was starting workers at that moment."""
+    assert run("""
+import os, warnings, numpy as np
+warnings.simplefilter("ignore", DeprecationWarning)      # that threads and fork do not go together
+import minidl
+minidl.set_num_threads(2)
+x = minidl.rand(10**5) - 0.5
+minidl.relu(x)
+from minidl.kernels.cpu import threads
+assert len(threads._pool.threads) == 1
+with threads._lock:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if threads._pool is None and not threads._lock.locked() else 1)
+_, status = os.waitpid(child, 0)
+print(status, len(threads._pool.threads))
+""") == "0 1\n"
 
 
 def test_beside_numpys_own_threads():
