@@ -114,7 +114,7 @@ def _bound_steps(text: str, named: Mapping[str, Any]) -> list[dict]:
 
 
 def bound_step(step: Step, named: Mapping[str, Any]) -> dict:
-    """A step with the call's numbers and axes in the place of names, what is not finite in words."""
+    """A step with the call's numbers and axes in the place of names; not finite ones in words."""
     def bound(a: str | float, place: int) -> Any:
         value = named.get(a, a) if isinstance(a, str) else a
         if value is None or isinstance(value, (bool, int, float, np.generic)):
