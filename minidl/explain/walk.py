@@ -17,6 +17,7 @@ from ..testing.compare import difference, equal, scale_of
 from .cells import SHOWN, Explanation, names_of
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
 from .maps import SHORT_NAMES, Call, with_bias
+from .steps import written
 from .trace import Trace
 from .updates import worked
 
@@ -172,7 +173,7 @@ class Walk:
         if len(op["inputs"]) > _factor_count(kind) and kind.get("bias"):
             text = with_bias(text, kind["bias"])
         if "value" in kind:
-            text = f"{self._result(op)} = {kind['value']}"
+            text = written(kind["value"], self._result(op))
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))
         yield _row("formula", text + (f"   ({op['formula']})" if op["formula"] else ""))
         if op["op"] in NOTES:
