@@ -59,8 +59,8 @@ class Listing:
                 lines, start = inspect.getsourcelines(code)
             except (OSError, TypeError, SyntaxError):
                 lines = []
-            skipped = next((i for i, text in enumerate(lines) if re.search(r"\b(def|lambda)\b", text)
-                            ), 0)                      # decorators
+            named = [n for n, text in enumerate(lines) if re.search(r"\b(def|lambda)\b", text)]
+            skipped = named[0] if named else 0         # decorators
             self._places[code] = self._put(
                 code.co_filename, start + skipped, code.co_name, lines[skipped], start + skipped,
                 lines[skipped:skipped + LONGEST_FUNCTION]) if lines else None

@@ -25,7 +25,7 @@ class Networks:
         self.called: dict[Module, str] = {}          # outermost modules, as the program calls them
         self.chains: list[tuple] = []                # by op: the modules around it
         self.training: dict[Module, bool] = {}       # as they were when they were met
-        self.places: dict[Module, int] = {}          # in `modules`
+        self.place_of: dict[Module, int] = {}          # in `modules`
         self.of: dict[Tensor, int] = {}              # the places of tensors in `parameters`
         self._names: set[str] = set()                # of modules
 
@@ -65,14 +65,14 @@ class Networks:
             self._grow(root, name if len(roots) > 1 else "", None)
         for chain in self.chains:                    # modules that their outer ones do not know
             for outer, module in zip(chain, chain[1:]):
-                if module not in self.places:
-                    above = self.modules[self.places[outer]]["name"]
+                if module not in self.place_of:
+                    above = self.modules[self.place_of[outer]]["name"]
                     name = f"{above}.{type(module).__name__}".lstrip(".")
-                    self._grow(module, self._free(name), self.places[outer])
+                    self._grow(module, self._free(name), self.place_of[outer])
 
     def within(self, op: int) -> int | None:
         """The place of the innermost module around an op's call."""
-        return self.places[self.chains[op][-1]] if self.chains[op] else None
+        return self.place_of[self.chains[op][-1]] if self.chains[op] else None
 
     def of_which(self, parameters: list[int]) -> str | None:
         """What these are the parameters of: the smallest module that has them all, of several the
@@ -91,9 +91,9 @@ class Networks:
         """Put a module and all below it into the list."""
         paths: dict[str, int] = {}
         for path, module in root.named_modules(prefix=prefix):
-            if module in self.places:
+            if module in self.place_of:
                 continue
-            place = self.places[module] = paths[path] = len(self.modules)
+            place = self.place_of[module] = paths[path] = len(self.modules)
             self._names.add(path)
             own = [(f"{path}.{name}".lstrip("."), self.parameter(p))
                    for name, p in module.named_parameters(recurse=False)]

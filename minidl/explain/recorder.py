@@ -154,7 +154,7 @@ class Recorder(Watcher):
         self.course.look(closely=True)
         self.moving = [{
             "phase": "update", "node": self._input(p, None), "rule": type(optimizer).__name__,
-            "options": {k: _json(v) for k, v in group.items() if k != "params"},
+            "options": {k: _option(v) for k, v in group.items() if k != "params"},
             "before": self.trace.array(p.data), "state": _copied(optimizer.state.get(p, {}))}
             for p, group in moved]
 
@@ -265,10 +265,10 @@ class Recorder(Watcher):
             trace.meta["script"] = trace.sources[outermost]["path"]
 
 
-def _json(value: Any) -> Any:
+def _option(value: Any) -> Any:
     """An option of an optimiser, or what it looks like."""
     if isinstance(value, (tuple, list)):
-        return [_json(v) for v in value]
+        return [_option(v) for v in value]
     plain = isinstance(value, (int, str, bool, type(None))) or (
         isinstance(value, float) and np.isfinite(value))
     return value if plain else repr(value)
