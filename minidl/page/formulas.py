@@ -85,22 +85,25 @@ def latex_of(entry: Op) -> tuple[list[str], list[str]]:
         return _contract(kind)
     if isinstance(kind, Elementwise):
         value = f"{_symbol(y)} = {_latex(kind.value)}"
-        return [value], [rf"g_{{{x}}} = {_upstream(y)} \cdot {_latex(partial or '0', binds=3)}"
+        mine = lambda partial: re.sub(r"\bout\b", y, partial or "0")     # the value itself
+        return [value], [rf"{_upstream(x)} = {_upstream(y)} \cdot {_latex(mine(partial), binds=3)}"
                          for x, partial in zip(names, kind.partials)]
     if isinstance(kind, Composite):
         lines = [step.text for step in parsed(kind.value) if step.text] or [f"{y} = {kind.value}"]
         slope = SLOPES.get(entry.name)
-        sums = [rf"g_{{{x},i}} = \sum_{{j}} g_{{{y},j}} \frac{{\partial {y}_j}}{{\partial {x}_i}}"
+        sums = [rf"{_upstream(x)}_i = \sum_{{j}} {_upstream(y)}_j \frac{{\partial {y}_j}}{{\partial {x}_i}}"
                 for x in names]
         if slope:
             sums[0] += rf" \quad {slope}"
         return [" = ".join(_sides(line)) for line in lines], sums
     if isinstance(kind, Reduce):
-        return [r"y_p = \sum_{q \mapsto p} x_q"], [r"g_{x,q} = g_{y,p} \quad q \mapsto p"]
+        return [r"y_p = \sum_{q \mapsto p} x_q"], [
+            rf"{_upstream('x')}_q = {_upstream(y)}_p \quad q \mapsto p"]
     if isinstance(kind, Gather):
-        return ["y_p = x_{q(p)}"], [rf"g_{{{x},q}} = \sum_{{p:\, q(p) = q}} g_{{y,p}}"
+        return ["y_p = x_{q(p)}"], [rf"{_upstream(x)}_q = \sum_{{p:\, q(p) = q}} {_upstream(y)}_p"
                                  for x in names]
-    return [r"y_p = \sum_{q:\, p(q) = p} x_q"], [r"g_{x,q} = g_{y,p(q)}"]
+    return [r"y_p = \sum_{q:\, p(q) = p} x_q"], [
+        rf"{_upstream('x')}_q = {_upstream(y)}_{{p(q)}}"]
 
 
 def _sides(line: str) -> list[str]:
@@ -130,8 +133,8 @@ def _contract(kind: Contract) -> tuple[list[str], list[str]]:
         left = _arrays_of(kind.bias)[0]
         summed = [i for i in left[1] if i not in axes]
         value += f" + {_symbol(name[1:])}_{{{','.join(axes)}}}"
-        gradients.append(rf"g_{{{name[1:]},{','.join(axes)}}} = " + _sum(summed, []) + (
-            f"g_{{{left[0]},{','.join(left[1])}}}"))
+        gradients.append(f"{_upstream(name[1:])}_{{{','.join(axes)}}} = " + _sum(summed, []) + (
+            f"{_upstream(left[0])}_{{{','.join(left[1])}}}"))
     return [value], gradients
 
 
@@ -192,7 +195,7 @@ def _latex(text: str, marked: bool = True, binds: int = 0) -> str:
 
 
 def _upstream(name: str) -> str:
-    return rf"\class{{s-g{name}}}{{g_{{{SYMBOLS.get(name, name)}}}}}"
+    return rf"\class{{s-g{name}}}{{\mathit{{g{name}}}}}"
 
 
 def _symbol(name: str, marked: bool = True) -> str:
@@ -222,6 +225,8 @@ def _written(e: ast.expr, above: int, marked: bool) -> str:
                 e.left, ast.Compare):          # (x > 0) * 1.0: one where it holds
             return rf"[{inner(e.left)}]"
         binds, sign = _SIGNS[type(e.op)]
+        if isinstance(e.op, ast.Mult) and not marked:      # of an index
+            sign = r"\,"
         text = inner(e.left, binds) + sign + inner(e.right, binds + isinstance(e.op, ast.Sub))
         return rf"({text})" if binds < above else text
     if isinstance(e, ast.Call) and isinstance(e.func, ast.Name):

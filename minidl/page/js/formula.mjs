@@ -100,8 +100,8 @@ export function formulaOf(trace, n, cell, found) {
     const values = Object.fromEntries(factors.map(f => [f.name, f.value]));
     const at = Object.fromEntries(trace.call(e.op).operands.map((x, k) => [map.operands[k],
       Number(x.data[x.data.length === 1 ? 0 : placeOf(x, factors[0].index)])]));
-    if (backward) Object.assign(values, at, {out: Number(trace.call(e.op).out.data[
-      placeOf(trace.call(e.op).out, factors[0].index)])});
+    const {out} = trace.call(e.op);
+    if (backward) Object.assign(values, at, {[map.result]: Number(out.data[placeOf(out, factors[0].index)])});
     lines.push(h("div", {class: "formula put-in"}, numbered(texts[0], values),
                  h("span", {class: "secret", text: ` = ${digits(found.total)}`})));
   }

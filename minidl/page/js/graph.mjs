@@ -31,7 +31,9 @@ export function graph(app) {
         module = op.module;
         if (module) found.push({module});
       }
-      if (!module || !folded.has(module)) found.push({id});
+      if (module && folded.has(module)) return;
+      found.push({id});
+      for (const i of op.inputs) if (trace.nodes[i].role === "parameter") found.push({learnt: i});
     });
     return found;
   }
@@ -53,24 +55,29 @@ export function graph(app) {
     const op = trace.ops[id], out = op.outputs[0], made = trace.made.get(id);
     const e = trace.events[n], current = e && e.phase !== "update" && e.op === id;
     const cut = op.inputs.filter(i => trace.nodes[i].detached_from !== null && trace.nodes[i].detached_from !== undefined);
-    const learnt = op.inputs.filter(i => trace.nodes[i].role === "parameter").map(i => h("span", {class: "learnt"},
-      ` ${trace.name(i).split(".").at(-1)} `, gradientText(i)));
     return h("div", {class: `row op${current ? " now" : ""}${trace.trivial(made) ? " trivial" : ""}${op.grad === false ? " nograd" : ""}`, "data-op": id},
       cut.length ? h("span", {class: "cut", "data-detached": cut[0], title: `detach(): no gradient goes to ${trace.name(trace.nodes[cut[0]].detached_from)}`, text: "\u2702 detached "}) : "",
       h("button", {class: "link", text: op.op, "aria-label": `${op.op}, event ${made + 1}`, onclick: () => app.goto(made)}),
-      h("span", {class: "dim", text: ` ${shapeText(trace.nodes[out].shape)}${op.grad === false ? " no_grad" : ""} `}), gradientText(out), learnt);
+      h("span", {class: "dim grow", text: `${shapeText(trace.nodes[out].shape)}${op.grad === false ? " no_grad" : ""}`}), gradientText(out));
+  }
+
+  function learntRow(node) {
+    const e = trace.events[n], current = e && e.phase !== "forward" && e.node === node;
+    const moved = trace.moved.get(node);
+    return h("div", {class: `row learnt${current ? " now" : ""}`}, h("span", {class: "grow", text: trace.name(node).split(".").at(-1)}),
+      moved !== undefined && moved <= n ? h("span", {class: "dim", text: "updated "}) : "", gradientText(node));
   }
 
   function draw() {
     const all = rows(), at = new Map(all.map((row, i) => [row.id, i]));
-    list.replaceChildren(lines(all, at), h("div", {class: "rows"}, all.map(row => "module" in row ? moduleRow(row.module) : opRow(row.id))));
+    list.replaceChildren(lines(all, at), h("div", {class: "rows"}, all.map(row => "module" in row ? moduleRow(row.module) : "learnt" in row ? learntRow(row.learnt) : opRow(row.id))));
   }
 
   /** An arc from each maker's row to each user's that is not the next one. */
   function lines(all, at) {
     const SVG = "http://www.w3.org/2000/svg", svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("class", "arcs");
-    svg.setAttribute("width", 44);
+    svg.setAttribute("width", 30);
     svg.setAttribute("height", all.length * ROW);
     svg.setAttribute("aria-hidden", "true");
     all.forEach((row, i) => {
@@ -78,9 +85,9 @@ export function graph(app) {
       for (const input of trace.ops[row.id].inputs) {
         const node = trace.nodes[input], from = node.op ?? trace.nodes[node.detached_from ?? -1]?.op;
         if (from === null || from === undefined || !at.has(from)) continue;
-        const a = at.get(from) * ROW + ROW / 2, b = i * ROW + ROW / 2, wide = Math.min(38, 4 + Math.sqrt(b - a) * 2);
+        const a = at.get(from) * ROW + ROW / 2, b = i * ROW + ROW / 2, wide = Math.min(34, 4 + Math.sqrt(b - a) * 2);
         const path = document.createElementNS(SVG, "path");
-        path.setAttribute("d", `M42 ${a} C${42 - wide} ${a}, ${42 - wide} ${b}, 42 ${b}`);
+        path.setAttribute("d", `M29 ${a} C${29 - wide} ${a}, ${29 - wide} ${b}, 29 ${b}`);
         const cut = node.op === null, none = trace.gradientAt(input, n) === null;
         path.setAttribute("class", cut ? "cut" : none ? "none" : "arrived");
         svg.append(path);

@@ -58,7 +58,7 @@ export function termsPanel(app, n, cell, found) {
     h("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": "all terms"}, h("table", {class: "terms"},
       h("thead", {}, h("tr", {}, ["what", "value", "sum so far"].map(t => h("th", {scope: "col", text: t})))),
       h("tbody", {}, rows))),
-    h("dl", {class: "sum"},
+    h("dl", {class: "totals"},
       h("dt", {text: "sum"}), h("dd", {class: "secret", text: digits(found.total)}),
       h("dt", {text: "stored"}), h("dd", {class: "secret", text: stored === null ? "not in the file" : digits(stored)}),
       h("dt", {text: "difference"}), h("dd", {class: "secret", text: difference === null ? "" : digits(difference, 2)})));
@@ -109,7 +109,7 @@ function updatePanel(app, n, cell) {
   } else {
     box.append(h("p", {text: "A rule that minidl does not know: its numbers before and after are all there is."}));
   }
-  box.append(app.predict.question(n, cell, stored), h("dl", {class: "sum"},
+  box.append(app.predict.question(n, cell, stored), h("dl", {class: "totals"},
     h("dt", {text: "by the rule"}), h("dd", {class: "secret", text: found ? digits(found.value) : "?"}),
     h("dt", {text: "stored"}), h("dd", {class: "secret", text: digits(stored)}),
     h("dt", {text: "difference"}), h("dd", {class: "secret", text: found ? digits(found.value - stored, 2) : ""})));
@@ -137,8 +137,6 @@ export function formulaPanel(app, n, cell, found) {
     box.append(...lines.map(text => h("div", {class: "formula"}, parsed(text))));
     box.append(h("p", {class: "dim", text: Object.entries(e.options).map(([k, v]) => `${k} ${v}`).join(", ")}));
   } else {
-    const says = doc.maps[op.op]?.says;
-    if (says) box.append(h("p", {class: "says", text: says.split("\n")[0]}));
     if (op.formula) box.append(h("p", {class: "dim", text: `in the ledger of formulas: ${op.formula}`}));
     const options = optionsOf(app.trace, op);
     if (options) box.append(h("p", {class: "dim", text: options}));

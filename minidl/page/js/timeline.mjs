@@ -6,7 +6,7 @@ import {described} from "./words.mjs";
 /** The timeline; `show(n)` marks the event n. */
 export function timeline(app) {
   const {trace} = app, buttons = [];
-  const turnOf = n => trace.turns.find(t => t.begin <= n && n < t.end)?.name ?? "";
+  const turnOf = n => trace.turns.length > 1 ? trace.turns.find(t => t.begin <= n && n < t.end)?.name ?? "" : "";
   const lanes = [];
   trace.events.forEach((e, n) => {
     const module = e.phase === "update" ? "" : trace.ops[e.op].module, turn = turnOf(n);

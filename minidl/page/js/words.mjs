@@ -20,7 +20,7 @@ export function described(trace, n) {
 export function status(trace, n, cell) {
   const a = trace.result_of(n), place = a ? flatOf(cell, a.shape) : null;
   const number = a && a.data.length ? digits(Number(a.data[place])) : "not in the file";
-  const turn = trace.turns.find(t => t.begin <= n && n < t.end);
+  const turn = trace.turns.length > 1 && trace.turns.find(t => t.begin <= n && n < t.end);
   const wrong = trace.failed(n) ? "; WRONG: " + trace.failed(n).reason : "";
   return `event ${n + 1} of ${trace.events.length}, ${described(trace, n)}`
     + (turn ? `, ${turn.name}'s turn` : "")
