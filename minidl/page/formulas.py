@@ -153,7 +153,7 @@ def _indices(arrays) -> list[str]:
 def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -> str:
     """An array's symbol with its indices; of the result a linear form is one letter."""
     name, axes = array
-    letters = iter(("h", "w"))
+    letters = iter("pq")
     written = []
     for d, axis in enumerate(axes):
         linear = axis != "..." and not axis.isidentifier()
@@ -165,7 +165,7 @@ def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -
 
 def _conditions(k: int, array: tuple[str, list[str]]) -> list[str]:
     """Of a linear form on the left: that it is the index asked for."""
-    letters = iter(("h", "w"))
+    letters = iter("pq")
     return [rf"\class{{if-{k}-{len(array[1]) - 1 - d}}}{{{_axis(axis)} = {next(letters)}}}"
             for d, axis in enumerate(array[1]) if axis != "..." and not axis.isidentifier()]
 
