@@ -19,7 +19,7 @@ from .demands import a_flag, a_list, a_number, a_text, a_whole, an_object, anyth
 DTYPES = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "u1": np.uint8,
           "b1": np.bool_}
 FILLS = 1 << 28               # bytes of all arrays that hold one number, repeated
-FIRST = 64                    # numbers that are left of an array that is cut
+FIRST = 16                    # numbers that are left of an array that is cut
 SAMPLES, SAMPLE = 16, 1024    # parts of a long array by which its size is judged; numbers of one
 
 

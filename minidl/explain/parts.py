@@ -211,12 +211,12 @@ def _check_checks(of: dict, at: dict) -> None:
         place, event = f"checks[{number}]", of["events"][check["event"]] if "event" in check else {}
         must("event" in check or check["op"] is not None, place, "must name an op or an event",
              check)
-        for name in ("expected", "got"):
-            must(len(check[name]) == len(check["cells"]), f"{place}.{name}",
-                 "must be as long as cells", check[name])
         shape = of["nodes"][_checked_node(of, check, event)]["shape"]
         for name in ("cells", "tried", *(["proved"] if check["proved"] != "all" else [])):
             _check_cells(check[name], shape, f"{place}.{name}")
+        for name in ("expected", "got"):
+            must(len(check[name]) == len(check["cells"]), f"{place}.{name}",
+                 "must be as long as cells", check[name])
 
 
 def _checked_node(of: dict, check: dict, event: dict) -> int:

@@ -216,9 +216,8 @@ class Trace:
 
     # ------------------------------------------------------------------ files
     def document(self, budget: int = BUDGET) -> dict:
-        """All of it as JSON has it, as ``docs/trace.md`` describes; gzipped it has `budget` bytes
-        at most, arrays that have no room being cut: see ``explain.packing``. Raises ValueError
-        where the rest alone has more."""
+        """All of it as JSON has it, as ``docs/trace.md`` describes. Where it has more than `budget`
+        bytes, gzipped, arrays are cut until it fits, or until all are: see ``explain.packing``."""
         return self._packed(budget)[0]
 
     def _packed(self, budget: int) -> tuple[dict, bytes, bytes]:
@@ -233,13 +232,9 @@ class Trace:
             document["arrays"] = packed_arrays(self.arrays, self._cuts, room)
             text = _json(document)
             zipped = gzip.compress(text, 6, mtime=0)
-            if (excess := len(zipped) - budget) <= 0:
+            if (excess := len(zipped) - budget) <= 0 or room <= 0:
                 return document, text, zipped
-            if room <= 0:
-                raise ValueError(f"save: with the first numbers of each array alone the trace has "
-                                 f"{len(zipped):,} bytes, gzipped, and the budget is {budget:,}: "
-                                 "give more, or record less")
-            room = room - excess - len(zipped) // 100       # packed judged by parts of arrays
+            room = room - excess - len(zipped) // 100       # sizes were judged by parts of arrays
 
     def save(self, path: str | Path, budget: int = BUDGET) -> None:
         """Write :meth:`document` as JSON, gzipped if the name ends in ".gz". Raises
