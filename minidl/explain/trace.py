@@ -237,16 +237,26 @@ class Trace:
             room = room - excess - len(zipped) // 100       # sizes were judged by parts of arrays
 
     def save(self, path: str | Path, budget: int = BUDGET) -> None:
-        """Write :meth:`document` as JSON, gzipped if the name ends in ".gz". Raises
-        FileNotFoundError without the folder, and ValueError for what :meth:`load` would refuse for
-        its size."""
+        """Write :meth:`document` as JSON, gzipped if the name ends in ".gz"; as a page to open in
+        a browser if it ends in ".html" (``explain.page``). Raises FileNotFoundError without the
+        folder, and ValueError for what :meth:`load` would refuse for its size, and for a page of a
+        trace without events."""
         if not Path(path).absolute().parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {Path(path).absolute().parent}")
+        if Path(path).suffix.lower() in (".html", ".htm"):
+            from .page import page
+            write_atomically(path, page(self, budget).encode())
+            return
         _, text, zipped = self._packed(budget)
         if len(text) > LARGEST_TRACE:
             raise ValueError(f"save: the trace has {len(text):,} bytes, and one of more than "
                              f"{LARGEST_TRACE:,} is not read: give a smaller budget")
         write_atomically(path, zipped if Path(path).suffix == ".gz" else text)
+
+    def show(self, height: int = 900, budget: int = BUDGET):
+        """The page in a notebook, as a frame of so many pixels; it lives in the notebook's file."""
+        from .page import framed
+        return framed(self, height, budget)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:

@@ -1,6 +1,6 @@
 // What the page computes, for a test in Python: a question a line in, an answer a line out.
 import {createInterface} from "node:readline";
-import {gradientTerms, valueTerms} from "../../minidl/page/js/terms.mjs";
+import {gradientTerms, valueTerms} from "../../minidl/explain/page/js/terms.mjs";
 
 const array = a => ({shape: a.shape, data: a.data.map(Number), full: true});
 const word = x => Number.isFinite(x) ? x : String(x);

@@ -4,6 +4,6 @@ The file has all it needs: the trace, the modules of js/, style.css, the formula
 no request, and its policy (Content-Security-Policy) allows none.
 """
 
-from .write import page, save_page
+from .write import Framed, framed, page
 
-__all__ = ["page", "save_page"]
+__all__ = ["Framed", "framed", "page"]

@@ -13,11 +13,10 @@ import re
 from functools import cache
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 
-from ..explain.trace import Trace
-from ..files.saving import write_atomically
-from .formulas import formulas, rules
+from ...checks import whole
+from ..trace import Trace
+from .mathml import formulas, rules
 
 POLICY = ("default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; "
           "img-src data:; base-uri 'none'; form-action 'none'")
@@ -54,14 +53,24 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
     title = title or f"A recorded step: {trace.meta.get('script') or 'minidl'}"
-    return SHELL.format(policy=escape(POLICY), title=escape(title), trace=packed, style=_text(
+    return SHELL.format(policy=escape(POLICY), title=escape(title), trace=packed, style=_packaged(
         "style.css"), modules=json.dumps({"imports": modules()}))
 
 
-def save_page(trace: Trace, path: str | Path, budget: int = 3_000_000) -> None:
-    """Write the page of a trace. Raises as :func:`page`, and OSError where the path cannot be
-    written."""
-    write_atomically(path, page(trace, budget).encode())
+class Framed:
+    """A page within a notebook: what is shown is the page itself, inside an iframe (srcdoc)."""
+
+    def __init__(self, text: str, height: int):
+        self.text, self.height = text, height
+
+    def _repr_html_(self) -> str:
+        return (f'<iframe srcdoc="{escape(self.text)}" title="a recorded step" loading="lazy" '
+                f'style="width:100%;height:{self.height}px;border:1px solid #888"></iframe>')
+
+
+def framed(trace: Trace, height: int = 900, budget: int = 3_000_000) -> Framed:
+    """The page of a trace for a notebook, `height` pixels high. Raises as :func:`page`."""
+    return Framed(page(trace, budget), whole("show: height", height, 100))
 
 
 def _rule(event: dict) -> str:
@@ -73,8 +82,8 @@ def _rule(event: dict) -> str:
 
 
 @cache
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+def _packaged(name: str) -> str:
+    return files(__package__).joinpath(name).read_packaged(encoding="utf-8")
 
 
 @cache
@@ -83,7 +92,7 @@ def modules() -> dict[str, str]:
     found = {}
     for file in sorted(files(__package__).joinpath("js").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".mjs"):
-            text = re.sub(r'(from\s+")\./(\w+)\.mjs"', r'\1page/\2"', file.read_text("utf-8"))
+            text = re.sub(r'(from\s+")\./(\w+)\.mjs"', r'\1page/\2"', file.read_packaged("utf-8"))
             encoded = base64.b64encode(text.encode()).decode()
             found[f"page/{file.name[:-4]}"] = f"data:text/javascript;charset=utf-8;base64,{encoded}"
     return found

@@ -12,12 +12,12 @@ import ast
 import re
 from functools import cache
 
-from ..explain.cells import names_of, result_of
-from ..explain.maps import Call
-from ..explain.steps import parsed
-from ..explain.updates import RULES
-from ..op import OPS, Op
-from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
+from ...op import OPS, Op
+from ...ops.terms import Composite, Contract, Elementwise, Gather, Reduce
+from ..cells import names_of, result_of
+from ..maps import Call
+from ..steps import parsed
+from ..updates import RULES
 
 SYMBOLS = {"SH": "s_h", "SW": "s_w", "PH": "p_h", "PW": "p_w", "DH": "d_h", "DW": "d_w",
            "KH": "k_h", "KW": "k_w", "eps": r"\epsilon", "lr": r"\eta", "b1": r"\beta_1",
@@ -79,10 +79,10 @@ def mathml(latex: str) -> str:
 
 def latex_of(entry: Op) -> tuple[list[str], list[str]]:
     """An op's value, line by line, and its gradient for each operand, as LaTeX."""
-    kind, call = entry.terms, Call(entry, (), [None] * max(len(entry.places), 1), None)
+    kind, call = entry.terms, Call(entry, (), [None] * (1 if entry.sequence else 9), None)
     names, y = names_of(call), result_of(call)
     if isinstance(kind, Contract):
-        return _contract(kind)
+        return _sum_of_products(kind)
     if isinstance(kind, Elementwise):
         value = f"{_symbol(y)} = {_latex(kind.value)}"
         mine = lambda partial: re.sub(r"\bout\b", y, partial or "0")     # the value itself
@@ -112,7 +112,7 @@ def _sides(line: str) -> list[str]:
 
 
 # --------------------------------------------------------------------------- sums of products
-def _contract(kind: Contract) -> tuple[list[str], list[str]]:
+def _sum_of_products(kind: Contract) -> tuple[list[str], list[str]]:
     """``y[n,o] += x[n,i] * w[o,i]`` as a sum, and the sums that are its gradients."""
     arrays = _arrays_of(kind.text)
     bias = [("b" + name, axes) for name, axes in _arrays_of(kind.bias)[1:]] if kind.bias else []
@@ -157,7 +157,7 @@ def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -
     written = []
     for d, axis in enumerate(axes):
         linear = axis != "..." and not axis.isidentifier()
-        text = next(letters) if linear and (result or result is None and k == 0) else _axis(axis)
+        text = next(letters) if linear and (result or result is None and k == 0) else _index_latex(axis)
         written.append(rf"\class{{ax-{k}-{len(axes) - 1 - d}}}{{{text}}}")
     head = _symbol(name) if not name.startswith("g") or len(name) == 1 else _upstream(name[1:])
     return rf"{{{head}}}_{{{','.join(written)}}}"
@@ -166,7 +166,7 @@ def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -
 def _conditions(k: int, array: tuple[str, list[str]]) -> list[str]:
     """Of a linear form on the left: that it is the index asked for."""
     letters = iter("pq")
-    return [rf"\class{{if-{k}-{len(array[1]) - 1 - d}}}{{{_axis(axis)} = {next(letters)}}}"
+    return [rf"\class{{if-{k}-{len(array[1]) - 1 - d}}}{{{_index_latex(axis)} = {next(letters)}}}"
             for d, axis in enumerate(array[1]) if axis != "..." and not axis.isidentifier()]
 
 
@@ -179,7 +179,7 @@ def _sum(indices: list[str], conditions: list[str]) -> str:
     return rf"\sum_{{{under}}} "
 
 
-def _axis(axis: str) -> str:
+def _index_latex(axis: str) -> str:
     return r"\ldots" if axis == "..." else _latex(axis, marked=False)
 
 
