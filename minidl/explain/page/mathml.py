@@ -1,7 +1,7 @@
 """The declarations of the ops, and the update rules, as MathML for the page.
 
-A declaration (``minidl.ops.terms``) becomes LaTeX here, and latex2mathml makes MathML of it. Classes
-mark what the page puts numbers into: ``s-x`` a symbol, ``ax-1-0`` an index of an array of a sum of
+A declaration (``minidl.ops.terms``) becomes LaTeX here, and latex2mathml makes MathML of that.
+Classes mark what the page puts numbers into: ``s-x`` a symbol, ``ax-1-0`` an index of an array of a sum of
 products (0 the result, 1, 2, ... its factors; axes counted from the last), ``sum`` the indices that
 are summed over, ``if-1-0`` an index that must be a given number.
 """
@@ -40,8 +40,8 @@ SLOPES = {
 
 
 def formulas(names) -> dict[str, dict]:
-    """MathML of the named ops: ``{"conv2d": {"value": [lines], "gradients": [one an operand]}}``; of
-    an op that declares nothing there is none."""
+    """MathML of the named ops: ``{"conv2d": {"value": [lines], "gradients": [one an operand]}}``;
+    there is none of an op that declares nothing."""
     found = {}
     for name in names:
         entry = OPS.get(name)
@@ -91,8 +91,8 @@ def latex_of(entry: Op) -> tuple[list[str], list[str]]:
     if isinstance(kind, Composite):
         lines = [step.text for step in parsed(kind.value) if step.text] or [f"{y} = {kind.value}"]
         slope = SLOPES.get(entry.name)
-        sums = [rf"{_upstream(x)}_i = \sum_{{j}} {_upstream(y)}_j \frac{{\partial {y}_j}}{{\partial {x}_i}}"
-                for x in names]
+        sums = [rf"{_upstream(x)}_i = \sum_{{j}} {_upstream(y)}_j "
+                rf"\frac{{\partial {y}_j}}{{\partial {x}_i}}" for x in names]
         if slope:
             sums[0] += rf" \quad {slope}"
         return [" = ".join(_sides(line)) for line in lines], sums
@@ -156,8 +156,8 @@ def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -
     letters = iter("pq")
     written = []
     for d, axis in enumerate(axes):
-        linear = axis != "..." and not axis.isidentifier()
-        text = next(letters) if linear and (result or result is None and k == 0) else _index_latex(axis)
+        linear, left = axis != "..." and not axis.isidentifier(), k == 0 if result is None else result
+        text = next(letters) if linear and left else _index_latex(axis)
         written.append(rf"\class{{ax-{k}-{len(axes) - 1 - d}}}{{{text}}}")
     head = _symbol(name) if not name.startswith("g") or len(name) == 1 else _upstream(name[1:])
     return rf"{{{head}}}_{{{','.join(written)}}}"
@@ -245,5 +245,6 @@ def _function(name: str, args: list, inner) -> str:
         "log1p": r"\log(1 + {0})", "maximum": r"\max({0}, {1})", "minimum": r"\min({0}, {1})",
         "clip": r"\min(\max({0}, {1}), {2})", "column": "{0}", "sum": r"\sum {0}",
         "max": r"\max({0})", "min": r"\min({0})", "mean": r"\mathrm{{mean}}({0})",
-        "var": r"\mathrm{{var}}({0})", "sign": r"\mathrm{{sign}}({0})", "erf": r"\mathrm{{erf}}({0})"}
+        "var": r"\mathrm{{var}}({0})", "sign": r"\mathrm{{sign}}({0})",
+        "erf": r"\mathrm{{erf}}({0})"}
     return shapes.get(name, rf"\{name}({{0}})").format(*(inner(x) for x in args))

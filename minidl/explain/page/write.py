@@ -31,8 +31,8 @@ SHELL = """<!DOCTYPE html>
 <script type="importmap">{modules}</script>
 </head>
 <body>
-<noscript><p>This page is made of numbers and a program that walks through them: it needs JavaScript,
-and no network.</p></noscript>
+<noscript><p>This page is made of numbers and a program that walks through them: it needs
+JavaScript, and no network.</p></noscript>
 <main id="page" aria-busy="true"><p>Unpacking the recorded step ...</p></main>
 <script type="application/octet-stream" id="trace">{trace}</script>
 <script type="module">import {{start}} from "page/main"; start();</script>
