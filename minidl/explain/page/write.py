@@ -83,7 +83,7 @@ def _rule(event: dict) -> str:
 
 @cache
 def _packaged(name: str) -> str:
-    return files(__package__).joinpath(name).read_packaged(encoding="utf-8")
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
@@ -92,7 +92,7 @@ def modules() -> dict[str, str]:
     found = {}
     for file in sorted(files(__package__).joinpath("js").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".mjs"):
-            text = re.sub(r'(from\s+")\./(\w+)\.mjs"', r'\1page/\2"', file.read_packaged("utf-8"))
+            text = re.sub(r'(from\s+")\./(\w+)\.mjs"', r'\1page/\2"', file.read_text("utf-8"))
             encoded = base64.b64encode(text.encode()).decode()
             found[f"page/{file.name[:-4]}"] = f"data:text/javascript;charset=utf-8;base64,{encoded}"
     return found

@@ -28,7 +28,7 @@ function scaleOf(a) {
   return most;
 }
 
-const range = a => a.stats && a.stats.min !== undefined
+const range = a => a.data.length > 1 && a.stats && a.stats.min !== undefined
   ? `from ${digits(a.stats.min, 3)} to ${digits(a.stats.max, 3)}`
     + (a.stats.nan ? `, ${a.stats.nan} NaN` : "") + (a.stats.inf ? `, ${a.stats.inf} inf` : "") : "";
 

@@ -232,7 +232,7 @@ const lossOf = (trace, m) => {
 };
 
 /** An arrow from the sum before to the sum after. */
-function arrow(from, to, most) {
+export function arrow(from, to, most) {
   const SVG = "http://www.w3.org/2000/svg", make = (tag, attributes) => {
     const element = document.createElementNS(SVG, tag);
     for (const [k, v] of Object.entries(attributes)) element.setAttribute(k, v);

@@ -28,7 +28,7 @@ export function timeline(app) {
     h("div", {class: "bands"}, lane.bands.map(band => h("div", {class: `band ${band.phase}`},
       h("span", {class: "bandname", text: `${band.phase} (${band.groups.reduce((s, g) => s + g.events.length, 0)})`}),
       h("div", {class: "groups"}, band.groups.map(g => h("div", {class: "group", title: g.module || null},
-        h("div", {class: "events"}, g.events.map(button)), h("span", {class: "module", text: g.module}))))))))));
+        h("div", {class: "events"}, g.events.map(button)), h("span", {class: "module", text: g.module.split(".").at(-1)}))))))))));
   let now = null;
   return {element, show(n) {
     if (now) { now.removeAttribute("aria-current"); now.tabIndex = -1; }

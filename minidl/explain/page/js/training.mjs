@@ -2,8 +2,8 @@
 // them, and of codes (mu) the pulls that reach them.
 
 import {digits, h, indexed, panel} from "./dom.mjs";
-import {count} from "./decode.mjs";
 import {figure} from "./grid.mjs";
+import {arrow} from "./panels.mjs";
 
 /** Images beside each other as one picture: (n, channels, height, width), of which channel 0. */
 function tiles(a, sign = 1) {
@@ -46,47 +46,78 @@ export function imagesPanel(app, n) {
   return shown ? box : null;
 }
 
-/** Of a code of two parts, mean and log variance: what pulls at each dimension of the mean. */
+/** Sums over the batch, a number a dimension. */
+function columns(a, batch, width, scale = () => 1) {
+  return Array.from({length: width}, (_, d) => {
+    let sum = 0;
+    for (let b = 0; b < batch; b++) sum += Number(a.data[b * width + d]) * scale(b * width + d);
+    return sum;
+  });
+}
+
+/** Of a code, mean and log variance: what pulls at each dimension, from reconstruction and from KL, and
+ * each dimension's part of the KL. */
 export function codesPanel(app, n) {
-  const {trace} = app;
-  const codes = trace.nodes.filter(node => /(^|\.)(mu|mean|log_?var|logvar)$/.test(node.name ?? "") && node.shape.length === 2
+  const {trace} = app, box = panel("codes", "The code: what pulls at it");
+  const codes = trace.nodes.filter(node => /(^|[._])(mu|mean|log_?var)$/.test(node.name ?? "") && node.shape.length === 2
     && (trace.brought.get(node.id) ?? []).length > 1);
-  if (!codes.length) return null;
-  const box = panel("codes", "The code: what pulls at it");
   for (const node of codes) {
-    const rows = [], events = trace.brought.get(node.id), [batch, width] = node.shape;
-    const parts = events.map(m => trace.arrays.whole(trace.events[m].contribution));
-    if (parts.includes(null)) continue;
-    for (let d = 0; d < Math.min(width, 32); d++) {
-      const at = parts.map(a => { let s = 0; for (let b = 0; b < batch; b++) s += Number(a.data[b * width + d]); return s; });
-      rows.push(h("tr", {}, h("th", {scope: "row", text: d}), at.map((v, i) => h("td", {class: "number", text: events[i] <= n ? digits(v, 3) : "None"})),
-        h("td", {class: "number", text: events.at(-1) <= n ? digits(at.reduce((s, v) => s + v, 0), 3) : "None"})));
+    const [batch, width] = node.shape, events = trace.brought.get(node.id), pulls = new Map();
+    for (const m of events) {
+      const a = trace.arrays.whole(trace.events[m].contribution), source = behind(trace, m) ? "reconstruction" : "KL";
+      if (!a) return null;
+      const sums = columns(a, batch, width), before = pulls.get(source);
+      pulls.set(source, {sums: before ? before.sums.map((v, d) => v + sums[d]) : sums, last: m});
     }
-    box.append(h("h3", {text: trace.name(node.id)}), h("table", {class: "ledger", "data-code": node.id}, h("thead", {}, h("tr", {}, h("th", {text: "dimension", scope: "col"}),
-      events.map(m => h("th", {scope: "col"}, h("button", {class: "link", text: sourceOf(trace, m), onclick: () => app.goto(m)}))), h("th", {scope: "col", text: "gradient"}))),
-      h("tbody", {}, rows)), h("p", {class: "dim", text: "Sums over the batch; the columns add up to the gradient."}));
+    if (pulls.size < 2) continue;
+    const order = ["reconstruction", "KL"].map(source => [source, pulls.get(source)]);
+    const most = Math.max(...order.flatMap(([, p]) => p.sums.map(Math.abs)), 1e-300);
+    const shown = (m, v) => m <= n ? digits(v, 3) : "None";
+    const rows = Array.from({length: width}, (_, d) => {
+      const total = order.reduce((sum, [, p]) => sum + p.sums[d], 0);
+      return h("tr", {}, h("th", {scope: "row", text: d}), order.map(([, p]) => [h("td", {class: "number", text: shown(p.last, p.sums[d])}),
+        h("td", {}, p.last <= n ? arrow(0, p.sums[d], most) : "")]), h("td", {class: "number", text: shown(events.at(-1), total)}));
+    });
+    box.append(h("h3", {text: `${trace.name(node.id)}: its gradient, summed over the batch`}), h("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": `pulls at ${trace.name(node.id)}`},
+      h("table", {class: "ledger", "data-code": node.id}, h("thead", {}, h("tr", {}, h("th", {text: "dimension", scope: "col"}),
+        order.map(([source, p]) => h("th", {scope: "col", colspan: 2}, `${source} `, h("button", {class: "link", text: `event ${p.last + 1}`, onclick: () => app.goto(p.last)}))),
+        h("th", {scope: "col", text: "both"}))), h("tbody", {}, rows))));
   }
-  return box;
+  const kl = box.querySelector("table") && divergence(trace, codes[0].id, n);
+  if (kl) {
+    const most = Math.max(...kl.map(Math.abs), 1e-300);
+    box.append(h("h3", {text: "KL of each dimension: 0 where the code says nothing"}), h("div", {class: "bars", "data-kl": kl.length, role: "img",
+      "aria-label": `KL of ${kl.length} dimensions, from ${digits(Math.min(...kl), 3)} to ${digits(most, 3)}`}, kl.map((v, d) => h("span", {
+        style: `height:${Math.max(1, 60 * v / most)}px`, title: `dimension ${d}: ${digits(v, 3)}`}))));
+  }
+  return box.querySelector("table") ? box : null;
 }
 
-/** Which way a contribution came: the loss's own term (no layer in between), or the reconstruction. */
-function sourceOf(trace, m) {
-  const op = trace.ops[trace.events[m].op], seen = new Set();
-  const passes = node => {                   // does a module's parameter lie behind this way?
-    for (const user of trace.ops) {
-      if (!user.inputs.includes(node) || seen.has(user.id)) continue;
-      seen.add(user.id);
-      if (user.inputs.some(i => trace.nodes[i].role === "parameter") || passes(user.outputs[0])) return true;
+/** Does a parameter lie behind the op of a contribution, on the way to the loss? */
+function behind(trace, m) {
+  const seen = new Set(), passes = node => trace.ops.some(user => user.inputs.includes(node) && !seen.has(user.id) && (seen.add(user.id),
+    user.inputs.some(i => trace.nodes[i].role === "parameter") || passes(user.outputs[0])));
+  return passes(trace.ops[trace.events[m].op].outputs[0]);
+}
+
+/** The KL of each dimension: after its sum over dimensions all is linear, so what an element gives to
+ * the loss is the element times its gradient. Null where there is no such sum, or no gradient yet. */
+function divergence(trace, code, n) {
+  const [batch, width] = trace.nodes[code].shape, seen = new Set();
+  const sumAfter = node => {
+    for (const op of trace.ops) {
+      if (!op.inputs.includes(node) || seen.has(op.id)) continue;
+      seen.add(op.id);
+      if (op.inputs.some(i => trace.nodes[i].role === "parameter")) continue;
+      if (op.op === "sum" && trace.nodes[node].shape.join() === trace.nodes[code].shape.join()) return node;
+      const found = sumAfter(op.outputs[0]);
+      if (found !== null) return found;
     }
-    return false;
+    return null;
   };
-  return `${passes(op.outputs[0]) ? "reconstruction" : "KL"} (${op.op}, event ${m + 1})`;
-}
-
-/** KL per dimension: the op that the sum of KL terms is taken of, added over the batch. */
-export function divergence(trace) {
-  return trace.nodes.filter(node => /(^|\.)kl/i.test(node.name ?? "") && count(node.shape) > 1).map(node => (
-    {name: node.name, a: trace.arrays.whole(node.value)})).filter(k => k.a);
+  const node = sumAfter(code), place = node === null ? null : trace.gradientAt(node, n);
+  const [a, g] = [node === null ? null : trace.arrays.whole(trace.nodes[node].value), place === null ? null : trace.arrays.whole(place)];
+  return a && g ? columns(a, batch, width, i => Number(g.data[i])) : null;
 }
 
 /** The frames of a training: their numbers as curves, their arrays as pictures; a slider. */
