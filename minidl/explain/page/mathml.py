@@ -1,9 +1,9 @@
 """The declarations of the ops, and the update rules, as MathML for the page.
 
 A declaration (``minidl.ops.terms``) becomes LaTeX here, and latex2mathml makes MathML of that.
-Classes mark what the page puts numbers into: ``s-x`` a symbol, ``ax-1-0`` an index of an array of a sum of
-products (0 the result, 1, 2, ... its factors; axes counted from the last), ``sum`` the indices that
-are summed over, ``if-1-0`` an index that must be a given number.
+Classes mark what the page puts numbers into: ``s-x`` a symbol, ``ax-1-0`` an index of an array of a
+sum of products (0 the result, 1, 2, ... its factors; axes counted from the last), ``sum`` the
+indices that are summed over, ``if-1-0`` an index that must be a given number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ...ops.terms import Composite, Contract, Elementwise, Gather, Reduce
 from ..cells import names_of, result_of
 from ..maps import Call
 from ..steps import parsed
-from ..updates import RULES
 
 SYMBOLS = {"SH": "s_h", "SW": "s_w", "PH": "p_h", "PW": "p_w", "DH": "d_h", "DW": "d_w",
            "KH": "k_h", "KW": "k_w", "eps": r"\epsilon", "lr": r"\eta", "b1": r"\beta_1",
@@ -52,18 +51,16 @@ def formulas(names) -> dict[str, dict]:
     return found
 
 
-def rules(names) -> dict[str, list[str]]:
-    """MathML of the lines of update rules, by name."""
-    return {name: [mathml(rule_line(line)) for line in RULES[name]] for name in names
-            if name in RULES}
+def line_formulas(texts) -> dict[str, str]:
+    """MathML of lines such as ``m = b1 * m + (1 - b1) * g``, of a composite op or an update rule."""
+    return {text: mathml(_line(text)) for text in texts}
 
 
-def rule_line(line: str) -> str:
-    """One line of an update rule as LaTeX; the new value with a prime where it replaces an old."""
-    name, text = line.split(" = ")
-    left = SYMBOLS.get(name, name)
-    prime = "'" if re.search(rf"\b{name}\b", text) else ""
-    return f"{left}{prime} = {_latex(text.replace('^', '**'))}"
+def _line(text: str) -> str:
+    """A line as LaTeX; the new value with a prime where it replaces an old one."""
+    name, right = text.split(" = ", 1)
+    prime = "'" if re.search(rf"\b{name}\b", right) else ""
+    return f"{_symbol(name)}{prime} = {_latex(right.replace('^', '**'))}"
 
 
 @cache
@@ -156,8 +153,9 @@ def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -
     letters = iter("pq")
     written = []
     for d, axis in enumerate(axes):
-        linear, left = axis != "..." and not axis.isidentifier(), k == 0 if result is None else result
-        text = next(letters) if linear and left else _index_latex(axis)
+        linear = axis != "..." and not axis.isidentifier()
+        alone = k == 0 if result is None else result
+        text = next(letters) if linear and alone else _index_latex(axis)
         written.append(rf"\class{{ax-{k}-{len(axes) - 1 - d}}}{{{text}}}")
     head = _symbol(name) if not name.startswith("g") or len(name) == 1 else _upstream(name[1:])
     return rf"{{{head}}}_{{{','.join(written)}}}"

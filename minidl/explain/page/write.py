@@ -16,7 +16,7 @@ from importlib.resources import files
 
 from ...checks import whole
 from ..trace import Trace
-from .mathml import formulas, rules
+from .mathml import formulas, line_formulas
 
 POLICY = ("default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; "
           "img-src data:; base-uri 'none'; form-action 'none'")
@@ -49,7 +49,7 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
         raise ValueError("page: this trace has no events: nothing was recorded")
     document = trace.document(budget)
     document["formulas"] = formulas({op["op"] for op in trace.ops if op["library"]})
-    document["rules"] = rules({_rule(e) for e in trace.events if e["phase"] == "update"})
+    document["lines"] = line_formulas(_lines(trace))
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
     title = title or f"A recorded step: {trace.meta.get('script') or 'minidl'}"
@@ -73,12 +73,13 @@ def framed(trace: Trace, height: int = 900, budget: int = 3_000_000) -> Framed:
     return Framed(page(trace, budget), whole("show: height", height, 100))
 
 
-def _rule(event: dict) -> str:
-    """Under which name ``explain.updates`` has an update's rule."""
-    options, rule = event["options"], event["rule"].replace("AdamW", "Adam")
-    if rule == "SGD" and options.get("momentum"):
-        return "nesterov" if options.get("nesterov") else "momentum"
-    return rule
+def _lines(trace: Trace) -> set[str]:
+    """The lines of update rules, and those that composite ops name."""
+    rules = [event["lines"] for event in trace.events if event["phase"] == "update"]
+    steps = [op["map"]["value"] for op in trace.ops
+             if op["library"] and op["map"] and op["map"]["kind"] == "composite"]
+    return {line for lines in rules for line in lines} | {
+        step["text"] for each in steps for step in each if "text" in step}
 
 
 @cache

@@ -62,7 +62,7 @@ export function termsPanel(app, n, cell, found) {
       h("dt", {text: "sum"}), h("dd", {class: "secret", text: digits(found.total)}),
       h("dt", {text: "stored"}), h("dd", {class: "secret", text: stored === null ? "not in the file" : digits(stored)}),
       h("dt", {text: "difference"}), h("dd", {class: "secret", text: difference === null ? "" : digits(difference, 2)})));
-  if (found.steps.length) box.insertBefore(stepsTable(found.steps), box.querySelector(".scroll"));
+  if (found.steps.length) box.insertBefore(stepsTable(trace, found.steps), box.querySelector(".scroll"));
   return box;
 }
 
@@ -73,9 +73,9 @@ function countText(found) {
 }
 
 /** The lines of a composite's formula at the cell. */
-function stepsTable(steps) {
+function stepsTable(trace, steps) {
   return h("table", {class: "steps", "data-steps": steps.length}, h("tbody", {}, steps.map(s => h("tr", {"data-step": s.name},
-    h("th", {scope: "row", text: s.name}), h("td", {text: readable(s.text)}),
+    h("td", {}, lineOf(trace, s.text)),
     h("td", {class: "number secret", text: s.value === null ? "several" : digits(s.value)})))));
 }
 
@@ -104,7 +104,7 @@ function updatePanel(app, n, cell) {
     h("th", {scope: "row", text: what}), h("td", {class: "number"}, value))))));
   if (found) {
     box.append(h("table", {class: "steps", "data-steps": found.lines.length}, h("tbody", {}, found.lines.map(line => h(
-      "tr", {"data-step": line.name}, h("th", {scope: "row", text: line.name}), h("td", {text: line.text}),
+      "tr", {"data-step": line.name}, h("td", {}, lineOf(trace, line.text)),
       h("td", {class: "number secret", text: digits(line.value)}))))));
   } else {
     box.append(h("p", {text: "A rule that minidl does not know: its numbers before and after are all there is."}));
@@ -123,18 +123,17 @@ function ruleOf(trace, e, cell) {
     ? numberAt(trace.arrays.whole(v.array), cell) : v]));
   const values = numbers(e.steps, Object.fromEntries(known));
   const lines = e.steps.filter(s => s.text).map(s => (
-    {name: s.name, text: readable(s.text), value: values.get(s.name)}));
+    {name: s.name, text: s.text, value: values.get(s.name)}));
   return {lines, value: values.get(e.steps.at(-1).name)};
 }
 
 // ---------------------------------------------------------------- formula, source
 export function formulaPanel(app, n, cell, found) {
-  const box = panel("formula", "Formula"), e = app.trace.events[n], {doc} = app.trace;
+  const box = panel("formula", "Formula"), e = app.trace.events[n];
   const op = e.phase === "update" ? null : app.trace.ops[e.op];
   box.append(...formulaOf(app.trace, n, cell, found));
   if (!op) {
-    const lines = doc.rules?.[ruleName(e)] ?? [];
-    box.append(...lines.map(text => h("div", {class: "formula"}, parsed(text))));
+    box.append(...e.lines.map(text => h("div", {class: "formula"}, lineOf(app.trace, text))));
     box.append(h("p", {class: "dim", text: Object.entries(e.options).map(([k, v]) => `${k} ${v}`).join(", ")}));
   } else {
     if (op.formula) box.append(h("p", {class: "dim", text: `in the ledger of formulas: ${op.formula}`}));
@@ -144,8 +143,11 @@ export function formulaPanel(app, n, cell, found) {
   return box;
 }
 
-const ruleName = e => e.rule === "SGD" && e.options.momentum ? (e.options.nesterov ? "nesterov" : "momentum")
-  : e.rule.replace("AdamW", "Adam");
+/** A line of a formula as MathML, or as text where there is none. */
+function lineOf(trace, text) {
+  const found = trace.doc.lines?.[text];
+  return found ? parsed(found) : readable(text);
+}
 
 /** The arguments that are numbers, with their names where the file has them. */
 function optionsOf(trace, op) {
