@@ -111,7 +111,7 @@ const VALUES = {
 
   composite(call, index) {
     const known = arrays(call.map.value, whole(call));
-    const show = name => near(known.get(name), index, call.out.shape);
+    const own = ownIndex(call, index), show = name => near(known.get(name), index, own, call.out.shape);
     const value = Number(known.get(call.map.value.at(-1).name).data[flatOf(index, call.out.shape)]);
     return found([{factors: mixed(call, index), value}], 0,
                  {sign: ",", steps: lines(call.map.value, show)});
@@ -153,11 +153,23 @@ function whole(call) {
           ...call.extra};
 }
 
-/** The element of a step that belongs to an element of the result; null where axes are gone. */
-function near(a, index, shape) {
+/** The element of a step that belongs to the element `index` of the result, or `own` of the first
+ * operand; null where it has neither's axes. */
+function near(a, index, own, shape) {
   if (typeof a === "number") return a;
-  if (a.shape.length === shape.length) return at(a, shared(index, a.shape));
-  return a.data.length === 1 ? Number(a.data[0]) : null;
+  if (a.shape.length === own.length) return at(a, shared(own, a.shape));
+  return a.shape.length === shape.length ? at(a, shared(index, a.shape)) : null;
+}
+
+/** The axes of a composite's first operand that its steps mix. */
+const mixedAxes = call => new Set(call.map.value.flatMap(s => s.dim ?? []).map(
+  d => (d + call.operands[0].shape.length) % call.operands[0].shape.length));
+
+/** The index in the first operand of a result's element: 0 along axes that the result has lost. */
+function ownIndex(call, index) {
+  const {shape} = call.operands[0], dims = mixedAxes(call), rest = [...index];
+  if (shape.length === call.out.shape.length) return shape.map((n, d) => n === 1 ? 0 : index[d]);
+  return shape.map((n, d) => dims.has(d) ? 0 : rest.shift());
 }
 
 const lines = (steps, show) => steps.filter(s => s.text).map(s => ({
@@ -166,11 +178,7 @@ const lines = (steps, show) => steps.filter(s => s.text).map(s => ({
 /** The operands' elements that a composite's element is made of: of the first operand all along the
  * axes that are mixed, the one at the same place first. */
 function mixed(call, index) {
-  const steps = call.map.value, factors = [], x = call.operands[0];
-  const dims = new Set(steps.flatMap(s => s.dim ?? []).map(
-    d => (d + x.shape.length) % x.shape.length));
-  const same = call.out.shape.length === x.shape.length;
-  const rest = [...index], own = x.shape.map((n, d) => same ? index[d] : dims.has(d) ? 0 : rest.shift());
+  const factors = [], x = call.operands[0], dims = mixedAxes(call), own = ownIndex(call, index);
   const one = flatOf(own, x.shape);
   for (let place = 0; place < x.data.length; place++) {
     const other = indexOf(place, x.shape);
