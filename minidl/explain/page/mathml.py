@@ -52,7 +52,7 @@ def formulas(names) -> dict[str, dict]:
 
 
 def line_formulas(texts) -> dict[str, str]:
-    """MathML of lines such as ``m = b1 * m + (1 - b1) * g``, of a composite op or an update rule."""
+    """MathML of lines such as ``m = b1 * m + (1 - b1) * g``: of composite ops and update rules."""
     return {text: mathml(_line(text)) for text in texts}
 
 
