@@ -151,7 +151,7 @@ function lineOf(trace, text) {
 
 /** The arguments that are numbers, with their names where the file has them. */
 function optionsOf(trace, op) {
-  const names = trace.doc.maps[op.op]?.parameters ?? [];
+  const names = trace.doc.signatures?.[op.op] ?? [];
   const words = a => a === null || typeof a !== "object" ? String(a) : "tuple" in a ? `(${a.tuple.map(words).join(", ")})`
     : "float" in a || "dtype" in a || "repr" in a ? String(Object.values(a)[0]) : "";
   return op.arguments.map((a, i) => [names[i] ?? "", words(a)]).filter(([, text]) => text && text !== "null")
