@@ -2,8 +2,8 @@
 
 A declaration (``minidl.ops.terms``) becomes LaTeX here, and latex2mathml makes MathML of that.
 Classes mark what the page puts numbers into: ``s-x`` a symbol, ``ax-1-0`` an index of an array of a
-sum of products (0 the result, 1, 2, ... its factors; axes counted from the last), ``sum`` the
-indices that are summed over, ``if-1-0`` an index that must be a given number.
+sum of products (0 the result, 1, 2, ... its factors; axes counted from the last; ``bx`` of the
+bias), ``sum`` the indices that are summed over, ``if-1-0`` an index that must be a given number.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _sides(line: str) -> list[str]:
 def _sum_of_products(kind: Contract) -> tuple[list[str], list[str]]:
     """``y[n,o] += x[n,i] * w[o,i]`` as a sum, and the sums that are its gradients."""
     arrays = _arrays_of(kind.text)
-    bias = [("b" + name, axes) for name, axes in _arrays_of(kind.bias)[1:]] if kind.bias else []
+    bias = _arrays_of(kind.bias)
     pure = [axis for axis in arrays[0][1] if axis.isidentifier()]
     free = [i for i in _indices(arrays) if i not in pure]
     value = _element(0, arrays[0]) + " = " + _sum(free, _conditions(0, arrays[0])) + " ".join(
@@ -126,12 +126,11 @@ def _sum_of_products(kind: Contract) -> tuple[list[str], list[str]]:
                 _element(j, array) for j, array in enumerate(arrays) if j not in (0, k))]
             gradients.append(_element(k, ("g" + name, axes), result=True) + " = " + _sum(
                 summed, _conditions(k, (name, axes))) + " ".join(rest))
-    for name, axes in bias:
-        left = _arrays_of(kind.bias)[0]
-        summed = [i for i in left[1] if i not in axes]
-        value += f" + {_symbol(name[1:])}_{{{','.join(axes)}}}"
-        gradients.append(f"{_upstream(name[1:])}_{{{','.join(axes)}}} = " + _sum(summed, []) + (
-            f"{_upstream(left[0])}_{{{','.join(left[1])}}}"))
+    for name, axes in bias[1:]:
+        (y, own), element = bias[0], lambda k, *array: _element(k, array, "bx")
+        value += " + " + element(1, name, axes)
+        gradients.append(element(1, "g" + name, axes) + " = " + _sum(
+            [i for i in own if i not in axes], []) + element(0, "g" + y, own))
     return [value], gradients
 
 
@@ -147,16 +146,16 @@ def _indices(arrays) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _element(k: int, array: tuple[str, list[str]], result: bool | None = None) -> str:
+def _element(k: int, array: tuple[str, list[str]], kind: str = "ax", result: bool | None = None
+             ) -> str:
     """An array's symbol with its indices; of the result a linear form is one letter."""
     name, axes = array
-    letters = iter("pq")
+    letters, alone = iter("pq"), k == 0 if result is None else result
     written = []
     for d, axis in enumerate(axes):
         linear = axis != "..." and not axis.isidentifier()
-        alone = k == 0 if result is None else result
         text = next(letters) if linear and alone else _index_latex(axis)
-        written.append(rf"\class{{ax-{k}-{len(axes) - 1 - d}}}{{{text}}}")
+        written.append(rf"\class{{{kind}-{k}-{len(axes) - 1 - d}}}{{{text}}}")
     head = _symbol(name) if not name.startswith("g") or len(name) == 1 else _upstream(name[1:])
     return rf"{{{head}}}_{{{','.join(written)}}}"
 

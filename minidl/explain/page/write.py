@@ -49,6 +49,8 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
         raise ValueError("page: this trace has no events: nothing was recorded")
     document = trace.document(budget)
     document["formulas"] = formulas({op["op"] for op in trace.ops if op["library"]})
+    document["signatures"] = {op["op"]: list(trace.entry(op).signature.parameters)
+                              for op in trace.ops if trace.entry(op) is not None}
     document["lines"] = line_formulas(_lines(trace))
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()

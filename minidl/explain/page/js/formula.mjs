@@ -1,6 +1,6 @@
 // The formula of an event as MathML (made in Python), and the same with the cell's numbers put in.
 
-import {digits, h} from "./dom.mjs";
+import {digits, h, indexed} from "./dom.mjs";
 
 const MATH = "http://www.w3.org/1998/Math/MathML";
 
@@ -49,24 +49,28 @@ function knownOf(forms, cell) {
   return known;
 }
 
-/** A sum of products with a cell's indices: `own` is 0 for the result, k for its k-th factor. */
+/** A sum of products with a cell's indices: `own` is 0 for the result, k for its k-th factor, of the
+ * map or (one more than its factors) of the bias. */
 function contracted(text, map, own, cell) {
-  const element = parsed(text), arrays = [map.out, ...map.factors], known = knownOf(arrays[own], cell);
-  for (const part of element.querySelectorAll("[class^='ax-'], [class^='if-']")) {
-    const [kind, array, axis] = part.getAttribute("class").split("-");
-    const forms = arrays[Number(array)], d = forms.length - 1 - Number(axis);
-    const rest = part.textContent.trim() === "\u2026" ? forms.slice(0, d + 1) : [forms[d]];
+  const element = parsed(text), bias = own > map.factors.length;
+  const parts = {ax: [[map.out, ...map.factors], bias ? null : own], bx: map.bias ? [[map.bias.out, ...map.bias.factors], bias ? 1 : own ? null : 0] : [[], null]};
+  const known = {};
+  for (const [arrays, mine] of Object.values(parts)) if (mine !== null && arrays.length) Object.assign(known, knownOf(arrays[mine], cell));
+  for (const part of element.querySelectorAll("[class^='ax-'], [class^='bx-'], [class^='if-']")) {
+    const [kind, array, axis] = part.getAttribute("class").split("-"), [arrays, mine] = parts[kind === "bx" ? "bx" : "ax"];
+    const forms = arrays[Number(array)], d = forms ? forms.length - 1 - Number(axis) : 0;
+    const rest = !forms ? [undefined] : part.textContent.trim() === "\u2026" ? forms.slice(0, d + 1) : [forms[d]];
     if (rest.some(form => form === undefined)) continue;
     const from = d + 1 - rest.length;
     part.replaceChildren(...rest.flatMap((form, i) => {
       const number = math("mn", cell[from + i]);
-      const shown = kind === "ax" && Number(array) === own ? [number]
+      const shown = kind !== "if" && Number(array) === mine ? [number]
         : kind === "if" ? [linear(form, known), math("mo", "="), number] : [linear(form, known)];
       return i ? [math("mo", ","), ...shown] : shown;
     }));
   }
-  const free = Object.keys(map.loops).filter(i => !(i in known)
-    && arrays.some(forms => forms.some(form => i in form)));
+  const loops = bias ? map.bias.loops : map.loops, [arrays] = bias ? parts.bx : parts.ax;
+  const free = Object.keys(loops).filter(i => !(i in known) && arrays.some(forms => forms.some(form => i in form)));
   for (const part of element.querySelectorAll("[class='sum']")) {
     part.replaceChildren(...free.flatMap((i, n) => n ? [math("mo", ","), math("mi", i)] : [math("mi", i)]));
   }
@@ -93,7 +97,7 @@ export function formulaOf(trace, n, cell, found) {
   const texts = backward ? [made.gradients[e.input] ?? made.gradients[0]] : made.value;
   const lines = texts.map(text => h("div", {class: "formula"}, parsed(text)));
   if (!map || typeof found === "string") return lines;
-  if (map.kind === "contract" && own <= map.factors.length) {
+  if (map.kind === "contract") {
     lines.push(h("div", {class: "formula put-in"}, contracted(texts[0], map, own, cell)));
   } else if (map.kind === "elementwise" && found.terms.length === 1) {
     const factors = found.terms[0].factors;
@@ -104,6 +108,11 @@ export function formulaOf(trace, n, cell, found) {
     if (backward) Object.assign(values, at, {[map.result]: Number(out.data[placeOf(out, factors[0].index)])});
     lines.push(h("div", {class: "formula put-in"}, numbered(texts[0], values),
                  h("span", {class: "secret", text: ` = ${digits(found.total)}`})));
+  }
+  if (map.kind === "positions" && found.terms.length && found.terms[0].factors.length) {
+    const left = `${backward ? "g" : ""}${backward ? map.operands[e.input] : map.result}${indexed(cell)}`;
+    const all = found.terms.map(t => `${t.factors[0].name}${indexed(t.factors[0].index)}`);
+    lines.push(h("div", {class: "formula put-in", text: `${left} = ${all.slice(0, 4).join(" + ")}${all.length > 4 ? ` + ${all.length - 4} more` : ""}`}));
   }
   return lines;
 }
