@@ -53,7 +53,7 @@ def formulas(names) -> dict[str, dict]:
 
 def line_formulas(formulas_of_lines) -> dict[str, str]:
     """MathML of lines such as ``m = b1 * m + (1 - b1) * g``: of composite ops and update rules,
-    each a list of lines. A new value that replaces an old one has a prime, also where it is used."""
+    each a list of lines. A value that replaces an old one has a prime, also where it is used."""
     found = {}
     for lines in formulas_of_lines:
         renewed: set[str] = set()
