@@ -107,8 +107,10 @@ def test_every_slope_is_written_for_readers():
 
 
 def test_every_line_of_a_rule_or_composite_op_is_mathml():
-    lines = {line for rule in RULES.values() for line in rule} | {
-        step.text for op in OPS.values() if isinstance(op.terms, Composite)
-        for step in parsed(op.terms.value) if step.text}
-    for text, made in line_formulas(lines).items():
+    lines = [*RULES.values(), *([step.text for step in parsed(op.terms.value) if step.text]
+                                for op in OPS.values() if isinstance(op.terms, Composite))]
+    found = line_formulas(lines)
+    for text, made in found.items():
         assert made.startswith("<math") and "\\" not in made, text
+    assert found["mh = m / (1 - b1^t)"].count("\u2032") + found["mh = m / (1 - b1^t)"].count(
+        "&#x02032;") == 1                                    # of the new m

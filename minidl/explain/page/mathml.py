@@ -14,7 +14,7 @@ from functools import cache
 
 from ...op import OPS, Op
 from ...ops.terms import Composite, Contract, Elementwise, Gather, Reduce
-from ..cells import names_of, result_of
+from ..cells import WINDOW, names_of, result_of
 from ..maps import Call
 from ..steps import parsed
 
@@ -51,16 +51,21 @@ def formulas(names) -> dict[str, dict]:
     return found
 
 
-def line_formulas(texts) -> dict[str, str]:
-    """MathML of lines such as ``m = b1 * m + (1 - b1) * g``: of composite ops and update rules."""
-    return {text: mathml(_line(text)) for text in texts}
-
-
-def _line(text: str) -> str:
-    """A line as LaTeX; the new value with a prime where it replaces an old one."""
-    name, right = text.split(" = ", 1)
-    prime = "'" if re.search(rf"\b{name}\b", right) else ""
-    return f"{_symbol(name)}{prime} = {_latex(right.replace('^', '**'))}"
+def line_formulas(formulas_of_lines) -> dict[str, str]:
+    """MathML of lines such as ``m = b1 * m + (1 - b1) * g``: of composite ops and update rules,
+    each a list of lines. A value that replaces an old one has a prime, also where it is used."""
+    found = {}
+    for lines in formulas_of_lines:
+        renewed: set[str] = set()
+        for line in lines:
+            name, right = line.split(" = ", 1)
+            latex = _latex(right.replace("^", "**"))
+            for old in renewed:
+                latex = latex.replace(_symbol(old), _symbol(old) + "'")
+            if re.search(rf"\b{name}\b", right):
+                renewed.add(name)
+            found[line] = mathml(f"{_symbol(name)}{chr(39) * (name in renewed)} = {latex}")
+    return found
 
 
 @cache
@@ -78,6 +83,8 @@ def latex_of(entry: Op) -> tuple[list[str], list[str]]:
     """An op's value, line by line, and its gradient for each operand, as LaTeX."""
     kind, call = entry.terms, Call(entry, (), [None] * (1 if entry.sequence else 9), None)
     names, y = names_of(call), result_of(call)
+    if entry.name == "max_pool2d":
+        return _largest_in_window()
     if isinstance(kind, Contract):
         return _sum_of_products(kind)
     if isinstance(kind, Elementwise):
@@ -101,6 +108,14 @@ def latex_of(entry: Op) -> tuple[list[str], list[str]]:
                                  for x in names]
     return [r"y_p = \sum_{q:\, p(q) = p} x_q"], [
         rf"{_upstream('x')}_q = {_upstream(y)}_{{p(q)}}"]
+
+
+def _largest_in_window() -> tuple[list[str], list[str]]:
+    """Max pooling, which chooses: the formula that its declaration, a Gather, does not say."""
+    x = _element(1, _arrays_of(WINDOW.text)[1])
+    return ([rf"{_element(0, _arrays_of(WINDOW.text)[0])} = \max_{{u,v}} {x}"],
+            [rf"{_upstream('x')}_q = \sum_{{p:\, \text{{the maximum of window }} p "
+             rf"\text{{ is at }} q}} {_upstream('y')}_p"])
 
 
 def _sides(line: str) -> list[str]:

@@ -18,8 +18,9 @@ from ...checks import whole
 from ..trace import Trace
 from .mathml import formulas, line_formulas
 
-POLICY = ("default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; "
-          "img-src data:; base-uri 'none'; form-action 'none'")
+# No request can be made. (eval is for browsers' test drivers: the page itself evaluates nothing.)
+POLICY = ("default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data:; "
+          "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'")
 SHELL = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -75,13 +76,12 @@ def framed(trace: Trace, height: int = 900, budget: int = 3_000_000) -> Framed:
     return Framed(page(trace, budget), whole("show: height", height, 100))
 
 
-def _lines(trace: Trace) -> set[str]:
-    """The lines of update rules, and those that composite ops name."""
+def _lines(trace: Trace) -> list[list[str]]:
+    """The lines of each update rule, and those of each composite op."""
     rules = [event["lines"] for event in trace.events if event["phase"] == "update"]
     steps = [op["map"]["value"] for op in trace.ops
              if op["library"] and op["map"] and op["map"]["kind"] == "composite"]
-    return {line for lines in rules for line in lines} | {
-        step["text"] for each in steps for step in each if "text" in step}
+    return rules + [[step["text"] for step in each if "text" in step] for each in steps]
 
 
 @cache

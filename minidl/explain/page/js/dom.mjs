@@ -35,5 +35,5 @@ export const shapeText = shape => shape.length ? `(${shape.join(", ")})` : "a si
 /** A panel with a heading, that can be found by tests and tools. */
 export function panel(name, title, ...children) {
   return h("section", {"data-panel": name, "aria-labelledby": `${name}-title`, class: "panel"},
-           h("h2", {id: `${name}-title`, text: title}), ...children);
+           h("h2", {id: `${name}-title`, tabindex: "-1", text: title}), ...children);
 }

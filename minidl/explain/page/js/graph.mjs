@@ -64,7 +64,8 @@ export function graph(app) {
   function learntRow(node) {
     const e = trace.events[n], current = e && e.phase !== "forward" && e.node === node;
     const moved = trace.moved.get(node);
-    return h("div", {class: `row learnt${current ? " now" : ""}`}, h("span", {class: "grow", text: trace.name(node).split(".").at(-1)}),
+    return h("div", {class: `row learnt${current ? " now" : ""}`}, h("button", {class: "link grow", text: trace.name(node).split(".").at(-1), title: `the gradient of ${trace.name(node)}`,
+        onclick: () => app.goto((trace.brought.get(node) ?? [])[0] ?? trace.moved.get(node) ?? n)}),
       moved !== undefined && moved <= n ? h("span", {class: "dim", text: "updated "}) : "", gradientText(node));
   }
 

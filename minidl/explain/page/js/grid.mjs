@@ -34,23 +34,24 @@ const range = a => a.data.length > 1 && a.stats && a.stats.min !== undefined
 
 /** A figure of an array.
  * options: name, what (in words), a (null: not in the file), focus (a cell of it), used and wrong and
- * padding (lists of cells), chosen (the grid whose cell is chosen; a click calls `choose`). */
-export function figure({name, what, a, focus, used = [], wrong = [], padding = [], chosen, choose}) {
+ * padding (lists of cells), chosen (the grid whose cell is chosen; a click calls `choose`), open (what a
+ * click on a cell of another grid does). */
+export function figure({name, what, a, focus, used = [], wrong = [], padding = [], chosen, choose, open}) {
   const caption = h("figcaption", {}, h("b", {class: `sym s-${name}`, text: name}), ` ${what}`);
   if (!a || a.missing) {
     const first = a?.first ? `; its first numbers: ${a.first}` : "";
     caption.append(h("span", {class: "dim", text: `: ${a?.missing ?? "left out of the file for its size"}${first}`}));
     return h("figure", {"data-array": name}, caption);
   }
-  caption.append(h("span", {class: "dim", text: `, ${shapeText(a.shape)} ${range(a)}`}));
+  caption.append(h("span", {class: "dim"}, `, ${shapeText(a.shape)} `, h("span", {class: chosen ? "secret" : null, text: range(a)})));
   if (!a.data.length) return h("figure", {"data-array": name}, caption, h("p", {text: "no numbers"}));
   const cell = isCell(focus, a.shape) ? focus : isCell(used[0], a.shape) ? used[0] : a.shape.map(() => 0);
   const plane = planeOf(a, cell);
   const marks = {used: keys(used, cell), wrong: keys(wrong, cell), padding: padding.filter(
     p => samePlane(p, cell, a.shape))};
-  const table = numbersOf(a, cell, plane, marks, {name, chosen, choose});
-  const picture = plane.rows > 1 && plane.columns > 1 && plane.rows * plane.columns > 81
-    ? canvasOf(a, plane, cell, marks, chosen ? choose : null) : null;
+  const table = numbersOf(a, cell, plane, marks, {name, chosen, choose: chosen ? choose : open});
+  const picture = plane.rows > 4 && plane.columns > 4 && plane.rows * plane.columns > 81
+    ? canvasOf(a, plane, cell, marks, chosen ? choose : open) : null;
   const lead = cell.slice(0, -2);
   const slice = lead.length ? h("span", {class: "dim", text: ` slice ${indexed([...lead, ":", ":"])}`}) : "";
   caption.append(slice);
@@ -82,7 +83,8 @@ function keys(cells, cell) {
 function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
   const scale = scaleOf(a), box = [...marks.used].map(k => k.split(",").map(Number));
   const out = marks.padding.map(p => [p.length > 1 ? p.at(-2) : 0, p.at(-1)]);
-  const all = box.length && !chosen ? [...box, ...out] : [[plane.row, plane.column]];
+  const wide = d => Math.max(...box.map(p => p[d])) - Math.min(...box.map(p => p[d])) >= SIDE;
+  const all = !box.length || chosen ? [[plane.row, plane.column]] : wide(0) || wide(1) ? [box[0]] : [...box, ...out];
   const span = d => [Math.min(...all.map(p => p[d])), Math.max(...all.map(p => p[d]))];
   const [rows, columns] = [span(0), span(1)], limit = (n, [low, high]) => [Math.min(0, low), Math.max(n, high + 1)];
   const [top, bottom] = around(...rows, ...limit(plane.rows, rows));
@@ -106,7 +108,7 @@ function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
         "data-cell": here ? index(r, c).join(",") : null, "aria-selected": chosen ? String(Boolean(here)) : null,
         class: [here ? "here" : "", marks.used.has(key) ? "used" : "", bad ? "wrong" : ""].join(" ").trim() || null,
         style: `background:${tint(value, scale)}`, "data-at": index(r, c).join(","),
-        onclick: chosen ? () => choose(index(r, c)) : null,
+        onclick: choose ? () => choose(index(r, c)) : null, title: chosen || !choose ? null : "click: who made this number",
       }, digits(value, 3), bad ? h("b", {class: "bad", text: " WRONG"}) : ""));
     }
     body.push(h("tr", {role: chosen ? "row" : null}, cells));
@@ -144,7 +146,7 @@ function paint(canvas, a, plane, marks, zoom) {
     for (let c = 0; c < plane.columns; c++) {
       const v = Number(a.data[plane.begin + r * plane.columns + c]);
       const to = Number.isFinite(v) ? v < 0 ? minus : plus : odd;
-      const share = Number.isFinite(v) ? (scale ? Math.min(1, Math.abs(v) / scale) : 0) : 1;
+      const share = Number.isFinite(v) ? (scale ? Math.min(1, Math.abs(v) / scale) ** 0.7 : 0) : 1;
       paper.fillStyle = `rgb(${ground.map((g, i) => Math.round(g + (to[i] - g) * share)).join()})`;
       paper.fillRect(c * zoom, r * zoom, zoom, zoom);
     }

@@ -4,8 +4,8 @@ export const HELP = [
   ["\u2190 \u2192", "event before, next event"], ["Shift+\u2190 \u2192", "module before, next module"],
   ["Home End", "first, last event"], ["f b u", "to the forward, backward, update band"],
   ["Enter", "follow the factor to its maker"], ["Backspace", "back to where you came from"],
-  ["arrows in a grid", "choose a cell"], ["PgUp PgDn", "slice before, next slice"],
-  ["[ ]", "batch item before, next one"], ["/", "find an event by its words"], ["g", "go to an event by its number"],
+  ["arrows in a grid", "choose a cell; Esc leaves the grid"], ["PgUp PgDn", "slice before, next slice"],
+  ["[ ]", "batch item (first axis) before, next one"], ["/", "find an event by its words, or a number by its name: 0.weight[3,0,1,2]"], ["g", "go to an event by its number"],
   ["c", "next wrong (red) cell"], ["s", "to the source"], ["p", "predict first: hide the number"], ["?", "this help"],
 ];
 
@@ -18,6 +18,10 @@ export function pressed(app, event) {
     return false;
   }
   if (app.dialogOpen()) return false;
+  if (key === "Escape" && inGrid) {
+    target.blur();
+    return true;
+  }
   const arrow = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [1, -1], ArrowDown: [1, 1]}[key];
   if (inGrid && arrow && !event.shiftKey) {
     app.move(...arrow);

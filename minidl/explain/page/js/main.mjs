@@ -27,6 +27,7 @@ class App {
     this.timeline = timeline(this);
     this.graph = graph(this);
     this.status = h("p", {role: "status", class: "status"});
+    this.note = h("p", {class: "note", "aria-live": "polite", hidden: true});
     this.detail = h("div", {class: "detail"});
     this.left = h("div", {class: "left"}, this.graph.element);
     this.middle = h("div", {class: "middle"});
@@ -43,7 +44,7 @@ class App {
           trace.checks.some(c => c.status === "fail") ? button("c", "next wrong cell", () => this.red()) : "",
           this.predictButton = button("p", "predict first", () => this.togglePredict()), button("?", "keys", () => this.help())),
         this.asked),
-      this.timeline.element, this.status,
+      this.timeline.element, h("div", {class: "standing"}, this.status, this.note),
       h("div", {class: "columns"}, this.left, this.middle, this.detail), this.more, this.dialog);
     document.addEventListener("keydown", e => { if (pressed(this, e)) e.preventDefault(); });
     document.addEventListener("pointerover", e => this.light(e.target));
@@ -72,6 +73,7 @@ class App {
   render(focus = null) {
     const {trace, place} = this, {event: n, cell} = place;
     const found = trace.terms(n, cell), e = trace.events[n];
+    this.say("");
     this.timeline.show(n);
     this.graph.show(n);
     this.status.textContent = status(trace, n, cell);
@@ -105,7 +107,11 @@ class App {
     document.querySelectorAll(`.${CSS.escape(`s-${name}`)}, [data-array="${CSS.escape(name)}"]`).forEach(one => one.classList.add("lit"));
   }
 
-  say(text) { this.status.textContent = text; }
+  /** A word beside the status line, until the next step. */
+  say(text) {
+    this.note.textContent = text;
+    this.note.hidden = !text;
+  }
 
   // ------------------------------------------------------------------ going
   /** Write the place into the hash: a step of the browser's history where one has jumped. */
@@ -124,26 +130,37 @@ class App {
     this.render(focus);
   }
 
-  goto(n, cell = null) {
-    this.place.came.push({event: this.place.event, cell: this.place.cell});
-    this.place.goto(n, cell);
+  goto(n, cell = null) { this.jump(() => this.place.goto(n, cell)); }
+
+  /** A jump, to which Backspace leads back; or a word why there is none. */
+  jump(change, otherwise = "", focus = null) {
+    if (this.place.jump(change) === false) { this.say(otherwise); return false; }
     this.mark(true);
-    this.render();
+    this.render(focus);
+    return true;
   }
 
-  band(phase) {
-    if (this.place.band(phase)) this.act(() => {});
-    else this.say(`There are no ${phase} events in this recording.`);
-  }
+  band(phase) { this.jump(() => this.place.band(phase), `There are no ${phase} events in this recording.`); }
 
   move(axis, by) {
-    if (axis >= 0 && this.place.move(axis, by)) this.act(() => {}, () => this.focusCell());
+    const inGrid = document.activeElement?.closest?.("[role=grid]");
+    if (axis >= 0 && this.place.move(axis, by)) this.act(() => {}, inGrid ? () => this.focusCell() : null);
     else this.say("The result has no such axis.");
   }
 
-  choose(index) { this.act(() => { this.place.cell = index; }, () => this.focusCell()); }
+  choose(index) { this.act(() => this.place.choose(index), () => this.focusCell()); }
 
   focusCell() { document.querySelector("[data-cell]")?.focus({preventScroll: true}); }
+
+  /** The name of an axis of the event's result, in words where the op's indices have a meaning. */
+  axisName(d) {
+    const {trace, place} = this, e = trace.events[place.event], map = e.phase === "update" ? null : trace.ops[e.op].map;
+    const forms = map?.kind !== "contract" ? null : e.phase === "forward" ? map.out : [...map.factors, ...map.bias?.factors ?? []][e.input];
+    const names = forms ? Object.keys(forms[d] ?? {}) : [];
+    const words = {n: "example", o: "output", c: "input channel", u: "kernel row", v: "kernel column"};
+    const image = !forms && trace.shape(place.event).length === 4 && e.phase !== "update";
+    return names.length === 1 && words[names[0]] || (image ? ["example", "channel", "row", "column"][d] : `axis ${d}`);
+  }
 
   /** The first factor that leads somewhere: where Enter goes from. */
   firstFactor() {
@@ -160,15 +177,20 @@ class App {
   }
 
   follow(factor) {
-    const found = this.place.follow(factor);
+    const found = this.place.follow(factor), {trace} = this;
     if (!found) { this.say("This number has no maker: it is a slope, or a constant."); return; }
-    if (found.event === undefined) {
-      this.say(`${this.trace.name(found.leaf)}${found.cell.length ? ` at [${found.cell}]` : ""} is ${digits(factor.value)}: it was given, no op made it.`);
-      return;
-    }
+    const through = found.through?.length ? `Through ${found.through.map(n => `${trace.called(trace.events[n].op)} (event ${n + 1})`).join(", ")}, which only hands numbers on. ` : "";
+    if (found.event === undefined) { this.say(through + this.given(found, factor.value)); return; }
     this.mark(true);
     this.render(() => this.firstFactor()?.focus({preventScroll: true}));
-    if (found.began) this.say(`backward() began here, with gradient 1 of the loss. ${this.status.textContent}`);
+    this.say(through + (found.began ? "backward() began here, with a gradient of its own: of a loss it is 1." : ""));
+  }
+
+  /** A leaf's number in words: it was given, and where its gradient and its update are. */
+  given({leaf, cell}, value) {
+    const {trace} = this, came = trace.brought.get(leaf) ?? [], moved = trace.moved.get(leaf);
+    return `${trace.name(leaf)}${cell.length ? `[${cell.join(",")}]` : ""} is ${digits(value)}: it was given, no op made it.`
+      + (came.length ? ` Its gradient comes in event ${came.map(n => n + 1).join(", ")}` : "") + (moved !== undefined ? `, its update in event ${moved + 1}.` : came.length ? "." : "");
   }
 
   back() {
@@ -183,28 +205,26 @@ class App {
   }
 
   red() {
-    if (this.place.red()) this.act(() => {}, () => this.focusCell());
-    else this.say("No number is known to be wrong.");
+    this.jump(() => this.place.red(), this.trace.checks.length ? "No number is known to be wrong." : "Nothing was checked: trace.check() before saving.", () => this.focusCell());
   }
 
-  toSource() { document.querySelector("[data-panel=source] pre")?.focus(); }
+  toSource() { (document.querySelector("[data-panel=source] pre") ?? document.querySelector("[data-panel=source] h2")).focus(); }
 
   // ------------------------------------------------------------------ asking
   ask(what) {
     const input = h("input", {id: "asked", autocomplete: "off"});
     const count = this.trace.events.length, {trace} = this;
-    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event: " : `Event, 1 to ${count}: `}), input, h("button", {text: "Go"}));
+    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event by its words, or a number by its name, such as 0.weight[3,0,1,2]: " : `Event, 1 to ${count}, and perhaps a cell, such as 3 [0,1]: `}), input, h("button", {text: "Go"}));
     this.asked.hidden = false;
     this.asked.onsubmit = e => {
       e.preventDefault();
-      const text = input.value.trim(), n = Number(text);
-      if (what === "goto" && !(Number.isInteger(n) && n >= 1 && n <= count)) { this.say(`There is no event ${text}: 1 to ${count}.`); return; }
-      if (what === "find" && !this.place.find(text, m => searched(trace, m))) { this.say(`No event has the words "${text}".`); return; }
-      if (what === "goto") this.place.goto(n - 1);
+      const text = input.value.trim(), [, event, cell] = /^(\d*)\s*(\[.*\])?$/.exec(text) ?? [], n = Number(event || this.place.event + 1);
+      const done = what === "find" ? this.jump(() => this.place.find(text, m => searched(trace, m)), `No event has the words "${text}".`)
+        : event === undefined || !(n >= 1 && n <= count) ? this.say(`There is no event "${text}": 1 to ${count}.`)
+        : this.jump(() => cell ? this.place.set(`#event=${n}&cell=${cell.slice(1, -1).replace(/\s/g, "")}`) : this.place.goto(n - 1));
+      if (!done) return;
       this.asked.hidden = true;
       input.blur();
-      this.mark(true);
-      this.render();
     };
     input.addEventListener("keydown", e => { if (e.key === "Escape") this.asked.hidden = true; });
     input.focus();

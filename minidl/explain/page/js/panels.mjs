@@ -62,21 +62,28 @@ export function termsPanel(app, n, cell, found) {
       h("dt", {text: "sum"}), h("dd", {class: "secret", text: digits(found.total)}),
       h("dt", {text: "stored"}), h("dd", {class: "secret", text: stored === null ? "not in the file" : digits(stored)}),
       h("dt", {text: "difference"}), h("dd", {class: "secret", text: difference === null ? "" : digits(difference, 2)})));
-  if (found.steps.length) box.insertBefore(stepsTable(trace, found.steps), box.querySelector(".scroll"));
+  if (found.steps.length) box.insertBefore(stepsTable(trace, found), box.querySelector(".scroll"));
+  if (found.candidates) {
+    box.insertBefore(h("p", {"data-candidates": found.candidates.length}, "The largest of ", found.candidates.map((f, i) => [i ? ", " : "", factorButton(app, f)])), box.querySelector(".scroll"));
+  }
   return box;
 }
 
 function countText(found) {
   const many = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
   const padding = found.outside ? `, and ${many(found.outside, "term")} in the padding, which count${found.outside === 1 ? "s" : ""} as 0` : "";
-  return found.sign === "," ? "A function of the numbers below." : many(found.terms.length, "term") + padding + ".";
+  const zeros = found.terms.filter(t => t.value === 0).length, some = found.terms.length > 1;
+  return found.sign === "," ? "A function of the numbers below."
+    : many(found.terms.length, "term") + (zeros && some ? `, ${zeros} of them zero` : "") + padding + (some ? "; the largest product first." : ".");
 }
 
-/** The lines of a composite's formula at the cell. */
-function stepsTable(trace, steps) {
-  return h("table", {class: "steps", "data-steps": steps.length}, h("tbody", {}, steps.map(s => h("tr", {"data-step": s.name},
-    h("td", {}, lineOf(trace, s.text)),
-    h("td", {class: "number secret", text: s.value === null ? "several" : digits(s.value)})))));
+/** The lines of a composite's formula at the cell; of a gradient also how each moves with the operand. */
+function stepsTable(trace, {steps, moved}) {
+  const head = moved ? h("thead", {}, h("tr", {}, ["line", "value", `per ${moved}`].map(t => h("th", {scope: "col", text: t})))) : "";
+  const body = steps.map(s => h("tr", {"data-step": s.name}, h("td", {}, lineOf(trace, s.text)),
+    h("td", {class: "number secret", text: s.value === null ? "several" : digits(s.value)}),
+    moved ? h("td", {class: "number secret", text: s.change === null ? "several" : digits(s.change)}) : ""));
+  return h("table", {class: "steps", "data-steps": steps.length}, head, h("tbody", {}, body));
 }
 
 /** A line of a declaration for a reader: no argument of axes. */
@@ -92,14 +99,17 @@ function updatePanel(app, n, cell) {
   const stored = get(e.after), found = ruleOf(trace, e, cell);
   box.dataset.stored = stored;
   if (found) box.dataset.total = found.value;
+  const change = get(e.after) - get(e.before);
   const rows = [["g, the gradient", h("button", {class: "factor", "data-factor": "g", "data-index": cell.join(","),
     title: "Enter: the event that brought this gradient", onclick: () => app.follow(g)},
     h("span", {class: "sym s-g", text: "g"}), indexed(cell), " ", digits(g.value))],
     ["w, before the step", digits(get(e.before))]];
   for (const [name, place] of Object.entries(e.state)) {
-    const after = e.state_after ? ` \u2192 ${digits(get(e.state_after[name]))} after` : "";
-    rows.push([`${name}, before`, digits(get(place)) + after]);
+    const after = e.state_after ? [" \u2192 ", h("span", {class: "secret", text: digits(get(e.state_after[name]))})] : "";
+    rows.push([`${name}${e.state_after ? ", before \u2192 after" : ", before"}`, [digits(get(place)), after]]);
   }
+  const named = Object.entries(e.names ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => `${name} ${digits(v)}`);
+  if (named.length) rows.push(["numbers of the rule", named.join(", ")]);
   box.append(h("table", {class: "steps"}, h("tbody", {}, rows.map(([what, value]) => h("tr", {},
     h("th", {scope: "row", text: what}), h("td", {class: "number"}, value))))));
   if (found) {
@@ -112,7 +122,8 @@ function updatePanel(app, n, cell) {
   box.append(app.predict.question(n, cell, stored), h("dl", {class: "totals"},
     h("dt", {text: "by the rule"}), h("dd", {class: "secret", text: found ? digits(found.value) : "?"}),
     h("dt", {text: "stored"}), h("dd", {class: "secret", text: digits(stored)}),
-    h("dt", {text: "difference"}), h("dd", {class: "secret", text: found ? digits(found.value - stored, 2) : ""})));
+    h("dt", {text: "difference"}), h("dd", {class: "secret", text: found ? digits(found.value - stored, 2) : ""}),
+    h("dt", {text: "the weight moved by"}), h("dd", {class: "secret", text: digits(change)})));
   return box;
 }
 
@@ -136,7 +147,7 @@ export function formulaPanel(app, n, cell, found) {
     box.append(...e.lines.map(text => h("div", {class: "formula"}, lineOf(app.trace, text))));
     box.append(h("p", {class: "dim", text: Object.entries(e.options).map(([k, v]) => `${k} ${v}`).join(", ")}));
   } else {
-    if (op.formula) box.append(h("p", {class: "dim", text: `in the ledger of formulas: ${op.formula}`}));
+    if (op.formula) box.append(h("p", {class: "dim", text: `formula ${op.formula} of minidl's ledger (docs/ledger.md), which names the tests that prove it`}));
     const options = optionsOf(app.trace, op);
     if (options) box.append(h("p", {class: "dim", text: options}));
   }
@@ -149,13 +160,15 @@ function lineOf(trace, text) {
   return found ? parsed(found) : readable(text);
 }
 
+const LETTERS = {stride: " s =", padding: " p =", pads: " p =", dilation: " d =", window: " k =", kernel: " k ="};
+
 /** The arguments that are numbers, with their names where the file has them. */
 function optionsOf(trace, op) {
   const names = trace.doc.signatures?.[op.op] ?? [];
   const words = a => a === null || typeof a !== "object" ? String(a) : "tuple" in a ? `(${a.tuple.map(words).join(", ")})`
     : "float" in a || "dtype" in a || "repr" in a ? String(Object.values(a)[0]) : "";
   return op.arguments.map((a, i) => [names[i] ?? "", words(a)]).filter(([, text]) => text && text !== "null")
-    .map(([name, text]) => `${name} ${text}`.trim()).join(", ");
+    .map(([name, text]) => `${name}${LETTERS[name] ?? ""} ${text}`.trim()).join(", ");
 }
 
 export function sourcePanel(app, n) {
@@ -203,7 +216,9 @@ export function ledgerPanel(app, n, cell) {
   const rows = e.phase === "backward" && pass ? all.filter(m => m >= pass.begin && m < pass.end) : all;
   const name = trace.name(node);
   if (!rows.length) {
-    box.append(h("p", {text: `Gradient of ${name}: None. No gradient arrives here in this recording.`}));
+    const began = trace.passes.filter(p => p.outputs.includes(node)), seed = began.length ? trace.arrays.whole(began[0].seeds[began[0].outputs.indexOf(node)]) : null;
+    box.append(h("p", {text: began.length ? `backward() began at ${name}, with the gradient ${digits(numberAt(seed, cell))} (event ${began[0].begin + 1} is its first).`
+      : `Gradient of ${name}: None. No gradient arrives here in this recording.`}));
     return box;
   }
   const now = e.phase === "forward" ? -1 : n, data = rows.map(m => {
@@ -223,6 +238,8 @@ export function ledgerPanel(app, n, cell) {
         h("td", {class: "number secret", text: arrived ? digits(g) : "None"}),
         h("td", {class: "number secret", text: arrived ? digits(sum) : "None (not arrived)"}),
         h("td", {class: "arrows"}, arrived ? arrow(sum - g, sum, most) : "")))))));
+  const moved = trace.moved.get(node);
+  if (moved !== undefined) box.append(h("p", {}, "What the optimiser did with it: ", h("button", {class: "link", text: `event ${moved + 1}`, onclick: () => app.goto(moved, cell)})));
   const cleared = trace.cleared.find(c => c.event > Math.max(now, 0) && c.parameters.includes(trace.nodes[node].parameter));
   if (cleared) box.append(h("p", {class: "dim", text: `Cleared before event ${cleared.event + 1} (zero_grad).`}));
   return box;
@@ -252,7 +269,7 @@ export function arrow(from, to, most) {
 export function checksPanel(app, n, cell) {
   const box = panel("checks", "Is it right?"), checks = app.trace.verdicts.get(n) ?? [];
   if (!checks.length) {
-    box.append(h("p", {text: "Not checked: trace.check() before saving proves every event."}));
+    box.append(h("p", {text: "Not checked. Whoever records the step can prove every event: trace.check() before trace.save(), or minidl step --check."}));
     return box;
   }
   const same = (a, b) => a.length === b.length && a.every((v, i) => v === b[i]);

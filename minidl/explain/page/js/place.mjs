@@ -3,19 +3,46 @@
 
 import {isCell} from "./decode.mjs";
 
+/** ``3, 0, 1, 2`` as a cell. */
+const cellOf = text => text.trim() ? text.split(",").map(Number) : [];
+
 export class Place {
   constructor(trace) {
     this.trace = trace;
     this.event = 0;
     this.cell = trace.events.length ? trace.firstCell(0) : [];
-    this.came = [];                          // {event, cell, focus}: what Backspace goes back to
+    this.came = [];                          // {event, cell, factor}: what Backspace goes back to
+    this.chosen = new Map();                 // by number (a parameter, a node): the cell one chose
+  }
+
+  /** What an event is about, as one thing: a parameter is the same before and after its update. */
+  subject(event) {
+    const node = this.trace.subject(event), {parameter} = this.trace.nodes[node];
+    return parameter === null || parameter === undefined ? `node ${node}` : `parameter ${parameter}`;
+  }
+
+  /** Choose a cell of the event. */
+  choose(cell) {
+    this.cell = cell;
+    this.chosen.set(this.subject(this.event), cell);
+  }
+
+  /** A jump: what changes the place, remembered for Backspace. */
+  jump(change) {
+    const before = {event: this.event, cell: this.cell};
+    const done = change();
+    if (done !== false && (this.event !== before.event || this.cell !== before.cell)) this.came.push(before);
+    return done;
   }
 
   // ------------------------------------------------------------------ events
-  /** To an event; to a cell of it, or to its most telling one. */
+  /** To an event; to a cell of it, or to the one chosen before, or to its most telling one. */
   goto(event, cell = null) {
     this.event = Math.max(0, Math.min(event, this.trace.events.length - 1));
-    this.cell = isCell(cell, this.trace.shape(this.event)) ? cell : this.trace.firstCell(this.event);
+    const shape = this.trace.shape(this.event);
+    if (isCell(cell, shape)) { this.choose(cell); return; }
+    const before = this.trace.failed(this.event) ? null : this.chosen.get(this.subject(this.event));
+    this.cell = isCell(before, shape) ? before : this.trace.firstCell(this.event);
   }
 
   step(by) { this.goto(this.event + by); }
@@ -52,9 +79,18 @@ export class Place {
     return false;
   }
 
-  /** To the next event, after this one, whose description has the text. */
+  /** To the next event, after this one, whose description has the text; ``0.weight[3,0,1,2]`` names a
+   * cell of what the event is about. */
   find(text, describe) {
-    const wanted = text.toLowerCase(), count = this.trace.events.length;
+    const [, words, indices] = /^(.*?)\s*(?:\[([\d,\s]*)\])?$/.exec(text.trim()), count = this.trace.events.length;
+    const wanted = words.toLowerCase(), cell = indices === undefined ? null : cellOf(indices);
+    if (cell) {
+      const named = n => this.trace.name(this.trace.subject(n)).toLowerCase() === wanted || !wanted && n === this.event;
+      for (const n of [this.event, ...this.trace.events.keys()]) {
+        if (named(n) && isCell(cell, this.trace.shape(n))) { this.goto(n, cell); return true; }
+      }
+      return false;
+    }
     for (let k = 1; k <= count; k++) {
       const n = (this.event + k) % count;
       if (describe(n).toLowerCase().includes(wanted)) { this.goto(n); return true; }
@@ -69,7 +105,7 @@ export class Place {
     if (d < 0) return false;
     const cell = [...this.cell];
     cell[d] = Math.max(0, Math.min(cell[d] + by, shape[d] - 1));
-    this.cell = cell;
+    this.choose(cell);
     return true;
   }
 
@@ -102,7 +138,7 @@ export class Place {
     const found = new URLSearchParams(hash.replace(/^#/, "")), event = Number(found.get("event"));
     if (!(Number.isInteger(event) && event >= 1 && event <= this.trace.events.length)) return false;
     const cell = found.get("cell");
-    this.goto(event - 1, cell === null ? null : cell === "" ? [] : cell.split(",").map(Number));
+    this.goto(event - 1, cell === null ? null : cellOf(cell));
     return true;
   }
 }

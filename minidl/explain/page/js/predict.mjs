@@ -33,11 +33,16 @@ export class Predict {
       e.preventDefault();
       const right = judged(input.value, stored);
       if (right === null) { answer.textContent = "Type a number."; return; }
-      this.last = right ? `Right: it is ${digits(stored)}.` : `No: you said ${input.value.trim()}, it is ${digits(stored)}.`;
+      if (!right) {
+        answer.textContent = `No, it is not ${input.value.trim()}. Try again, or have it shown.`;
+        input.select();
+        return;
+      }
+      this.last = `Right: it is ${digits(stored)}.`;
       this.open.add(this.key(n, cell));
       this.app.render();
       this.app.say(this.last);
-    }}, h("label", {for: "guess", text: "What should this number be? "}), input,
+    }}, h("label", {for: "guess", text: "What should this number be (to 1 %, or to the digits that you type)? "}), input,
         h("button", {text: "Judge"}), h("button", {type: "button", text: "Show it", onclick: () => {
           this.last = `It is ${digits(stored)}.`;
           this.open.add(this.key(n, cell));

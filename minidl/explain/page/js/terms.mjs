@@ -99,7 +99,12 @@ const VALUES = {
       }
     }
     if (!terms.length) terms.push({factors: [], value: Number(call.map.constant ?? 0)});
-    return found(terms);
+    if (!call.map.window) return found(terms);
+    const fixed = call.map.window.out.map((form, d) => [form, index[d]]), candidates = [];
+    for (const p of products(call.map.window, fixed, shapesOf(call, [0]))) {
+      if (p.inside) candidates.push(factor(call, 0, p.places[1]));
+    }
+    return found(terms, 0, {candidates});
   },
 
   elementwise(call, index) {
@@ -243,7 +248,7 @@ const GRADIENTS = {
     const x = call.operands[k], dot = new Float64Array(x.data.length), values = whole(call);
     dot[flatOf(index, x.shape)] = 1;
     values[call.map.operands[k]] = {...x, dot};
-    const y = arrays(call.map.value, values).get(call.map.value.at(-1).name), terms = [];
+    const known = arrays(call.map.value, values), y = known.get(call.map.value.at(-1).name), terms = [];
     const name = `d${call.map.result}/d${call.map.operands[k]}`;
     for (let p = 0; y.dot && p < y.dot.length; p++) {
       if (!y.dot[p]) continue;
@@ -251,7 +256,12 @@ const GRADIENTS = {
       terms.push(product([upstream(call, gy, place), {name, index: place, value: y.dot[p],
                                                       operand: null, slope: true}]));
     }
-    return found(terms);
+    const seen = terms.reduce((best, t) => !best || Math.abs(t.value) > Math.abs(best.value) ? t : best, null)?.factors[0].index;
+    if (!seen) return found(terms);
+    const own = ownIndex(call, seen), change = a => a.dot ? near({shape: a.shape, data: a.dot}, seen, own, call.out.shape) : 0;
+    return found(terms, 0, {seen, moved: `${call.map.operands[k]}[${index}]`,
+      steps: call.map.value.filter(s => s.text).map(s => ({text: s.text, name: s.name,
+        value: near(known.get(s.name), seen, own, call.out.shape), change: change(known.get(s.name))}))});
   },
 };
 

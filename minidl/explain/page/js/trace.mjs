@@ -132,41 +132,51 @@ export class Trace {
   }
 
   // ------------------------------------------------------------------ whence
-  /** Who made this element of a node: {event, cell}, through ops that only hand numbers on; of a
-   * leaf {leaf: node, cell}. */
+  /** Does an op hand numbers on as they are, whatever they are (reshape, permute, cat)? Not a maximum,
+   * which chooses. */
+  handsOn(op) {
+    const {map} = this.ops[op];
+    return map?.kind === "positions" && !map.window;
+  }
+
+  /** Who made this element of a node: {event, cell, through}; of a leaf {leaf: node, cell, through}.
+   * `through` are the events of ops on the way that only hand numbers on. */
   maker(node, cell) {
+    const through = [];
     for (;;) {
       const {op} = this.nodes[node];
-      if (op === null) return {leaf: node, cell};
-      const call = this.ops[op].map?.kind === "positions" ? this.call(op) : "";
+      if (op === null) return {leaf: node, cell, through};
+      const call = this.handsOn(op) ? this.call(op) : "";
       const terms = typeof call === "string" || this.ops[op].outputs[0] !== node ? []
         : valueTerms(call, cell).terms;
       const [f] = terms.length === 1 ? terms[0].factors : [];
-      if (!f) return {event: this.made.get(op), cell};
+      if (!f) return {event: this.made.get(op), cell, through};
+      through.push(this.made.get(op));
       node = this.ops[op].inputs[f.operand];
       cell = f.index;
     }
   }
 
   /** Who brought this element of a node's gradient before event n: the event of the largest
-   * contribution there, through ops that only hand numbers on; where backward() began, the op. */
+   * contribution there; where backward() began, the op that made the node (`began`). */
   bringer(node, cell, before) {
+    const through = [];
     for (;;) {
       const came = this.came(node, before);
       if (!came.length) {
-        return {event: this.made.get(this.nodes[node].op), cell, began: true};
+        return {event: this.made.get(this.nodes[node].op), cell, began: true, through};
       }
       const size = n => {
         const a = this.arrays.whole(this.events[n].contribution);
         return a ? Math.abs(a.data[flatOf(cell, a.shape)]) : 0;
       };
       const n = came.reduce((best, m) => size(m) > size(best) ? m : best), e = this.events[n];
-      const call = this.ops[e.op].map?.kind === "positions" ? this.call(e.op) : "";
+      const call = this.handsOn(e.op) ? this.call(e.op) : "";
       const gy = typeof call === "string" ? null : this.arrays.whole(e.gy);
       const {terms} = gy ? gradientTerms(call, e.input, cell, gy) : {terms: []};
-      if (terms.length !== 1 || came.length > 1) return {event: n, cell};
-      const out = this.ops[e.op].outputs[0], next = this.came(out, n);
-      if (!next.length) return {event: n, cell};
+      const out = this.ops[e.op].outputs[0];
+      if (terms.length !== 1 || came.length > 1) return {event: n, cell, through};
+      through.push(n);
       node = out;
       cell = terms[0].factors[0].index;
       before = n;
@@ -179,11 +189,7 @@ export class Trace {
     if (e.phase === "update") return this.bringer(e.node, factor.index, n);
     if (factor.operand === "gy") return this.bringer(this.ops[e.op].outputs[0], factor.index, n);
     if (factor.operand === null || factor.operand === undefined) return null;
-    const found = this.maker(this.ops[e.op].inputs[factor.operand], factor.index);
-    if ("leaf" in found && this.moved.has(found.leaf)) {
-      return {event: this.moved.get(found.leaf), cell: found.cell, leaf: found.leaf};
-    }
-    return found;
+    return this.maker(this.ops[e.op].inputs[factor.operand], factor.index);
   }
 
   /** Does an op only hand numbers on (reshape, flatten)? Such events are shown small. */

@@ -31,5 +31,6 @@ export function status(trace, n, cell) {
 export function searched(trace, n) {
   const e = trace.events[n];
   const inputs = e.phase === "forward" ? trace.ops[e.op].inputs.map(i => trace.name(i)) : [];
-  return [described(trace, n), ...inputs].join(" ");
+  const line = e.phase === "update" ? "" : trace.sources[trace.ops[e.op].line]?.text ?? "";
+  return [described(trace, n), trace.name(trace.subject(n)), ...inputs, line].join(" ");
 }
