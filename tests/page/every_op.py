@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import Phase, given, seed, settings
-from optable import call, leaf, noise_like, tensor_arguments
+from optable import call, in_dtype, leaf, noise_like, tensor_arguments
 
 import minidl
 from minidl import OPS
@@ -32,9 +32,8 @@ def every_op(which: int = 0, through=lambda name, args, leaves: call(name, args,
     """Each op called once in float32, and its gradients. `through` calls it."""
     with minidl.record() as trace:
         for name in OPS:
-            args = drawn(name, which)
-            leaves = [leaf(x.astype(np.float32) if x.dtype.kind == "f" else x)
-                      for x in tensor_arguments(name, args)]
+            args = in_dtype(drawn(name, which), np.float32)
+            leaves = [leaf(x) for x in tensor_arguments(name, args)]
             y = through(name, args, leaves)
             if y.requires_grad:
                 y.backward(minidl.Tensor._wrap(noise_like(y.data)))

@@ -8,7 +8,10 @@ import {described} from "./words.mjs";
 
 const MOST_ROWS = 4000;                      // terms that are listed; the rest is one row
 
+/** Null where the file had no room for the array: which is neither None nor 0. */
 const numberAt = (a, cell) => a ? Number(a.data[flatOf(cell, a.shape)]) : null;
+const kept = (value, precision) => value === null ? "not in the file" : digits(value, precision);
+const apart = (a, b) => a === null || b === null ? null : a - b;
 
 /** A factor as a button that leads to its maker. */
 function factorButton(app, factor) {
@@ -30,7 +33,7 @@ export function termsPanel(app, n, cell, found) {
   const {trace} = app, stored = numberAt(trace.result_of(n), cell);
   if (trace.events[n].phase === "update") return updatePanel(app, n, cell);
   const box = panel("terms", "Terms");
-  box.dataset.stored = stored;
+  if (stored !== null) box.dataset.stored = stored;
   if (typeof found === "string") {
     box.append(h("p", {text: `No terms: ${found}.`}));
     return box;
@@ -51,7 +54,7 @@ export function termsPanel(app, n, cell, found) {
     rows.push(h("tr", {}, h("td", {text: `${rest.length} more terms, each smaller`}),
                 h("td", {class: "number secret", text: digits(left)}), h("td", {class: "number secret", text: digits(sum + left)})));
   }
-  const difference = stored === null ? null : found.total - stored;
+  const difference = apart(found.total, stored);
   box.append(
     h("p", {class: "dim", text: countText(found)}),
     app.predict.question(n, cell, stored),
@@ -60,7 +63,7 @@ export function termsPanel(app, n, cell, found) {
       h("tbody", {}, rows))),
     h("dl", {class: "totals"},
       h("dt", {text: "sum"}), h("dd", {class: "secret", text: digits(found.total)}),
-      h("dt", {text: "stored"}), h("dd", {class: "secret", text: stored === null ? "not in the file" : digits(stored)}),
+      h("dt", {text: "stored"}), h("dd", {class: "secret", text: kept(stored)}),
       h("dt", {text: "difference"}), h("dd", {class: "secret", text: difference === null ? "" : digits(difference, 2)})));
   if (found.steps.length) box.insertBefore(stepsTable(trace, found), box.querySelector(".scroll"));
   if (found.candidates) {
@@ -97,16 +100,16 @@ function updatePanel(app, n, cell) {
   const get = place => numberAt(trace.arrays.whole(place), cell);
   const g = {name: "g", index: cell, value: get(e.gradient), operand: "sum"};
   const stored = get(e.after), found = ruleOf(trace, e, cell);
-  box.dataset.stored = stored;
+  if (stored !== null) box.dataset.stored = stored;
   if (found) box.dataset.total = found.value;
-  const change = get(e.after) - get(e.before);
+  const change = apart(stored, get(e.before));
   const rows = [["g, the gradient", h("button", {class: "factor", "data-factor": "g", "data-index": cell.join(","),
     title: "Enter: the event that brought this gradient", onclick: () => app.follow(g)},
-    h("span", {class: "sym s-g", text: "g"}), indexed(cell), " ", digits(g.value))],
-    ["w, before the step", digits(get(e.before))]];
+    h("span", {class: "sym s-g", text: "g"}), indexed(cell), " ", kept(g.value))],
+    ["w, before the step", kept(get(e.before))]];
   for (const [name, place] of Object.entries(e.state)) {
-    const after = e.state_after ? [" \u2192 ", h("span", {class: "secret", text: digits(get(e.state_after[name]))})] : "";
-    rows.push([`${name}${e.state_after ? ", before \u2192 after" : ", before"}`, [digits(get(place)), after]]);
+    const after = e.state_after ? [" \u2192 ", h("span", {class: "secret", text: kept(get(e.state_after[name]))})] : "";
+    rows.push([`${name}${e.state_after ? ", before \u2192 after" : ", before"}`, [kept(get(place)), after]]);
   }
   const named = Object.entries(e.names ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => `${name} ${digits(v)}`);
   if (named.length) rows.push(["numbers of the rule", named.join(", ")]);
@@ -117,21 +120,23 @@ function updatePanel(app, n, cell) {
       "tr", {"data-step": line.name}, h("td", {}, lineOf(trace, line.text)),
       h("td", {class: "number secret", text: digits(line.value)}))))));
   } else {
-    box.append(h("p", {text: "A rule that minidl does not know: its numbers before and after are all there is."}));
+    box.append(h("p", {text: e.steps?.length ? "The rule cannot be worked out: its numbers were left out of the file for their size."
+      : "A rule that minidl does not know: its numbers before and after are all there is."}));
   }
   box.append(app.predict.question(n, cell, stored), h("dl", {class: "totals"},
     h("dt", {text: "by the rule"}), h("dd", {class: "secret", text: found ? digits(found.value) : "?"}),
-    h("dt", {text: "stored"}), h("dd", {class: "secret", text: digits(stored)}),
-    h("dt", {text: "difference"}), h("dd", {class: "secret", text: found ? digits(found.value - stored, 2) : ""}),
-    h("dt", {text: "the weight moved by"}), h("dd", {class: "secret", text: digits(change)})));
+    h("dt", {text: "stored"}), h("dd", {class: "secret", text: kept(stored)}),
+    h("dt", {text: "difference"}), h("dd", {class: "secret", text: found && stored !== null ? digits(found.value - stored, 2) : ""}),
+    h("dt", {text: "the weight moved by"}), h("dd", {class: "secret", text: kept(change)})));
   return box;
 }
 
-/** An update's rule for one number: its lines with their values. */
+/** An update's rule for one number: its lines with their values; null where it is not known. */
 function ruleOf(trace, e, cell) {
   if (!e.steps?.length) return null;
   const known = new Map(Object.entries(e.names).map(([name, v]) => [name, typeof v === "object" && v !== null
     ? numberAt(trace.arrays.whole(v.array), cell) : v]));
+  if ([...known.values()].includes(null)) return null;
   const values = numbers(e.steps, Object.fromEntries(known));
   const lines = e.steps.filter(s => s.text).map(s => (
     {name: s.name, text: s.text, value: values.get(s.name)}));
@@ -217,7 +222,7 @@ export function ledgerPanel(app, n, cell) {
   const name = trace.name(node);
   if (!rows.length) {
     const began = trace.passes.filter(p => p.outputs.includes(node)), seed = began.length ? trace.arrays.whole(began[0].seeds[began[0].outputs.indexOf(node)]) : null;
-    box.append(h("p", {text: began.length ? `backward() began at ${name}, with the gradient ${digits(numberAt(seed, cell))} (event ${began[0].begin + 1} is its first).`
+    box.append(h("p", {text: began.length ? `backward() began at ${name}, with the gradient ${kept(numberAt(seed, cell))} (event ${began[0].begin + 1} is its first).`
       : `Gradient of ${name}: None. No gradient arrives here in this recording.`}));
     return box;
   }
@@ -229,15 +234,15 @@ export function ledgerPanel(app, n, cell) {
   const most = Math.max(...data.flatMap(d => [Math.abs(d.sum ?? 0), Math.abs((d.sum ?? 0) - (d.g ?? 0))]), 1e-300);
   box.dataset.rows = rows.length;
   box.append(h("p", {class: "dim", text: `of ${name} at ${indexed(cell) || "its only number"}`
-    + (e.earlier !== undefined ? `; ${digits(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
+    + (e.earlier !== undefined ? `; ${kept(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
     h("div", {class: "sideways"}, h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
       h("tbody", {}, data.map(({m, event, arrived, g, sum}) => h("tr", {class: m === n ? "now" : arrived ? "" : "later", "data-event": m + 1},
         h("td", {text: `${event.number} of ${event.of}`}),
         h("td", {}, h("button", {class: "link", text: described(trace, m).replace(/^backward, /, "").replace(/, gradient of.*/, ""),
                                  onclick: () => app.goto(m, cell)}), h("span", {class: "dim", text: ` event ${m + 1}${lossOf(trace, m)}`})),
-        h("td", {class: "number secret", text: arrived ? digits(g) : "None"}),
-        h("td", {class: "number secret", text: arrived ? digits(sum) : "None (not arrived)"}),
-        h("td", {class: "arrows"}, arrived ? arrow(sum - g, sum, most) : "")))))));
+        h("td", {class: "number secret", text: arrived ? kept(g) : "None"}),
+        h("td", {class: "number secret", text: arrived ? kept(sum) : "None (not arrived)"}),
+        h("td", {class: "arrows"}, arrived && apart(sum, g) !== null ? arrow(sum - g, sum, most) : "")))))));
   const moved = trace.moved.get(node);
   if (moved !== undefined) box.append(h("p", {}, "What the optimiser did with it: ", h("button", {class: "link", text: `event ${moved + 1}`, onclick: () => app.goto(moved, cell)})));
   const cleared = trace.cleared.find(c => c.event > Math.max(now, 0) && c.parameters.includes(trace.nodes[node].parameter));

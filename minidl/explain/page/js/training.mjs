@@ -41,7 +41,7 @@ export function imagesPanel(app, n) {
     const g = place === null ? null : trace.arrays.whole(place);
     box.append(h("h3", {text: trace.name(node.id)}), h("div", {class: "tiles"}, tiles(a)));
     box.append(g ? h("div", {"data-pixels": node.id}, h("p", {class: "dim", text: "\u2212\u2202L/\u2202image: orange pixels would become brighter, blue ones darker."}), h("div", {class: "tiles"}, tiles(g, -1)))
-      : h("p", {class: "dim", "data-pixels": node.id, text: "gradient: None (has not arrived, or is not wanted)"}));
+      : h("p", {class: "dim", "data-pixels": node.id, text: place === null ? "gradient: None (has not arrived, or is not wanted)" : "gradient: left out of the file for its size"}));
   }
   return shown ? box : null;
 }

@@ -19,7 +19,7 @@ export function described(trace, n) {
 /** The same with its place, its cell and that number: complete when read aloud. */
 export function status(trace, n, cell) {
   const a = trace.result_of(n), place = a ? flatOf(cell, a.shape) : null;
-  const number = a && a.data.length ? digits(Number(a.data[place])) : "not in the file";
+  const number = !a ? "not in the file" : a.data.length ? digits(Number(a.data[place])) : "no numbers";
   const turn = trace.turns.length > 1 && trace.turns.find(t => t.begin <= n && n < t.end);
   const wrong = trace.failed(n) ? "; WRONG: " + trace.failed(n).reason : "";
   return `event ${n + 1} of ${trace.events.length}, ${described(trace, n)}`
