@@ -27,7 +27,7 @@ from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatte
 from ..ops.windows import sides
 from ..tensor import Tensor
 
-SHORT_NAMES = {"input": "x", "other": "y", "condition": "c"}
+SHORT_NAMES = {"input": "x", "other": "z", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
 _FUNCTIONS = {name: getattr(np, name) for name in (
@@ -191,13 +191,13 @@ def float64_array(value) -> np.ndarray:
 
 # --------------------------------------------------------------------------- formulas
 def evaluated(text: str, call: Call):
-    """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
+    """A declaration's expression, with NumPy's functions, the arguments, and `y`, its own value."""
     over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
     reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
                   "max": over(_largest), "min": over(lambda x, **how: -_largest(-x, **how))}
     functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
     with np.errstate(all="ignore"):
-        return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})
+        return eval(text, {"__builtins__": {}}, functions | call.named() | {"y": call.out})
 
 
 def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:
@@ -240,7 +240,7 @@ def contraction_terms(call: Call, kind: Contract, at) -> Terms:
     left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
     arrays, names = [call.out, *call.operands], call.named()
     lead = call.out.ndim - left[1].count(",")
-    axes = [_axis_expressions(text, a.shape, lead) for (_, text), a in zip((left, *right), arrays)]
+    axes = [axis_expressions(text, a.shape, lead) for (_, text), a in zip((left, *right), arrays)]
     ranges = {i: eval(text, {}, names) for i, text in kind.ranges.items()}
     for array, expressions in zip(arrays, axes):
         ranges |= {e: n for e, n in zip(expressions, array.shape) if e.isidentifier()}
@@ -260,7 +260,7 @@ def _at(expression: str, index: dict, names: dict):
     return eval(expression, {"__builtins__": {}}, names | index)
 
 
-def _axis_expressions(text: str, shape, lead: int) -> list[str]:
+def axis_expressions(text: str, shape, lead: int) -> list[str]:
     """An index expression for each axis. ``...`` becomes the last of `lead` named axes; where the
     array has length 1 there, it is broadcast: index 0."""
     parts = [p.strip() for p in text.split(",")]
