@@ -144,10 +144,11 @@ class Explanation:
                                         self.module and f"(module {self.module})"]))
 
     def __repr__(self) -> str:
-        lines = [self.title, *(f"  {line}" for line in self.formula)]
-        table = [*((step.text, digits(step.value)) for step in self.steps), *self.rows()]
-        width = max([len(what) for what, _ in table], default=0)
-        lines += [f"    {what:{width}}  = {number:>11}" for what, number in table]
+        lines = [self.title, *(f"  {line}" for line in self.formula[bool(self.steps):])]
+        steps = [(step.text, digits(step.value)) for step in self.steps]   # which are the formula
+        for table in (steps, self.rows()):
+            width = max([len(what) for what, _ in table], default=0)
+            lines += [f"    {what:{width}}  = {number:>11}" for what, number in table]
         for part in self.parts:
             lines += [f"  {line}" for line in repr(part).splitlines()]
         lines += [f"  {note}" for note in self.notes]
@@ -172,7 +173,7 @@ class Explanation:
             f"<tr><td style='text-align:left'>stored</td><td>{digits(self.stored)}</td></tr>"
             f"<tr><td style='text-align:left'>difference</td><td>{self.difference:.2g}</td></tr>")
         about = "".join(f"<div><code>{escape(line)}</code></div>" for line in (
-            *self.formula, *self.notes, *([self.where()] if self.where() else [])))
+            *self.formula[bool(self.steps):], *self.notes, *([self.where()] if self.where() else [])))
         more = self.followed._repr_html_() if self.followed else ""
         return (f"<div><b>{escape(self.title)}</b>{about}{parts}<table>{rows}"
                 f"<tr><td style='text-align:left'><b>sum</b></td><td><b>{digits(self.total)}</b>"

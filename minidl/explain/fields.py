@@ -19,6 +19,11 @@ from . import maps as maps
 from .keeping import made, uses
 
 
+WINDOW = Contract("y[n,c,i,j] += x[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]",
+                  {"u": "KH", "v": "KW"})
+"""What a max pooling window may see; which of them it takes, the data decides."""
+
+
 class Fields(list):
     """(tensor, mask) pairs that print as the box around each mask."""
 
@@ -61,7 +66,7 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     kind, x = call.op.terms, call.operands[k]
     if isinstance(kind, (Composite, Elementwise)):
         if isinstance(kind, Composite) and k == 0:
-            dims = _dims(call)
+            dims = mixed_axes(call)
             mask = np.broadcast_to(mask.any(dims, keepdims=True), x.shape)
             if call.out.shape != x.shape:
                 return mask.any(dims).reshape(call.out.shape)
@@ -81,19 +86,19 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
 def groups(call: maps.Call) -> list[maps.Terms]:
     """The terms of a rearrangement; of a max pooling, all that its windows see."""
     if call.op.name == "max_pool2d":
-        from .cells import WINDOW
         return [maps.contraction_terms(call, WINDOW, None)]
     return maps.linear_terms(call)
 
 
-def _dims(call: maps.Call) -> tuple[int, ...]:
+def mixed_axes(call: maps.Call) -> tuple[int, ...]:
+    """The axes along which an op mixes the elements of its first operand."""
     dim = call.named().get("dim", 1)
     return tuple(d % call.operands[0].ndim for d in (dim if isinstance(dim, tuple) else (dim,)))
 
 
 def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
     """Of an op that mixes the elements along some axes: everything along them."""
-    shape, dims = call.operands[0].shape, _dims(call)
+    shape, dims = call.operands[0].shape, mixed_axes(call)
     if mask.shape != shape:
         return np.broadcast_to(mask.reshape([1 if i in dims else n for i, n in enumerate(shape)]),
                                shape)
@@ -103,7 +108,8 @@ def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
 # --------------------------------------------------------------------------- through all ops
 def receptive_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.receptive_field`."""
-    from .cells import call_of, checked, made_by
+    from .cells import checked
+    from .origins import call_of, made_by
     kept, index = made_by(t, "receptive_field"), checked(t, index, "receptive_field")
     mask = np.zeros(t.shape, bool)
     mask[index] = True
@@ -127,7 +133,8 @@ def receptive_field(t: Tensor, index: tuple) -> Fields:
 
 def projective_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.projective_field`."""
-    from .cells import call_of, checked
+    from .cells import checked
+    from .origins import call_of
     index, waiting = checked(t, index, "projective_field"), uses(t)
     if not waiting:
         raise RuntimeError("projective_field: no op is known that used this tensor; `with "

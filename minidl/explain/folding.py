@@ -5,7 +5,7 @@ one on two, an average a sum and a division by a number. Asked for an element of
 wants the products. So three kinds of op are folded away:
 
 * a rearrangement (reshape, permute, an index, cat), which hands one element on;
-* the sum with a bias: a leaf that is a parameter, or that is repeated along axes;
+* the sum with a bias: a leaf that is a layer's parameter, or that is repeated along axes;
 * the product with, or the quotient by, a single number, of what is a sum.
 
 What is made of x and of parameters alone, one sum or product after the other in one call of a

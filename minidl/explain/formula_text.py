@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..op import Op
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
+from ..tensor import Tensor
 from . import maps as maps
 from .grids import indexed
+from .steps import written
 
 LEADING = {1: ("n",), 2: ("n", "h")}       # letters for "...", the axes that broadcast
 
@@ -36,7 +38,9 @@ def names_of(call: maps.Call) -> list[str]:
         return [*re.findall(r"(\w+)\[", kind.text)[1:], *bias][:len(call.operands)]
     names = list(call.op.signature.parameters)
     given = [names[i] for i in call.op.places if i >= len(call.args) or call.args[i] is not None]
-    return [maps.SHORT_NAMES.get(name, name) for name in given] or ["x", "y", "z"]
+    if not call.op.places:                             # an op of the user's, without annotations
+        return [name for name, a in zip(names, call.args) if isinstance(a, (Tensor, np.ndarray))]
+    return [maps.SHORT_NAMES.get(name, name) for name in given]
 
 
 # --------------------------------------------------------------------------- values
@@ -44,10 +48,10 @@ def value_formula(call: maps.Call, index: tuple[int, ...]) -> tuple[str, ...]:
     """The declaration, and the same with the element's indices and the op's numbers put in."""
     kind = call.op.terms
     if isinstance(kind, (Elementwise, Composite)):
-        numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float))}
-        given = ", ".join(f"{k} = {v:g}" for k, v in numbers.items() if re.search(
-            rf"\b{k}\b", kind.value))
-        return (f"y = {kind.value}" + (f",  {given}" if given else ""),)
+        numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float, tuple))}
+        given = ", ".join(f"{k} = {v if isinstance(v, tuple) else f'{v:g}'}"
+                          for k, v in numbers.items() if re.search(rf"\b{k}\b", kind.value))
+        return (plain_formula(written(kind.value)), *([given] if given else []))
     if isinstance(kind, Reduce):
         axes, shape = call.named()["dim"], call.operands[0].shape
         count = int(np.prod([shape[axis] for axis in axes]))
@@ -66,6 +70,12 @@ def value_formula(call: maps.Call, index: tuple[int, ...]) -> tuple[str, ...]:
             f"y{at(index)} = {own[0]}{at(place)} + {product}")
 
 
+def plain_formula(text: str) -> str:
+    """A formula as it is read: x[t] for ``take(x, column(t), 1)``."""
+    text = re.sub(r"\bcolumn\((\w+)\)", r"\1", text)
+    return re.sub(r"\btake\((\w+), (\w+), \w+\)", r"\1[\2]", text)
+
+
 def at(index: Sequence) -> str:
     """An index in brackets; nothing for a single number."""
     return indexed(index) if len(index) else ""
@@ -82,7 +92,7 @@ def contribution_formula(call: maps.Call, k: int, index: tuple[int, ...]) -> str
     if isinstance(kind, Elementwise):
         return f"dy/d{name} = {kind.partials[k] or '0'}"
     if isinstance(kind, Composite):
-        return f"dy/d{name} of y = {kind.value}"
+        return f"dy/d{name} of {plain_formula(written(kind.value))}"
     if not isinstance(kind, Contract):
         return f"g{name}{at(index)} = the sum of gy where it went"
     arrays, bias = declared_arrays(call)
@@ -138,29 +148,32 @@ def _solved(own: Array, others: Sequence[Array], index: Sequence[int], call: map
 
 def affine(expression: str, numbers: dict[str, int]) -> str:
     """An index, i*SH - PH + u, with numbers in the place of names, and added up: i*2 + u - 1."""
-    amounts = _amounts(ast.parse(expression, mode="eval").body, numbers)
-    constant = amounts.pop("", 0)
-    text = ""
-    for name, amount in amounts.items():
-        if amount:
-            sign = (" - " if amount < 0 else " + ") if text else "-" if amount < 0 else ""
-            text += sign + name + (f"*{abs(amount)}" if abs(amount) != 1 else "")
+    form = linear_form(expression, numbers)
+    constant, text = form.pop("", 0), ""
+    for name, amount in form.items():
+        sign = (" - " if amount < 0 else " + ") if text else "-" if amount < 0 else ""
+        text += sign + name + (f"*{abs(amount)}" if abs(amount) != 1 else "")
     if not text:
         return str(constant)
     return text + (f" {'-' if constant < 0 else '+'} {abs(constant)}" if constant else "")
 
 
-def _amounts(e: ast.expr, numbers: dict[str, int]) -> dict[str, int]:
-    """How often each name is in a sum; under "" the number beside them."""
-    if isinstance(e, ast.Constant):
-        return {"": e.value}
-    if isinstance(e, ast.Name):
-        return {"": numbers[e.id]} if e.id in numbers else {e.id: 1}
-    if isinstance(e, ast.UnaryOp):
-        return {name: -n for name, n in _amounts(e.operand, numbers).items()}
-    left, right = _amounts(e.left, numbers), _amounts(e.right, numbers)
-    if isinstance(e.op, ast.Mult):
-        one, other = (left, right) if set(right) <= {""} else (right, left)
-        return {name: n * other.get("", 0) for name, n in one.items()}
-    sign = -1 if isinstance(e.op, ast.Sub) else 1
-    return {name: left.get(name, 0) + sign * right.get(name, 0) for name in left | right}
+def linear_form(text: str, numbers: Mapping[str, int]) -> dict[str, int]:
+    """``i*SH - PH + u`` as coefficients of its indices, the constant under "". Raises ValueError
+    for what is not linear."""
+    def of(e: ast.expr) -> dict[str, int]:
+        if isinstance(e, ast.Constant):
+            return {"": e.value}
+        if isinstance(e, ast.Name):
+            return {"": int(numbers[e.id])} if e.id in numbers else {e.id: 1}
+        if isinstance(e, ast.BinOp):
+            a, b = of(e.left), of(e.right)
+            if isinstance(e.op, ast.Mult) and (set(a) <= {""} or set(b) <= {""}):
+                scale, form = (a, b) if set(a) <= {""} else (b, a)
+                return {k: v * scale.get("", 0) for k, v in form.items()}
+            sign = {ast.Add: 1, ast.Sub: -1}.get(type(e.op))
+            if sign:
+                return {k: a.get(k, 0) + sign * b.get(k, 0) for k in (*a, *b)}
+        raise ValueError(f"not linear: {text}")
+    form = of(ast.parse(text, mode="eval").body)
+    return {k: v for k, v in form.items() if v} or {"": 0}

@@ -22,17 +22,14 @@ from ..device import to_host
 from ..more.grad import grad
 from ..more.grad_enabled import enable_grad
 from ..op import Op
-from ..ops.more.erf import erf
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
 from ..ops.windows import sides
 from ..tensor import Tensor
+from .steps import value_of
 
 SHORT_NAMES = {"input": "x", "other": "z", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
-_FUNCTIONS = {name: getattr(np, name) for name in (
-    "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "minimum", "clip",
-    "where", "log1p", "expm1", "pi", "take_along_axis")} | {"erf": erf}
 
 
 class Terms(NamedTuple):
@@ -127,23 +124,6 @@ def slopes(call: Call, k: int, place: int) -> np.ndarray:
     return np.imag(value(call._replace(args=call.op.with_inputs(call.args, operands)))) / h
 
 
-def _largest(x, axis, keepdims):
-    """The maximum along `axis`; equal ones, or all NaN, share what depends on it. Also for complex
-    numbers, by their real parts."""
-    real = np.real(x)
-    top = np.max(real, axis=axis, keepdims=True)
-    first = (real == top) | (np.isnan(real) & np.isnan(top))
-    total = np.sum(np.where(first, x, 0), axis=axis, keepdims=keepdims)
-    count = np.sum(first, axis=axis, keepdims=keepdims)
-    y = np.real(total) / count           # by parts: (inf + ih) / 2 has no imaginary part in NumPy
-    return y + 1j * (np.imag(total) / count) if np.iscomplexobj(x) else y
-
-
-def _variance(x, axis, keepdims):
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return np.mean(centred * centred, axis=axis, keepdims=keepdims)
-
-
 def products(call: Call, terms: Terms, without: int | None = None) -> np.ndarray:
     """What each term adds to its output; `without` leaves one operand out (the derivative)."""
     result = np.ones(terms.out.size)
@@ -191,13 +171,8 @@ def float64_array(value) -> np.ndarray:
 
 # --------------------------------------------------------------------------- formulas
 def evaluated(text: str, call: Call):
-    """A declaration's expression, with NumPy's functions, the arguments, and `y`, its own value."""
-    over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
-    reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
-                  "max": over(_largest), "min": over(lambda x, **how: -_largest(-x, **how))}
-    functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
-    with np.errstate(all="ignore"):
-        return eval(text, {"__builtins__": {}}, functions | call.named() | {"y": call.out})
+    """A declaration's formula, of the arguments and of `y`, its own value."""
+    return value_of(text, call.named() | {"y": call.out})
 
 
 def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:

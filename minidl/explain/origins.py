@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..nn.parameter import Parameter
 from ..op import Op
 from ..tape import Node
 from ..tensor import Tensor
@@ -34,6 +35,7 @@ class Applied(NamedTuple):
     site: Site | str | None = None
     module: str = ""
     function: str = ""                     # of the library, that the program called
+    plain: bool = False                    # to be told as it is, with nothing folded
 
     @property
     def op(self) -> Op:
@@ -130,8 +132,8 @@ class Held:
 
     @property
     def is_parameter(self) -> bool:
-        """Is it a leaf that a gradient is wanted of?"""
-        return self.tensor.requires_grad and self.is_leaf()
+        """Is it a layer's parameter?"""
+        return isinstance(self.tensor, Parameter)
 
     def about(self) -> str:
         if name := self.name:
@@ -184,6 +186,25 @@ class HeldGradient:
             raise RuntimeError("explain_grad: no gradient arrived here")
         return maps.float64_array(self.tensor.grad)
 
+    otherwise = ("its array was written to, or a backward() outside keep() added to it: what the ops' "
+                 "own backward passes give here is the sum above")
+
+    def happened(self) -> list[str]:
+        """What is known to have happened to it that no op did."""
+        x, grad, began, found = self.tensor, self.tensor.grad, gradient_began(self.tensor), []
+        if x.history and x.history.hooked >= max(began, 1):
+            found.append("a hook saw it, and what a hook returns is stored")
+        if began and grad._last_change > began:
+            found.append("it was changed in place after backward(), as clipping does")
+        if not began:
+            found.append("the program put a gradient here itself, or a backward() outside keep() "
+                         "did")
+        if 0 < began < x._last_change:
+            found.append("part of it is older than the tensor's numbers: this tensor was changed "
+                         "(by optimizer.step(), perhaps), and its gradient was not cleared: "
+                         "zero_grad()")
+        return found
+
     def seed(self) -> np.ndarray | None:
         """What backward() began with here; None if it began elsewhere."""
         found = self.tensor.history.seed if self.tensor.history else None
@@ -223,8 +244,13 @@ class ReturnedGradient:
         from .gradient_cells import explain_arrived
         return explain_arrived(self, index, depth)
 
+    otherwise = "its array was written to, or a hook returned another gradient"
+
     def stored(self) -> np.ndarray:
         return maps.float64_array(self.gradient)
+
+    def happened(self) -> list[str]:
+        return ["it was changed in place since"] * bool(self.gradient._last_change)
 
     def seed(self) -> np.ndarray | None:
         return None if self.found.seed is None else maps.float64_array(self.found.seed)
