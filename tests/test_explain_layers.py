@@ -4,22 +4,13 @@ formula, through the ops that only hand numbers on; and terms can be followed to
 
 from __future__ import annotations
 
-import gc
-import json
-import weakref
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from optable import call, every_op, in_dtype, leaf, noise_like, tensor_arguments
 
 import minidl
 from minidl import functional as F
 from minidl import nn
 from minidl.explain.explanation import Explanation
-from minidl.explain.folding import rearranges
-from minidl.testing.domains import DOMAINS
 
 IMAGES, ROWS, TEXT = (2, 4, 6, 6), (3, 4), (2, 3, 4)
 LAYERS = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from .columns import (
     legend,
     number_factor,
     operand_columns,
-    products,
+    terms_of,
 )
 from .explanation import (
     SHOWN,
@@ -44,7 +43,7 @@ from .fields import WINDOW, back
 from .folding import CHOOSING, Folded, chain, folded
 from .formula_text import at, names_of, value_formula
 from .keeping import made
-from .origins import Applied, ReturnedGradient, applied, made_by, returned
+from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
 from .own_ops import own_terms
 
 
@@ -75,7 +74,12 @@ def explain(t: Tensor, index: tuple, depth: int = 1) -> Explanation:
     index = checked(t, index, "explain")
     if made(t) is None and (known := returned(t)):
         return ReturnedGradient(t, known).explain(index, depth)
-    return explain_applied(applied(made_by(t, "explain"), "explain", t), index, depth)
+    return explain_applied(call_applied(made_by(t, "explain"), "explain", t), index, depth)
+
+
+def explain_call(call: maps.Call, index: tuple[int, ...]) -> Explanation:
+    """Of one element of a call's output, where the call is all that is known."""
+    return explain_applied(Applied(call, (None,) * len(call.operands), None, plain=True), index)
 
 
 def explain_applied(asked: Applied, index: tuple[int, ...], depth: int = 1) -> Explanation:
@@ -126,7 +130,7 @@ def _sum(found: Folded) -> tuple[list[Term], list[Column], int]:
     call, terms, used, outside = found.core.call, [], [], 0
     for group in maps.linear_terms(call, (None, found.index)):
         columns = operand_columns(found.core, group)
-        terms += products(columns, maps.products(call, group), found.scale)
+        terms += terms_of(columns, maps.products(call, group), found.scale)
         used, outside = used + columns, outside + group.outside
     terms += [Term(((added_name(b), b.index, b.value), *number_factor(b.scale)),
                    b.value * b.scale, origins=(b.origin, *[None] * (b.scale != 1)))
@@ -187,8 +191,8 @@ def _window_text(call, index) -> str:
 
 # --------------------------------------------------------------------------- functions
 def _function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column], list[str]]:
-    """A nonlinear op's value as one term, whose factors are what it was given: the element asked for
-    first, then weights and biases, then what else of x the formula sees; and notes."""
+    """A nonlinear op's value as one term, whose factors are what it was given: the element asked
+    for first, then weights and biases, then what else of x the formula sees; and notes."""
     made, index = found.core, found.index
     call, kind, names = made.call, made.op.terms, names_of(made.call)
     value, columns, rest = float(maps.value(call)[index]), [], []
@@ -199,9 +203,9 @@ def _function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column]
             own = np.array([np.ravel_multi_index(index, x.shape)])
         columns.append(column_of(names[k], made, k, own))
         rest.append(column_of(names[k], made, k, np.setdiff1d(places, own)))
-    beside = _masks(call, names, index) if isinstance(kind, Elementwise) else []
-    left = SHOWN - len(beside) - sum(len(c.places) for c in columns)
-    others, notes = sum(len(c.places) for c in rest), []
+    beside = _masks_at(call, names, index) if isinstance(kind, Elementwise) else []
+    left = SHOWN - len(beside) - sum(len(c.flat) for c in columns)
+    others, notes = sum(len(c.flat) for c in rest), []
     if others > left and with_steps:
         notes, rest = [f"and {others} other elements of x that the steps see"], []
     elif others > left:
@@ -210,7 +214,7 @@ def _function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column]
     for column in (*columns, *rest):
         factors += column.factors()
         origins += [None if isinstance(column.origin, Unknown) else column.origin] * len(
-            column.places)
+            column.flat)
     factors, origins = factors[:SHOWN] + beside, origins[:SHOWN] + [None] * len(beside)
     if isinstance(kind, Composite):
         notes += [f"{name}[{index[0]}] = {digits(a[index[0]])}" for name, a in
@@ -219,7 +223,7 @@ def _function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column]
     return [Term(tuple(factors), value, ",", tuple(origins))], [*columns, *rest], notes
 
 
-def _masks(call: maps.Call, names: list[str], index) -> list[tuple]:
+def _masks_at(call: maps.Call, names: list[str], index) -> list[tuple]:
     """Masks and targets of a function, which are no operands: (name, index, value)."""
     return [(name, index, float(np.broadcast_to(a, call.out.shape)[index]))
             for name, a in call.named().items() if isinstance(a, np.ndarray)

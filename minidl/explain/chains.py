@@ -1,5 +1,5 @@
-"""Formulas of several lines with the numbers of one element: softmax's maximum, exponentials and sum,
-batch norm's mean and variance; and chains of sums and products with parameters, as one formula.
+"""Formulas of several lines with the numbers of one element: softmax's maximum, exponentials and
+sum, batch norm's mean and variance; and chains of sums and products with parameters as one formula.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.terms import Composite, Elementwise, Gather
+from ..ops.terms import Composite, Elementwise
 from . import maps as maps
 from .columns import Column, Unknown, column_of, heading, legend
 from .explanation import Explanation, ShownStep, Term, digits
 from .fields import mixed_axes
-from .folding import ARITHMETIC, Folded, Link, seen_at
+from .folding import ARITHMETIC, Folded, Link, flat_index, seen_at
 from .formula_text import at, names_of, plain_formula
 from .origins import Applied
 from .steps import parsed, step_values, written
@@ -33,8 +33,8 @@ def shown_steps(call: maps.Call, index: tuple[int, ...]) -> tuple[ShownStep, ...
     if len(lines) < 2:
         return ()
     values = step_values(steps, call.named() | {"y": call.out})
-    return tuple(ShownStep(step.name, plain_formula(step.text), _at_element(values[step.name], call, index))
-                 for step in lines)
+    return tuple(ShownStep(step.name, plain_formula(step.text),
+                           _at_element(values[step.name], call, index)) for step in lines)
 
 
 def _at_element(value: Any, call: maps.Call, index: tuple[int, ...]) -> float:
@@ -53,48 +53,44 @@ def explain_chain(asked: Applied, index: tuple[int, ...], links: list[Link],
                   begun: Folded | None) -> Explanation:
     """A chain of sums and products with parameters (:func:`folding.chain`) as one formula, line by
     line: each line's number, and as factors the element it began with and the parameters' own."""
-    first, columns = links[-1], []
-    if begun is not None:
-        call, text = begun.core.call, begun.core.op.terms.value
-        names = names_of(call)
-        own = np.array([np.ravel_multi_index(begun.index, call.out.shape) if begun.index else 0])
-        k = next((k for k, x in enumerate(call.operands) if x.shape == call.out.shape), 0)
-        columns.append(column_of(names[k], begun.core, k, own))
-        name, value = "y", float(maps.value(call)[begun.index])
-        steps = list(shown_steps(call, begun.index))
-        steps = steps or [ShownStep("y", written(text), value)]
-        steps[-1] = ShownStep("z", re.sub(r"^y = ", "z = ", steps[-1].text), value)
-        name = "z"
-    else:
-        columns.append(_link_column("x", first, first.data))
-        steps, name, value = [], "x", float(columns[0].values[0])
-    for number, link in enumerate(links[::-1], 1):
-        text, more = _other_text(link, 1 - link.data)
-        columns += more
-        operand = link.made.call.operands[1 - link.data]
-        other = float(operand[seen_at(link.made.call, 1 - link.data, link.index)])
-        value = _combined(link, value, other)
-        result = "y" if number == len(links) else f"s{number}"
-        sign = SIGNS[link.made.op.name]
-        line = f"{name} {sign} {text}" if link.data == 0 else f"{text} {sign} {name}"
-        steps.append(ShownStep(result, f"{result} = {line}", value))
-        name = result
-    factors = tuple(f for column in columns for f in column.factors())
-    origins = tuple(None if isinstance(c.origin, Unknown) else c.origin for c in columns)
-    terms = [Term(factors, value, ",", origins)]
     title = f"{asked.function or asked.op.name}   y{at(index)}"
     if begun:
         title = heading(asked, begun.core.op, index)
+        columns, steps = _beginning(begun)
+        name, value = "z", steps[-1].value
+    else:
+        columns, steps = [_link_column("x", links[-1], links[-1].data)], []
+        name, value = "x", float(columns[0].values[0])
+    for number, link in enumerate(links[::-1], 1):
+        k = 1 - link.data                              # the operand that comes from parameters
+        other = _link_column("", link, k)
+        text, more = _text_of(other, 6)
+        columns += more
+        operands = (value, other.values[0])[::1 if link.data == 0 else -1]
+        with np.errstate(all="ignore"):
+            value = float(ARITHMETIC[link.made.op.name](*map(np.float64, operands)))
+        line = f" {SIGNS[link.made.op.name]} ".join((name, text)[::1 if link.data == 0 else -1])
+        name = "y" if number == len(links) else f"s{number}"
+        steps.append(ShownStep(name, f"{name} = {line}", value))
+    factors = tuple(f for column in columns for f in column.factors())
+    origins = tuple(None if isinstance(c.origin, Unknown) else c.origin for c in columns)
     formula = "; ".join(step.text for step in steps)
-    return Explanation(title, (formula, *legend(columns)), terms, value,
-        float(asked.call.out[index]), site=asked.site, steps=tuple(steps), module=asked.module)
+    return Explanation(title, (formula, *legend(columns)), [Term(factors, value, ",", origins)],
+                       value, float(asked.call.out[index]), site=asked.site, steps=tuple(steps),
+                       module=asked.module)
 
 
-def _combined(link: Link, value: float, other: float) -> float:
-    left, right = (value, other) if link.data == 0 else (other, value)
-    with np.errstate(all="ignore"):
-        return float({"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}[
-            link.made.op.name](np.float64(left), np.float64(right)))
+def _beginning(begun: Folded) -> tuple[list[Column], list[ShownStep]]:
+    """What a chain began with, a formula over arrays: its own element of x, and its lines, the last
+    of which is z."""
+    call = begun.core.call
+    k = next((k for k, x in enumerate(call.operands) if x.shape == call.out.shape), 0)
+    own = np.array([np.ravel_multi_index(begun.index, call.out.shape) if begun.index else 0])
+    value = float(maps.value(call)[begun.index])
+    steps = list(shown_steps(call, begun.index)) or [
+        ShownStep("y", written(begun.core.op.terms.value), value)]
+    steps[-1] = ShownStep("z", re.sub(r"^y = ", "z = ", steps[-1].text), value)
+    return [column_of(names_of(call)[k], begun.core, k, own)], steps
 
 
 def _link_column(name: str, link: Link, k: int) -> Column:
@@ -104,17 +100,12 @@ def _link_column(name: str, link: Link, k: int) -> Column:
     return column_of(name, link.made, k, flat)
 
 
-def _other_text(link: Link, k: int) -> tuple[str, list[Column]]:
-    """The operand that comes from parameters, as text, and the columns of what is in it."""
-    return _text_of(_link_column("", link, k), 6)
-
-
 def _text_of(column: Column, left: int) -> tuple[str, list[Column]]:
     """An element as a formula of leaves: (running_var + 1e-05) ** -0.5."""
     origin = column.origin
     before = origin.made() if not isinstance(origin, Unknown) and left else None
     if before is not None and isinstance(before.op.terms, Elementwise):
-        place = tuple(int(i) for i in np.unravel_index(column.places[0], origin.shape))
+        place = flat_index(column.flat[0], origin.shape)
         texts, columns = [], []
         for k in range(len(before.call.operands)):
             inner = _link_column("", Link(before, place, k), k)
@@ -123,10 +114,8 @@ def _text_of(column: Column, left: int) -> tuple[str, list[Column]]:
             columns += more
         formula, names = before.op.terms.value, names_of(before.call)
         known = dict(zip(names, texts))
-        return "(" + re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), formula) + ")", columns
+        return f"({re.sub(r'[A-Za-z_]+', lambda m: known.get(m[0], m[0]), formula)})", columns
     if int(np.prod(origin.shape, dtype=int)) == 1 and not getattr(origin, "is_parameter", False):
         return digits(column.values[0]), []
     name = origin.name or "the parameter"
-    place = tuple(int(i) for i in np.unravel_index(column.places[0], origin.shape)) if (
-        len(origin.shape)) else ()
-    return f"{name}{at(place)}", [column._replace(name=name)]
+    return f"{name}{at(flat_index(column.flat[0], origin.shape))}", [column._replace(name=name)]

@@ -26,13 +26,13 @@ class Column(NamedTuple):
 
     name: str
     origin: Any
-    places: np.ndarray
+    flat: np.ndarray
     values: np.ndarray
     through: tuple[str, ...] = ()
 
     def factors(self) -> list[tuple]:
         """(name, index, value) of each."""
-        return factor_list(self.name, self.origin.shape, self.places, self.values)
+        return factor_list(self.name, self.origin.shape, self.flat, self.values)
 
 
 def operand_columns(made: Applied, group: maps.Terms, without: int | None = None) -> list[Column]:
@@ -74,7 +74,7 @@ def factor_list(name: str, shape, places: np.ndarray, values: np.ndarray) -> lis
     return list(zip(repeat(name), where, values.tolist()))
 
 
-def products(columns: Sequence[Column], values: np.ndarray, scale: float = 1.0) -> list[Term]:
+def terms_of(columns: Sequence[Column], values: np.ndarray, scale: float = 1.0) -> list[Term]:
     """Terms with a factor from each column, and their values, times a number."""
     origins = tuple(c.origin if not isinstance(c.origin, Unknown) else None for c in columns)
     origins += (None,) * (scale != 1)
@@ -101,7 +101,7 @@ def legend(columns: Sequence[Column]) -> list[str]:
     said, moved, ops = {}, {}, {}
     for column in columns:
         about = "" if isinstance(column.origin, Unknown) else column.origin.about()
-        if not column.name or not len(column.places) or column.name == "gy" and (
+        if not column.name or not len(column.flat) or column.name == "gy" and (
                 "the output of" in about or about == "the gradient of y"):
             continue                            # gy is the gradient of the output: always
         if about not in ("", column.name):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ..testing.compare import difference
 from .grids import indexed
-from .source import Site
+from .source import Site, cell_number
 
 SHOWN = 8                     # terms that are printed; the rest is summed
 
@@ -69,7 +69,7 @@ class Term:
                 there = " and ".join(dict.fromkeys(o.about() or f[0] for f, o in known))
                 raise ValueError("up: nothing in this term can be followed" + (
                     f": no op made {there}" if there else ", it has no factors"))
-        (_, index, _), origin = max(chosen, key=lambda pair: _size(pair[0][2]))
+        (_, index, _), origin = max(chosen, key=lambda pair: _magnitude_of(pair[0][2]))
         return origin.explain(index, depth)
 
 
@@ -172,8 +172,8 @@ class Explanation:
         stored = "" if self.stored is None else (
             f"<tr><td style='text-align:left'>stored</td><td>{digits(self.stored)}</td></tr>"
             f"<tr><td style='text-align:left'>difference</td><td>{self.difference:.2g}</td></tr>")
-        about = "".join(f"<div><code>{escape(line)}</code></div>" for line in (
-            *self.formula[bool(self.steps):], *self.notes, *([self.where()] if self.where() else [])))
+        said = (*self.formula[bool(self.steps):], *self.notes, self.where())
+        about = "".join(f"<div><code>{escape(line)}</code></div>" for line in said if line)
         more = self.followed._repr_html_() if self.followed else ""
         return (f"<div><b>{escape(self.title)}</b>{about}{parts}<table>{rows}"
                 f"<tr><td style='text-align:left'><b>sum</b></td><td><b>{digits(self.total)}</b>"
@@ -185,15 +185,16 @@ class Explanation:
         are in it. Where a number is not finite, its name stands as text: "nan", "inf", "-inf"."""
         site = self.site
         if isinstance(site, Site):
-            site = {"path": site.path, "line": site.line, "text": site.text}
+            site = {"path": site.path, "cell": cell_number(site.path), "line": site.line,
+                    "text": site.text}
         return {
             "title": self.title, "formula": list(self.formula),
-            "steps": [{"name": s.name, "text": s.text, "value": _number(s.value)}
+            "steps": [{"name": s.name, "text": s.text, "value": _plain_number(s.value)}
                       for s in self.steps],
             "terms": [_term(t) for t in self.terms],
-            "total": _number(self.total), "stored": _number(self.stored),
-            "difference": None if self.stored is None else _number(self.difference),
-            "magnitude": _number(self.magnitude), "outside": self.outside,
+            "total": _plain_number(self.total), "stored": _plain_number(self.stored),
+            "difference": None if self.stored is None else _plain_number(self.difference),
+            "magnitude": _plain_number(self.magnitude), "outside": self.outside,
             "site": site, "module": self.module, "notes": list(self.notes),
             "parts": [part.to_dict() for part in self.parts],
             "followed": self.followed.to_dict() if self.followed else None}
@@ -241,17 +242,17 @@ def followed_to(found: Explanation, depth: int, name: str | None = None) -> Expl
     return found
 
 
-def _size(value: float) -> float:
+def _magnitude_of(value: float) -> float:
     return abs(value) if math.isfinite(value) else math.inf
 
 
-def _number(value: float | None) -> float | str | None:
+def _plain_number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(float(value))
 
 
 def _term(term: Term) -> dict[str, Any]:
     origins = term.origins or (None,) * len(term.factors)
-    return {"value": _number(term.value), "sign": term.sign, "factors": [
-        {"name": name, "index": list(index), "value": _number(value),
+    return {"value": _plain_number(term.value), "sign": term.sign, "factors": [
+        {"name": name, "index": list(index), "value": _plain_number(value),
          "tensor": origin.about() if origin is not None else ""}
         for (name, index, value), origin in zip(term.factors, origins)]}

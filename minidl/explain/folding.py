@@ -25,7 +25,7 @@ from . import maps as maps
 from .origins import Applied
 
 CHOOSING = "max_pool2d"            # a rearrangement whose places the data choose
-ARITHMETIC = {"add", "sub", "mul", "div"}
+ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 LINKS = 12                         # of a chain, and ops behind a parameter, at most
 
 
@@ -80,11 +80,12 @@ def _handed_on(call: maps.Call, index) -> tuple[int, tuple[int, ...]] | None:
     for group in maps.linear_terms(call, (None, index)):
         for k, places in group.operands.items():
             if len(places) == 1:
-                return k, _unflat(places[0], call.operands[k].shape)
+                return k, flat_index(places[0], call.operands[k].shape)
     return None
 
 
-def _unflat(place: int, shape) -> tuple[int, ...]:
+def flat_index(place: int, shape) -> tuple[int, ...]:
+    """The index of the element at a flat place."""
     return tuple(int(i) for i in np.unravel_index(int(place), shape)) if shape else ()
 
 
@@ -136,7 +137,7 @@ def traced(origin, index: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
     """The array that one element of an operand was taken from by rearrangements, and where."""
     flat = int(np.ravel_multi_index(index, origin.shape)) if origin is not None and index else 0
     found, places, _ = traced_all(origin, np.array([flat]))
-    return found, _unflat(places[0], found.shape) if found is not None else index
+    return found, flat_index(places[0], found.shape) if found is not None else index
 
 
 def traced_all(origin, places: np.ndarray) -> tuple[Any, np.ndarray, tuple[str, ...]]:

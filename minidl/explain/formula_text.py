@@ -60,7 +60,7 @@ def value_formula(call: maps.Call, index: tuple[int, ...]) -> tuple[str, ...]:
         return ("y = one element of x" if isinstance(kind, Gather)
                 else "y = the sum of what is added here",)
     arrays, bias = declared_arrays(call)
-    whole = _product(arrays[0], arrays[1:])
+    whole = _written_sum(arrays[0], arrays[1:])
     product = _solved(arrays[0], arrays[1:], index, call)
     if not bias:
         return (whole, f"y{at(index)} = {product}")
@@ -127,7 +127,7 @@ def written_array(name: str, axes: Sequence[str]) -> str:
     return f"{name}[{(', ' if any(' ' in axis for axis in axes) else ',').join(axes)}]"
 
 
-def _product(result: Array, factors: Sequence[Array]) -> str:
+def _written_sum(result: Array, factors: Sequence[Array]) -> str:
     return f"{written_array(*result)} += {' * '.join(written_array(*f) for f in factors)}"
 
 

@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..modes import no_grad
-from ..ops.terms import Composite, Contract, Elementwise
 from ..gradients import shares
+from ..modes import no_grad
+from ..ops.terms import Composite, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
 from .cells import checked, unwatched
-from .columns import Column, Unknown, factor_list, legend, operand_columns, products
+from .columns import Column, Unknown, factor_list, legend, operand_columns, terms_of
 from .explanation import Explanation, Term, digits, followed_to, largest_first, total_of
 from .fields import forward
 from .folding import rearranges
 from .formula_text import at, contribution_formula, names_of, op_title
-from .origins import Applied, Arrival, Held, HeldGradient
+from .origins import Applied, Arrival, HeldGradient
 from .own_ops import slopes_by_differences
 
 
@@ -52,7 +52,7 @@ def explain_arrived(gradient, index: tuple[int, ...], depth: int = 1) -> Explana
         seed, stored = gradient.seed(), float(gradient.stored()[index])
         begun = [] if seed is None else [Term((("backward() began with", (), float(seed[index])),),
                                               float(seed[index]))]
-        told = [each for arrival in gradient.arrivals() for each in _told(arrival, index, depth)]
+        told = [each for arrival in gradient.arrivals() for each in _told_by(arrival, index, depth)]
         parts = tuple(each.part for each in told)
         terms = largest_first(begun + [t for part in parts for t in part.terms])
         count = sum(bool(part.terms) for part in parts)
@@ -60,9 +60,9 @@ def explain_arrived(gradient, index: tuple[int, ...], depth: int = 1) -> Explana
         if not parts and not begun:
             notes.append("no op took this element: it gets nothing")
         total = total_of(begun) + sum(p.total for p in parts)
-        name = Held(gradient.tensor).name if isinstance(gradient, HeldGradient) else ""
-        result = Explanation(f"gradient{f' of {name}' if name else ''} at {at(index) or 'a number'}",
-                             (), terms, total, stored, notes=tuple(notes), parts=parts)
+        title = " ".join(["gradient", *[f"of {name}" for name in [gradient.of()] if name],
+                          *[f"at {at(index)}" for _ in index[:1]]])
+        result = Explanation(title, (), terms, total, stored, notes=tuple(notes), parts=parts)
         if _differs(result):
             why = "; ".join(_reasons(gradient, index, total, told))
             result = replace(result, notes=(
@@ -86,7 +86,7 @@ class Told(NamedTuple):
     part: Explanation
 
 
-def _told(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]:
+def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]:
     """What one use gave: through ops that only hand numbers on, what their results' uses gave."""
     if arrival.refused:
         return [Told(arrival, index, Explanation(f"{op_title(arrival.op)}: {arrival.refused}", (),
@@ -110,7 +110,7 @@ def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
     index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
     try:
         found = [] if above.seed() is not None else [
-            each for later in above.arrivals() for each in _told(later, index, depth)]
+            each for later in above.arrivals() for each in _told_by(later, index, depth)]
     except (RuntimeError, TypeError, ValueError):
         return []
     gy, total = float(arrival.gy[index]), sum(each.part.total for each in found)
@@ -142,19 +142,19 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                     columns = [_upstream(gy, group.out, above),
                                *operand_columns(made, group, without=k)]
                     values = maps.products(call, group, k) * gy.ravel()[group.out]
-                    terms += products(columns, values)
+                    terms += terms_of(columns, values)
                     used, outside = used + columns, outside + group.outside
         terms = largest_first(terms)
         name = names_of(call)[k]
         if kind is None:
             formula = [f"dy/d{name} by finite differences"]
-            notes = (f"{call.op.name} declares no terms: slopes are finite differences, in float64",)
+            notes = (f"{call.op.name} declares no terms: its slopes are finite differences",)
         else:
             formula = [contribution_formula(call, k, index)]
         formula += [line for line in [k == 0 and getattr(kind, "slope", "")] if line]
         formula += legend(used)
-        return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms), None,
-                           outside, site, notes, module=made.module)
+        return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms),
+                           None, outside, site, notes, module=made.module)
 
 
 def _upstream(gy: np.ndarray, places: np.ndarray, above) -> Column:
@@ -211,16 +211,16 @@ def wrong_backwards(told: list[Told]) -> list[str]:
         size = part.magnitude + max([abs(t.factors[0][2]) for t in part.terms], default=0.0)
         if given is not None and np.isfinite(given - part.total) and not (
                 abs(given - part.total) <= 1e-3 * size):
+            by = "finite differences" if made.op.terms is None else "its formula"
             found[made.op.name] = (
-                f"the backward pass of {op_title(made.op)} is wrong, or its formula: its backward() "
-                f"gives {digits(given)} here, its formula {digits(part.total)}; trace.check() of a "
-                "recording compares both with finite differences")
+                f"the backward pass of {op_title(made.op)} is wrong: it gives {digits(given)} here, "
+                f"{by} {digits(part.total)}; trace.check() of a recording tells more")
     return list(found.values())
 
 
 def _own_backward(arrival: Arrival, index: tuple) -> float | None:
     """What the op's own backward gives to the element, run again; None where it is gone."""
-    node, made = arrival.node, arrival.applied
+    node = arrival.node
     if node.backward is None:
         return None
     places = [k for k, shape in enumerate(node.shapes) if shape is not None]

@@ -32,8 +32,8 @@ class Kept:
 
 
 class Returned:
-    """Where a gradient that ``minidl.grad()`` returned came from: the tensor that it is the gradient
-    of, what the pass began with there, and its `parts`: the call that gave it, through which of its
+    """Where a gradient that ``minidl.grad()`` returned came from: the tensor it is the gradient of,
+    what the pass began with there, and its `parts`: the call that gave it, through which of its
     operands, from which upstream gradient, and whether the pass began with that one."""
 
     def __init__(self, of: Tensor, seed: Tensor | None):

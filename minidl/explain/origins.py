@@ -43,8 +43,8 @@ class Applied(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """What one use of a tensor gave to its gradient: through operand `k` of the op, from `gy`, whose
-    Origin is `above`. `refused` says why there are no numbers."""
+    """What one use of a tensor gave to its gradient: through operand `k` of the op, from `gy`,
+    whose Origin is `above`. `refused` says why there are no numbers."""
 
     op: Op
     applied: Applied | None
@@ -107,7 +107,7 @@ def _alive(node: Node) -> dict:
     return found
 
 
-def applied(kept: Kept, who: str, out: Tensor) -> Applied:
+def call_applied(kept: Kept, who: str, out: Tensor) -> Applied:
     """A call that was kept, or whose operands are still there. Raises as :func:`call_of`."""
     call, site = call_of(kept, who, out), kept.site
     inputs = call.op.inputs(call.args)
@@ -128,7 +128,8 @@ class Held:
     def name(self) -> str:
         t = self.tensor
         sites = [self.site, *(use.site for use in uses(t))]
-        return next(filter(None, (site.name_of(t) for site in sites if site)), "")
+        names = [site.name_of(t) for site in sites if site]
+        return max(names, key=lambda name: (name.count("."), bool(name)), default="")
 
     @property
     def is_parameter(self) -> bool:
@@ -148,7 +149,7 @@ class Held:
         """The call that made it; None of a leaf, and of what is gone."""
         kept = made(self.tensor)
         with suppress(RuntimeError, TypeError, ValueError):
-            return kept and applied(kept, "explain", self.tensor)
+            return kept and call_applied(kept, "explain", self.tensor)
         return None
 
     def explain(self, index: tuple[int, ...], depth: int = 1) -> Explanation:
@@ -166,9 +167,12 @@ class HeldGradient:
     def __init__(self, tensor: Tensor):
         self.tensor, self.shape = tensor, tensor.shape
 
+    def of(self) -> str:
+        """The tensor that it is the gradient of, in words; "" if nothing is known."""
+        return Held(self.tensor).about()
+
     def about(self) -> str:
-        return " ".join(filter(None, ["the gradient of", Held(self.tensor).about()
-                                      or f"a tensor of shape {self.shape}"]))
+        return f"the gradient of {Held(self.tensor).about() or f'a tensor of shape {self.shape}'}"
 
     def is_leaf(self) -> bool:
         return False
@@ -186,8 +190,8 @@ class HeldGradient:
             raise RuntimeError("explain_grad: no gradient arrived here")
         return maps.float64_array(self.tensor.grad)
 
-    otherwise = ("its array was written to, or a backward() outside keep() added to it: what the ops' "
-                 "own backward passes give here is the sum above")
+    otherwise = ("its array was written to, or a backward() outside keep() added to it: what the "
+                 "ops' own backward passes give here is the sum above")
 
     def happened(self) -> list[str]:
         """What is known to have happened to it that no op did."""
@@ -230,9 +234,11 @@ class ReturnedGradient:
     def __init__(self, gradient: Tensor, found: Returned):
         self.gradient, self.found, self.shape = gradient, found, gradient.shape
 
+    def of(self) -> str:
+        return Held(self.found.of).about()
+
     def about(self) -> str:
-        return " ".join(filter(None, ["the gradient of", Held(self.found.of).about()
-                                      or f"a tensor of shape {self.shape}"]))
+        return f"the gradient of {Held(self.found.of).about() or f'a tensor of shape {self.shape}'}"
 
     def is_leaf(self) -> bool:
         return not self.found.parts and self.found.seed is None
@@ -270,5 +276,5 @@ def _arrival(use: Kept, k: int, gy: Tensor | None, above) -> Arrival:
     if gy is None:
         return Arrival(use.op, None, k, None, above, "no gradient arrived here, so it gave none",
                        use.site)
-    return Arrival(use.op, applied(use, "explain_grad", use.out), k, maps.float64_array(gy), above,
-                   "", use.site, use.node)
+    return Arrival(use.op, call_applied(use, "explain_grad", use.out), k, maps.float64_array(gy),
+                   above, "", use.site, use.node)

@@ -64,13 +64,16 @@ class RecordedGradient:
 
     is_parameter = False
     name = ""
-    otherwise = ("what is recorded of it does not add up: it began before the recording, a hook saw "
-                 "it, or a backward pass is wrong; trace.check() tells")
+    otherwise = ("what is recorded of it does not add up: it began before the recording, a hook "
+                 "saw it, or a backward pass is wrong; trace.check() tells")
 
     def __init__(self, trace, node: int, before: int | None = None):
         self.trace, self.node = trace, node
         self.shape = tuple(trace.nodes[node]["shape"])
         self.before = len(trace.events) if before is None else before
+
+    def of(self) -> str:
+        return RecordedNode(self.trace, self.node).about()
 
     def about(self) -> str:
         return f"the gradient of {RecordedNode(self.trace, self.node).about() or 'this node'}"
