@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..modes import Switch
-from ..ops.terms import Composite, Elementwise, Gather, Reduce
+from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
 from ..tensor import Tensor
 from . import maps as maps
 from .chains import explain_chain, shown_steps
@@ -106,9 +106,10 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
         terms, columns, outside = _sum(found)
         formula, notes = _sum_formula(asked, index, found, terms, columns)
     through = [where_from(index, found)] * bool(found.through)
+    about = legend(columns, isinstance(call.op.terms, Contract))
     terms = largest_first(terms)
-    return Explanation(heading(asked, found.core.op, index), (*formula, *through, *legend(columns)),
-                       terms, total_of(terms), float(asked.call.out[index]), outside, asked.site,
+    return Explanation(heading(asked, found.core.op, index), (*formula, *through, *about), terms,
+                       total_of(terms), float(asked.call.out[index]), outside, asked.site,
                        tuple(notes), steps=steps, module=asked.module)
 
 

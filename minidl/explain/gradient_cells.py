@@ -14,7 +14,7 @@ import numpy as np
 
 from ..gradients import shares
 from ..modes import no_grad
-from ..ops.terms import Composite, Elementwise
+from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
 from .cells import checked, unwatched
@@ -115,7 +115,8 @@ def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
         return []
     gy, total = float(arrival.gy[index]), sum(each.part.total for each in found)
     size = sum(each.part.magnitude for each in found)
-    if not found or not (abs(gy - total) <= 1e-3 * size or gy == total):
+    same = abs(gy - total) <= 1e-3 * size or gy == total
+    if not found or not same and not wrong_backwards(found):
         return []                               # something happened there: not to be passed over
     return [each._replace(part=replace(each.part, title=_title_through(
         each.part.title, made.op.name))) for each in found]
@@ -152,7 +153,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
         else:
             formula = [contribution_formula(call, k, index)]
         formula += [line for line in [k == 0 and getattr(kind, "slope", "")] if line]
-        formula += legend(used)
+        formula += legend(used, isinstance(kind, Contract))
         return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms),
                            None, outside, site, notes, module=made.module)
 
@@ -213,8 +214,8 @@ def wrong_backwards(told: list[Told]) -> list[str]:
                 abs(given - part.total) <= 1e-3 * size):
             by = "finite differences" if made.op.terms is None else "its formula"
             found[made.op.name] = (
-                f"the backward pass of {op_title(made.op)} is wrong: it gives {digits(given)} here, "
-                f"{by} {digits(part.total)}; trace.check() of a recording tells more")
+                f"the backward pass of {op_title(made.op)} is wrong: it gives {digits(given)} "
+                f"here, {by} {digits(part.total)}; trace.check() of a recording tells more")
     return list(found.values())
 
 
