@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import Switch
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
 from ..tensor import Tensor
 from . import maps as maps
@@ -45,11 +44,6 @@ from .formula_text import at, names_of, value_formula
 from .keeping import made
 from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
 from .own_ops import own_terms
-
-
-def unwatched() -> Switch:
-    """Inside, ops that an explanation runs are told to nobody."""
-    return Switch("watchers", ())
 
 
 def checked(t: Any, index: tuple, who: str) -> tuple[int, ...]:
@@ -84,7 +78,7 @@ def explain_call(call: maps.Call, index: tuple[int, ...]) -> Explanation:
 
 def explain_applied(asked: Applied, index: tuple[int, ...], depth: int = 1) -> Explanation:
     """Of one element of a call's output."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         links, begun = ([], None) if asked.plain else chain(asked, index)
         if links:
             found = explain_chain(asked, index, links, begun)
@@ -105,6 +99,8 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
     else:
         terms, columns, outside = _sum(found)
         formula, notes = _sum_formula(asked, index, found, terms, columns)
+    if found.refused:
+        notes = [*notes, f"what made x cannot be told: {found.refused}"]
     through = [where_from(index, found)] * bool(found.through)
     about = legend(columns, isinstance(call.op.terms, Contract))
     terms = largest_first(terms)

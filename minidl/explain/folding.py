@@ -40,13 +40,15 @@ class Added(NamedTuple):
 
 class Folded(NamedTuple):
     """The call that made an element, the element's index there, and what was folded: the ops
-    `through` which it came, the last one first, what was `added`, and the `scale`."""
+    `through` which it came, the last one first, what was `added`, and the `scale`. `refused` says
+    why it could not be followed further, if it could not."""
 
     core: Applied
     index: tuple[int, ...]
     through: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
     scale: float = 1.0
+    refused: str = ""
 
 
 def rearranges(op: Op) -> bool:
@@ -66,7 +68,8 @@ def folded(made: Applied, index: tuple[int, ...]) -> Folded:
     elif op.name in ("mul", "div"):
         found = _without_number(made, index)
     if found is None:
-        return Folded(made, index)
+        refused = (getattr(origin, "refused", "") for origin in made.inputs if rearranges(op))
+        return Folded(made, index, refused=next(filter(None, refused), ""))
     return found._replace(through=(op.name, *found.through))
 
 

@@ -17,7 +17,7 @@ from ..modes import no_grad
 from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
-from .cells import checked, unwatched
+from .cells import checked
 from .columns import Column, Unknown, factor_list, legend, operand_columns, terms_of
 from .explanation import Explanation, Term, digits, followed_to, largest_first, total_of
 from .fields import forward
@@ -48,7 +48,7 @@ def explain_grad(x: Tensor, index: tuple, depth: int = 1) -> Explanation:
 def explain_arrived(gradient, index: tuple[int, ...], depth: int = 1) -> Explanation:
     """Of one element of a gradient (an Origin with arrivals): a part for each use, and in all the
     terms of all parts."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         seed, stored = gradient.seed(), float(gradient.stored()[index])
         begun = [] if seed is None else [Term((("backward() began with", (), float(seed[index])),),
                                               float(seed[index]))]
@@ -131,7 +131,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                          made: Applied | None = None, above=None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`; `made`
     and `above` are Origins for the call and for gy, if terms are to be followed."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         kind, outside, notes = call.op.terms, 0, ()
         made = made or Applied(call, (None,) * len(call.operands), None, site)
         if isinstance(kind, (Elementwise, Composite)) or kind is None:

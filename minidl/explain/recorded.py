@@ -22,6 +22,8 @@ def recorded_call(trace, op: dict) -> Applied:
 class RecordedNode:
     """A node's numbers."""
 
+    refused = ""                       # why the call that made it cannot be told
+
     def __init__(self, trace, node: int):
         self.trace, self.node = trace, node
         self.fields = trace.nodes[node]
@@ -36,18 +38,20 @@ class RecordedNode:
 
     def about(self) -> str:
         if self.name or self.is_leaf():
-            return self.name or f"the {self.fields['role']}" * (self.fields["role"] != "constant")
+            return self.name
         op = self.trace.ops[self.fields["op"]]
         return f"the output of {op['op']}" + (f" in {op['module']}" if op["module"] else "")
 
     def made(self) -> Applied | None:
-        """The call that made it; None of a leaf, and where numbers were left out."""
+        """The call that made it; None of a leaf, and where numbers were left out: then `refused`
+        says it."""
         op = None if self.is_leaf() else self.trace.ops[self.fields["op"]]
         if op is None or op["outputs"][0] != self.node:
             return None
         try:
             return recorded_call(self.trace, op)
-        except (ValueError, TypeError):
+        except ValueError as error:
+            self.refused = str(error)
             return None
 
     def explain(self, index: tuple[int, ...], depth: int = 1) -> Explanation:
