@@ -301,6 +301,13 @@ def test_an_own_op_without_terms_is_explained_by_finite_differences():
     assert [t.factors[0][1] for t in found.parts[0].terms] in ([(4,), (5,)], [(5,), (4,)])
     assert "its slopes are finite differences" in repr(found)
     assert found.parts[0].terms[0].up("gy").stored == found.parts[0].terms[0].factors[0][2]
+    with minidl.record() as trace:
+        neighbours(x).sum().backward()
+    (op,) = trace.calls("neighbours")
+    assert_sums_up(trace.explain(op, 7))
+    event = next(e for e in trace.events if e["phase"] == "backward" and e["op"] == op["id"])
+    found = trace.explain_event(event, 5)
+    assert found.total == pytest.approx(trace.arrays[event["contribution"]][5], rel=1e-7)
 
 
 # --------------------------------------------------------------------------- formulas

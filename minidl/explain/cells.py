@@ -39,7 +39,7 @@ from .explanation import (
     total_of,
 )
 from .fields import WINDOW, back
-from .folding import CHOOSING, Folded, chain, folded
+from .folding import CHOOSING, Folded, chain, folded, rearranges
 from .formula_text import at, names_of, value_formula
 from .keeping import made
 from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
@@ -101,7 +101,8 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
         formula, notes = _sum_formula(asked, index, found, terms, columns)
     if found.refused:
         notes = [*notes, f"what made x cannot be told: {found.refused}"]
-    through = [where_from(index, found)] * bool(found.through)
+    told = rearranges(call.op) or "the mean of" in formula[0]     # then the formula says the way
+    through = [where_from(index, found)] * bool(found.through and not told)
     about = legend(columns, isinstance(call.op.terms, Contract))
     terms = largest_first(terms)
     return Explanation(heading(asked, found.core.op, index), (*formula, *through, *about), terms,
@@ -150,11 +151,13 @@ def _sum_formula(asked: Applied, index, found: Folded, terms: list[Term], column
         if call.op.name == CHOOSING:
             return [f"y{at(found.index)} = the largest of x in its window"], [
                 _window_text(call, found.index)]
+        way = ", ".join((*found.through, call.op.name, *(
+            name for column in columns for name in column.through)))
         if not terms[0].factors:
-            return [f"y{at(found.index)} = {digits(terms[0].value)}"], [
+            return [f"y{at(index)} = {digits(terms[0].value)}, through {way}"], [
                 "the constant around the operand"]
         name, place, _ = terms[0].factors[0]
-        return [f"y{at(found.index)} = {name}{at(place)}"], []
+        return [f"y{at(index)} = {name}{at(place)}, through {way}"], []
     if isinstance(kind, Reduce):
         return _reduction_formula(found)
     lines = value_formula(call, found.index)

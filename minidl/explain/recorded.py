@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 
 from .explanation import Explanation
+from .maps import Call
 from .origins import Applied, Arrival
 
 
 def recorded_call(trace, op: dict) -> Applied:
     """An op's call as recorded. Raises ValueError where the file had no room for its numbers."""
-    inputs = tuple(RecordedNode(trace, node) for node in op["inputs"])
-    return Applied(trace.call(op), inputs, RecordedNode(trace, op["outputs"][0]), trace.site(op),
+    inputs, entry = tuple(RecordedNode(trace, node) for node in op["inputs"]), trace.entry(op)
+    if entry is not None and entry.terms is None:          # of the user's own, in memory
+        args = [trace._decoded(a) for a in op["arguments"]]
+        call = Call.of(entry, args, trace.value(op["outputs"][0]))
+    else:
+        call = trace.call(op)
+    return Applied(call, inputs, RecordedNode(trace, op["outputs"][0]), trace.site(op),
                    op["module"], op.get("function", ""))
 
 
