@@ -183,9 +183,8 @@ def chain(made: Applied, index: tuple[int, ...]) -> tuple[list[Link], Folded | N
     link that began with an operand, is none: ``x * 2``."""
     links: list[Link] = []
     current, at, begun = made, index, None
-    while current is not None and len(links) < LINKS and (
-            current.site == made.site or str(current.site) == str(made.site)) and (
-            current.module == made.module and current.function == made.function):
+    where = lambda call: (str(call.site), call.module, call.function)
+    while current is not None and len(links) < LINKS and where(current) == where(made):
         kind = current.op.terms
         if rearranges(current.op) and (place := _handed_on(current.call, at)):
             current, at = current.inputs[place[0]], place[1]
