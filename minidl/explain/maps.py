@@ -284,7 +284,7 @@ def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
 
 
 def _leaves(call: Call) -> list[Tensor]:
-    return [Tensor(x, requires_grad=True) for x in call.operands]
+    return [Tensor(np.asarray(x, np.float64), requires_grad=True) for x in call.operands]
 
 
 def _numbered(arrays) -> list[Tensor]:

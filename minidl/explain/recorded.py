@@ -37,7 +37,8 @@ class RecordedNode:
 
     @property
     def is_parameter(self) -> bool:
-        return self.fields["role"] == "parameter" and "." in self.name      # of a module
+        place = self.fields["parameter"]
+        return place is not None and self.trace.parameters[place]["module"] is not None
 
     def is_leaf(self) -> bool:
         return self.fields["op"] is None

@@ -3,8 +3,9 @@
 //
 // A call is {map, operands: [array], out: array, extra: {name: array}}; gy is an array like out. What
 // is found is {terms: [{factors: [{name, index, value, operand}], value}], outside, total, sign,
-// steps}: `operand` is the place of an operand, "gy" or null; `sign` "*" of products, "," of a function's
-// operands; `steps` are the lines of a formula with their numbers.
+// steps, padding}: `operand` is the place of an operand, "gy" or null; `sign` "*" of products, "," of a
+// function's operands; `steps` are the lines of a formula with their numbers; `padding` has the places
+// outside the operands.
 
 import {arrays, numberOf, numbers, positions} from "./steps.mjs";
 import {flatOf, indexOf} from "./decode.mjs";
@@ -46,11 +47,11 @@ const placeOf = (forms, index) => forms.map(form => {
 
 const inside = (place, shape) => place.every((n, d) => n >= 0 && n < shape[d]);
 
-/** Of a contract: the places of result and operands, term by term; null for one in the padding. */
+/** Of a contract: {places: of result and operands, inside: false in the padding}, term by term. */
 export function* products(map, fixed, shapes) {
   for (const index of combinations(map.loops, fixed)) {
     const places = [map.out, ...map.factors].map(forms => placeOf(forms, index));
-    yield places.every((p, k) => inside(p, shapes[k])) ? places : null;
+    yield {places, inside: places.every((p, k) => inside(p, shapes[k]))};
   }
 }
 
@@ -64,7 +65,7 @@ const product = factors => ({factors, value: factors.reduce((p, f) => p * f.valu
 function found(terms, outside = 0, more = {}) {
   const total = terms.reduce((sum, t) => sum + t.value, 0);
   terms.sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
-  return {terms, outside, total, sign: "*", steps: [], ...more};
+  return {terms, outside, total, sign: "*", steps: [], padding: [], ...more};
 }
 
 // ---------------------------------------------------------------- of a result
@@ -76,19 +77,18 @@ export function valueTerms(call, index) {
 const VALUES = {
   contract(call, index) {
     const {map} = call, terms = [], bias = map.factors.length;
-    let outside = 0;
-    const fixed = map.out.map((form, d) => [form, index[d]]);
-    for (const places of products(map, fixed, shapesOf(call, map.factors.map((_, k) => k)))) {
-      if (places) terms.push(product(places.slice(1).map((p, k) => factor(call, k, p))));
-      else outside++;
+    const padding = [], fixed = map.out.map((form, d) => [form, index[d]]);
+    for (const p of products(map, fixed, shapesOf(call, map.factors.map((_, k) => k)))) {
+      if (p.inside) terms.push(product(p.places.slice(1).map((q, k) => factor(call, k, q))));
+      else padding.push(p.places.slice(1));
     }
     if (map.bias) {
       const wanted = map.bias.out.map((form, d) => [form, index[d]]);
-      for (const places of products(map.bias, wanted, shapesOf(call, [bias]))) {
-        if (places) terms.push(product([factor(call, bias, places[1])]));
+      for (const p of products(map.bias, wanted, shapesOf(call, [bias]))) {
+        if (p.inside) terms.push(product([factor(call, bias, p.places[1])]));
       }
     }
-    return found(terms, outside);
+    return found(terms, padding.length, {padding});
   },
 
   positions(call, index) {
@@ -199,8 +199,8 @@ const GRADIENTS = {
     const operands = k < count ? map.factors.map((_, i) => i) : [k];
     let outside = 0;
     const fixed = part.factors[own].map((form, d) => [form, index[d]]);
-    for (const places of products(part, fixed, shapesOf(call, operands))) {
-      if (!places) { outside++; continue; }
+    for (const {places, inside: there} of products(part, fixed, shapesOf(call, operands))) {
+      if (!there) { outside++; continue; }
       const others = operands.flatMap((o, i) => o === k ? [] : [factor(call, o, places[i + 1])]);
       terms.push(product([upstream(call, gy, places[0]), ...others]));
     }
