@@ -94,10 +94,10 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
         terms, columns, formula, notes = own_terms(found.core, found.index)
     elif isinstance(call.op.terms, (Elementwise, Composite)):
         steps = shown_steps(call, found.index)
-        terms, columns, notes = _function(found, bool(steps))
+        terms, columns, notes = _as_function(found, bool(steps))
         formula = value_formula(call, found.index)
     else:
-        terms, columns, outside = _sum(found)
+        terms, columns, outside = _sum_of_terms(found)
         formula, notes = _sum_formula(asked, index, found, terms, columns)
     if found.refused:
         notes = [*notes, f"what made x cannot be told: {found.refused}"]
@@ -122,7 +122,7 @@ def where_from(index: Sequence[int], found: Folded) -> str:
 
 
 # --------------------------------------------------------------------------- sums
-def _sum(found: Folded) -> tuple[list[Term], list[Column], int]:
+def _sum_of_terms(found: Folded) -> tuple[list[Term], list[Column], int]:
     """The terms of a sum of products, the columns of their factors, and how many terms lie in the
     padding."""
     call, terms, used, outside = found.core.call, [], [], 0
@@ -190,7 +190,7 @@ def _window_text(call, index) -> str:
 
 
 # --------------------------------------------------------------------------- functions
-def _function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column], list[str]]:
+def _as_function(found: Folded, with_steps: bool) -> tuple[list[Term], list[Column], list[str]]:
     """A nonlinear op's value as one term, whose factors are what it was given: the element asked
     for first, then weights and biases, then what else of x the formula sees; and notes."""
     made, index = found.core, found.index

@@ -140,7 +140,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
             terms, used = [], []
             for group in maps.linear_terms(call, (k, index)):
                 if k in group.operands:
-                    columns = [_upstream(gy, group.out, above),
+                    columns = [_upstream_column(gy, group.out, above),
                                *operand_columns(made, group, without=k)]
                     values = maps.products(call, group, k) * gy.ravel()[group.out]
                     terms += terms_of(columns, values)
@@ -158,7 +158,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                            None, outside, site, notes, module=made.module)
 
 
-def _upstream(gy: np.ndarray, places: np.ndarray, above) -> Column:
+def _upstream_column(gy: np.ndarray, places: np.ndarray, above) -> Column:
     values = gy.reshape(-1)[places].astype(float)
     return Column("gy", above if above is not None else Unknown(gy.shape), places, values)
 
@@ -180,7 +180,7 @@ def _slope_terms(call: maps.Call, k: int, index, gy: np.ndarray, above
         slopes = maps.slopes(call, k, place).ravel()
         mask = np.arange(x.size).reshape(x.shape) == place     # a NaN elsewhere is no slope
         reached = np.flatnonzero(forward(call, k, mask).ravel() & (slopes != 0))
-    upstream = _upstream(gy, reached, above)
+    upstream = _upstream_column(gy, reached, above)
     slope = factor_list(name, gy.shape, reached, slopes[reached])
     return [Term((g, s), g[2] * s[2], origins=(above, None))
             for g, s in zip(upstream.factors(), slope)], [upstream]

@@ -20,7 +20,7 @@ from .explanation import SHOWN, Term
 from .formula_text import names_of
 from .origins import Applied
 
-TRIED = 64                    # operands that are looked for, at most
+LOOKED_FOR = 64                    # operands that are looked for, at most
 STEP = 1e-4                   # of a difference, as a share of the operand's size
 
 
@@ -38,7 +38,7 @@ def own_terms(made: Applied, index: tuple[int, ...]
     value, mask = float(run_in_float64(call, call.operands)[index]), np.zeros(call.out.shape, bool)
     mask[index] = True
     for k, name in enumerate(names_of(call)):
-        found = list(islice(moving_places(call, k, mask), TRIED))
+        found = list(islice(moving_places(call, k, mask), LOOKED_FOR))
         column = column_of(name, made, k, np.array(found, int))
         columns.append(column)
         factors += column.factors()
