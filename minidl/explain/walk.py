@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..testing.compare import difference, equal, scale_of
-from .cells import SHOWN, Explanation, names_of
+from .explanation import SHOWN, Explanation
+from .formula_text import names_of
 from .grids import Plane, array_summary, bold, indexed, red, shape_text
 from .maps import SHORT_NAMES, Call, with_bias
 from .steps import written
@@ -57,7 +58,7 @@ class Walk:
     def _forward(self, number: int, event: dict) -> Iterator[str]:
         op = self.trace.ops[event["op"]]
         node, check = self.trace.nodes[op["outputs"][0]], self.checks.get(number)
-        name, y = self._result(op), self.trace.value(node["id"])
+        name, y = "y", self.trace.value(node["id"])
         cell, which = self._cell(y, check, node["shape"])
         found = _found(self.trace.explain, op["id"], cell)
         yield f"{_called(op)}, a result of {shape_text(node['shape'])}"
@@ -70,7 +71,7 @@ class Walk:
     def _backward(self, number: int, event: dict) -> Iterator[str]:
         op, check = self.trace.ops[event["op"]], self.checks.get(number)
         g, gy = (self.trace.arrays[event[what]] for what in ("contribution", "gy"))
-        name, result = "g" + self._names(op)[event["input"]], self._result(op)
+        name = "g" + self._names(op)[event["input"]]
         cell, which = self._cell(g, check, self.trace.nodes[event["node"]]["shape"])
         found = _found(self.trace.explain_event, event, cell)
         yield (f"{_called(op)}, gradient of {self._name(event['node'])}, contribution "
@@ -78,8 +79,8 @@ class Walk:
         yield from self._origin(op)
         came = self._came(op["outputs"][0], number)
         whence = f", which arrived in {_events(came)}" if came else ": backward() starts here"
-        yield from self._array(f"g{result}", f"the gradient of {result}{whence}", gy,
-                               _used(found, f"g{result}", gy))
+        yield from self._array("gy", f"the gradient of y{whence}", gy,
+                               _used(found, "gy", gy))
         yield from self._operands(op, found, target=event["input"])
         yield from self._array(name, "this contribution", g, [cell], check)
         yield from self._sum(name, which, found, 0, g, cell)
@@ -158,10 +159,6 @@ class Walk:
         names = names_of(Call(entry, (), [None] * count, None)) if entry else []
         return [*names, *(f"x{k}" for k in range(len(names), count))]
 
-    def _result(self, op: dict) -> str:
-        """The result's name: y, or "out" where y is the second operand."""
-        return "out" if "y" in self._names(op) else "y"
-
     def _arguments(self, op: dict) -> list[tuple[str, Any]]:
         entry = self.trace.entry(op)
         return list(zip(entry.signature.parameters, op["arguments"])) if entry else []
@@ -173,7 +170,7 @@ class Walk:
         if len(op["inputs"]) > _factor_count(kind) and kind.get("bias"):
             text = with_bias(text, kind["bias"])
         if "value" in kind:
-            text = written(kind["value"], self._result(op))
+            text = written(kind["value"])
         yield _row("line", re.sub(r"\s{3,}", "  ", self.trace.site(op)))
         yield _row("formula", text + (f"   ({op['formula']})" if op["formula"] else ""))
         if op["op"] in NOTES:
@@ -294,7 +291,7 @@ def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ..
     factors = [f for term in found.terms for f in term.factors]
     if used := [index for n, index, _ in factors if n == name]:
         return used
-    above = [cell] if cell is not None else [i for n, i, _ in factors if n in ("gy", "gout")]
+    above = [cell] if cell is not None else [i for n, i, _ in factors if n == "gy"]
     below = [tuple(0 if n == 1 else i for i, n in zip(index[len(index) - a.ndim:], a.shape))
              for index in above if len(index) >= a.ndim]
     return below if all(is_cell(index, a.shape) for index in below) else []
