@@ -23,7 +23,7 @@ import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
 from minidl.explain import reading
-from minidl.explain.show import select
+from minidl.explain.choose import select
 from minidl.explain.trace import Trace
 from minidl.explain.walk import Walk
 from minidl.testing.domains import DOMAINS
