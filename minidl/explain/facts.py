@@ -16,7 +16,7 @@ import numpy as np
 
 from ..testing.compare import difference, equal, scale_of
 from .cells import Explanation, Term, names_of
-from .grids import indexed, shape_text
+from .grids import shape_text
 from .maps import SHORT_NAMES, Call, with_bias
 from .trace import Trace
 from .updates import worked
@@ -29,6 +29,7 @@ KINDS = {"Gather": "every element of y is one element of x",
 NOTES = {"conv2d_input_grad": "a transposed convolution is the input gradient of a convolution",
          "bias_activation": "a bias, and the activation of the sum"}
 CUT = "left out of the file for its size"
+REMEMBERED = 8                      # events that need not be worked out again
 NEVER = "None (nothing had arrived)"
 
 
@@ -98,13 +99,19 @@ class Facts:
         for check in sorted(trace.checks, key=lambda check: check["status"] != "fail"):
             event = check.get("event")
             self.checks.setdefault(self.made[check["op"]] if event is None else event + 1, check)
+        self._told: dict[tuple, Told] = {}        # the last few
 
     @np.errstate(all="ignore")                    # inf and nan are values
     def of(self, number: int, cell: Sequence[int] | None = None) -> Told:
         """One event, by its number (from 1); `cell` here instead of the usual one."""
-        event = self.trace.events[number - 1]
-        tell = {"forward": self._forward, "backward": self._backward, "update": self._update}
-        return tell[event["phase"]](number, event, cell)
+        key = number, None if cell is None else tuple(cell)
+        if key not in self._told:
+            event = self.trace.events[number - 1]
+            tell = {"forward": self._forward, "backward": self._backward, "update": self._update}
+            if len(self._told) >= REMEMBERED:
+                self._told.pop(next(iter(self._told)))
+            self._told[key] = tell[event["phase"]](number, event, cell)
+        return self._told[key]
 
     def _head(self, number: int, event: dict, text: str) -> str:
         return f"event {number} of {len(self.trace.events)}, {event['phase']}, {text}"
@@ -136,7 +143,8 @@ class Facts:
         arrays = [ShownArray(f"g{result}", f"the gradient of {result}{whence}", gy,
                         _used(found, f"g{result}", gy)),
                   *self._operands(op, found, target=event["input"]),
-                  ShownArray(name, "this contribution", g, _one(cell), check["cells"] if check else ())]
+                  ShownArray(name, "this contribution", g, _one(cell),
+                             check["cells"] if check else ())]
         head = self._head(number, event,
                           f"{called(op)}, gradient of {self.name(event['node'])}, contribution "
                           f"{event['number']} of {event['of']}")
@@ -163,7 +171,7 @@ class Facts:
                     which="where the gradient is largest" if which == LARGEST else which,
                     check=self.checks.get(number))
         if cell is None or any(a is None for a in arrays.values()):
-            return Told(**told, found=_missing(arrays.values()))
+            return Told(**told, found=_why_no_terms(arrays.values()))
         at = {k: float(a[cell]) for k, a in arrays.items() if is_cell(cell, a.shape)}
         used = {"gradient": "g", "before": "w"}
         factors = tuple((used.get(k, k), cell, v) for k, v in at.items() if k != "after")
@@ -320,7 +328,7 @@ def _one(cell: Any) -> list:
     return [] if cell is None else [cell]
 
 
-def _missing(arrays: Iterable) -> str:
+def _why_no_terms(arrays: Iterable) -> str:
     """Why a cell of these arrays has no terms."""
     return f"numbers {CUT}" if any(a is None for a in arrays) else "it has no elements"
 
@@ -329,7 +337,7 @@ def _found(explain: Callable, of: Any, cell: Any, arrays: Sequence) -> Explanati
     """An Explanation, or the reason why there is none: arrays cut, an op without declaration."""
     try:
         if cell is None or any(a is None for a in arrays):
-            return _missing(arrays)
+            return _why_no_terms(arrays)
         return explain(of, cell)
     except (ValueError, TypeError) as error:
         return str(error)

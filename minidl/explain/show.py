@@ -1,50 +1,115 @@
-"""Which events of a trace to walk through, and printing them: with colours and a key for the next
-one on a terminal, or into a file."""
+"""Walking through a trace: with keys on a terminal, with lines of text, or all events at once."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from .choose import select
+from .keyboard import RESIZED, can_read_keys, keys_typed
+from .place import Place
+from .screen import SCREEN_COLUMNS, SCREEN_LINES, Screen
 from .trace import Trace
 from .walk import Walk
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def show(trace: Trace, start: int = 1, only: str | None = None, phase: str | None = None,
-         cell: Sequence[int] | None = None, plain: bool = False) -> None:
-    """Print the events that :func:`select` chooses. On a terminal Enter prints the next one
-    and q ends; `plain` prints all of them without colours. Raises ValueError as that does."""
-    coloured, numbers = None if plain else _colours(), select(trace, start, only, phase, cell)
-    walk, write = Walk(trace, coloured is not None, cell), coloured or print
-    waits = not plain and sys.stdin.isatty() and sys.stdout.isatty()
+         cell: Sequence[int] | None = None, plain: bool = False, lines: bool = False) -> None:
+    """Walk through the events that :func:`select` chooses. On a terminal: one screen an event, and
+    keys (``place``); lines of text instead with `lines`, and where there is no rich or no key can
+    be read. Without a terminal, and with `plain`: all events with all details. Raises ValueError as
+    select does."""
+    numbers, console = select(trace, start, only, phase, cell), _console()
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        for number in numbers:
-            write(walk.event(number) + "\n")
-            if waits and number != numbers[-1] and not _go_on():
-                return
+        if lines or terminal and not plain and (console is None or not can_read_keys()):
+            _by_lines(Place(trace, numbers, cell), prompt="> " if terminal else "")
+        elif terminal and not plain:
+            _by_keys(Place(trace, numbers, cell), console)
+        else:
+            write = None if plain else _coloured(console)
+            walk = Walk(trace, write is not None, cell)
+            for number in numbers:
+                (write or print)(walk.event(number) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:          # `minidl step ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _go_on() -> bool:
+def _by_keys(place: Place, console: Console) -> None:
+    """One screen a key, on the terminal's other page, which is gone afterwards; the last event
+    stays on the usual one."""
+    write = _coloured(console)
+
+    def screen() -> Screen:
+        size = shutil.get_terminal_size((SCREEN_COLUMNS, SCREEN_LINES))
+        return Screen(size.lines, size.columns, write is not None)
+
+    def draw() -> None:
+        console.clear()
+        _written("\n".join(place.block(screen())), write, end="")
+
+    console.set_alt_screen(True)
     try:
-        return not input("Enter: next event, q: end  ").strip().lower().startswith("q")
-    except EOFError:
-        return False
+        with keys_typed() as typed:
+            draw()
+            for key in typed:
+                if key != RESIZED:
+                    place.press(key, screen())
+                if place.ended:
+                    break
+                draw()
+    finally:
+        console.set_alt_screen(False)
+    _written("\n".join(screen().block(place.told, place.mark)), write)
 
 
-def _colours() -> Callable[[str], None] | None:
+def _by_lines(place: Place, prompt: str) -> None:
+    """The event, and again after each line that was read: nothing is ever written over."""
+    screen = Screen()
+    while not place.ended:
+        if place.page is not None:                        # details and help, whole
+            print("\n".join(place.text), "\n", flush=True)
+            place.page = None
+        else:
+            print("\n".join(place.block(screen)), "\n", flush=True)
+        try:
+            place.command(input(prompt))
+        except EOFError:
+            return
+
+
+def _written(text: str, write: Callable | None, end: str = "\n") -> None:
+    """With colours if there are any, now."""
+    if write is None:
+        print(text, end=end, flush=True)
+    else:
+        write(text, end)
+        sys.stdout.flush()
+
+
+def _console() -> Console | None:
+    """What knows this terminal; None without rich."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(highlight=False)
+
+
+def _coloured(console: Console | None) -> Callable[..., None] | None:
     """What prints text with ANSI colours as this terminal can show them; None if it cannot."""
     try:
         "▀".encode(sys.stdout.encoding or "ascii")
-        from rich.console import Console
-        from rich.text import Text
-    except (ImportError, UnicodeEncodeError):
+    except UnicodeEncodeError:
         return None
-    console = Console(highlight=False)
-    if console.color_system is None or console.no_color:
+    if console is None or console.color_system is None or console.no_color:
         return None
-    return lambda text: console.print(Text.from_ansi(text), soft_wrap=True)
+    from rich.text import Text
+    return lambda text, end="\n": console.print(Text.from_ansi(text), soft_wrap=True, end=end)
