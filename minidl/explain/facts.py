@@ -35,13 +35,15 @@ NEVER = "None (nothing had arrived)"
 
 @dataclass(frozen=True)
 class ShownArray:
-    """An array of an event: its name there, what it is, and the cells that the sum uses."""
+    """An array of an event: its name there, what it is (also in few words), and the cells that the
+    sum uses."""
 
     name: str
     what: str
     values: np.ndarray | None                     # None: cut
     used: Sequence[tuple[int, ...]] = ()
     wrong: Sequence[Sequence[int]] = ()
+    brief: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Facts:
         came = self.came(op["outputs"][0], number)
         whence = f", from {events_text(came)}" if came else ": backward() starts here"
         arrays = [ShownArray(f"g{result}", f"the gradient of {result}{whence}", gy,
-                        _used(found, f"g{result}", gy)),
+                             _used(found, f"g{result}", gy), brief=whence.lstrip(", :")),
                   *self._operands(op, found, target=event["input"]),
                   ShownArray(name, "this contribution", g, _one(cell),
                              check["cells"] if check else ())]
@@ -225,6 +227,13 @@ class Facts:
         return (f"{f'output {which + 1}' if which else 'the output'} of {called(op)} (event "
                 f"{self.made[op['id']]})")
 
+    def _brief_name(self, node: int) -> str:
+        """relu, event 3"""
+        n = self.trace.nodes[node]
+        if n["name"] or n["op"] is None:
+            return ""
+        return f"{self.trace.ops[n['op']]['op']}, event {self.made[n['op']]}"
+
     def names(self, op: dict) -> list[str]:
         """The inputs' names in the op's declaration; x0, x1, ... where it has none."""
         entry, count = self.trace.entry(op), len(op["inputs"])
@@ -280,7 +289,7 @@ class Facts:
                  if target is None or kind not in (*KINDS, "Contract")
                  or kind == "Contract" and k != target and max(k, target) < count]
         return [ShownArray(name, self.name(node, True), a := self.trace.value(node),
-                      _used(found, name, a, cell))
+                           _used(found, name, a, cell), brief=self._brief_name(node))
                 for name, node in [*shown, *self.side_arrays(op)]]
 
     def _cell(self, a: Any, check: dict | None, shape: Sequence[int], wanted: Any

@@ -38,14 +38,16 @@ def way(facts: Facts, told: Told, term: int, factor: int) -> Way:
 
 
 def best_factor(facts: Facts, told: Told, term: int) -> int:
-    """Which factor of a term is followed if none is named: the gradient that arrived, or else the
-    first that an op made, or else the first that leads anywhere."""
+    """Which factor of a term is followed if none is named: the gradient that arrived; of a value,
+    the first that an op made (one with the cell's own index before others), or that leads anywhere.
+    """
     if not told.terms or told.event["phase"] != "forward":
         return 0
     ways = [_way(facts, told, name, index, k == 0).number
             for k, (name, index, _) in enumerate(told.terms[term].factors)]
     by_op = [n is not None and facts.trace.events[n - 1]["phase"] == "forward" for n in ways]
-    return next((k for good in (by_op, [n is not None for n in ways])
+    here = [good and told.terms[term].factors[k][1] == told.cell for k, good in enumerate(by_op)]
+    return next((k for good in (here, by_op, [n is not None for n in ways])
                  for k, yes in enumerate(good) if yes), 0)
 
 

@@ -22,18 +22,25 @@ from .trace import Trace
 from .walk import Walk
 
 HELP = """\
-Left Right, p n     the event before, after      Enter    follow the marked factor (>) to the
-Shift with them     the module before, after              event that made it
-Home End            first event, last event      Backspace back to where you were
-f b u               forward, backward, update    1 to 9   mark that term; again: next factor
-g                   go to an event: g 36         c        the next wrong cell
-/                   find an op, module, name     d        all details
-i                   choose a cell: i 0,3,5,5     q        end
-Tab                 arrows move events, the cell, or the mark; the last line says which
-PgUp PgDn, [ ]      the slice (a channel), the item of the batch
-Commands, a line each, with --lines: next, previous, home, end, forward, backward, update,
-goto 36, find conv1, cell 0,3,5,5, follow 2, follow 2 w, back, up, down, left, right, wrong,
-details, help, quit. A number marks a term, an empty line is Enter."""
+Right Left, n p    the next event, the one before; with Shift, of another module
+Home End           the first event, the last event
+f b u              to where forward, backward, update begin (again: the next time)
+g 36 Enter         to event 36
+/ conv1 Enter      to the next event of an op, module, parameter or input
+Enter              follow the marked factor (>) to the event that made it
+Backspace          back to where you were before the last jump
+1 to 9             mark a term; again: its next factor
+i 0,3,5,5 Enter    choose a cell by its indices
+Tab                let the arrows move events, the cell, or the mark
+PgUp PgDn          the cell's slice (a channel); [ ] the item of the batch
+c                  to the next wrong cell
+d                  all details of this event
+q                  end
+
+With --lines, a command a line: next, previous, home, end, forward, backward,
+update, goto 36, find conv1, cell 0,3,5,5, up, down, left, right, follow,
+follow 2 (a term), follow 2 w (a factor of it), back, wrong, details, help,
+quit. A number marks a term, and an empty line is Enter."""
 
 WORDS = {"next": "n", "previous": "p", "home": "Home", "end": "End", "forward": "f",
          "backward": "b", "update": "u", "back": "Backspace", "wrong": "c", "details": "d",

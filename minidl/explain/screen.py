@@ -42,7 +42,7 @@ class Screen:
                    for line in self._row(label, text)] if told.op else []
         gradient = self._row("gradient", told.gradient) if told.gradient else []
         notes = [] if isinstance(told.found, str) else [
-            line for note in told.found.notes for line in self._text(f"      {note}")]
+            line for note in told.found.notes for line in self._text(f"      {note}", 2)]
         terms = self._terms(told, mark, TERMS)
         room = self.lines - 1 - sum(map(len, (top, arrays, cell, terms, tail)))
         gradient = gradient if len(gradient) <= room else []
@@ -60,32 +60,34 @@ class Screen:
             if len(more) - len(terms) <= room:
                 room, terms = room - len(more) + len(terms), more
                 break
-        more = self._rows(told.arrays[-1], room + rows - (0 if rows else 2))
-        room -= (more and more + 2) - (rows and rows + 2)
-        others = self._other_windows(told, mark, room)
-        grid = self._window(told.arrays[-1], more) if more else []
-        return [*top, *options, *arrays[:-1], *others, arrays[-1], *grid, *gradient, *cell, *terms,
-                *notes, *tail]
+        windows = self._windows(told, mark, room)
+        room -= sum(map(len, windows.values()))
+        if more := self._rows(told.arrays[-1], room + rows - (0 if rows else 2)):
+            windows[len(told.arrays) - 1] = self._window(told.arrays[-1], more)
+            room -= more - rows + (0 if rows else 2)
+        top = self._top(told, 2) if room else top
+        grids = [line for k, array in arrays.items() for line in (array, *windows.get(k, ()))]
+        return [*top, *options, *grids, *gradient, *cell, *terms, *notes, *tail]
 
     # ------------------------------------------------------------------ what stands there always
-    def _top(self, told: Told) -> list[str]:
+    def _top(self, told: Told, lines: int = 1) -> list[str]:
         """The head, the user's line and the formula."""
-        head = [bold(line, self.colour) for line in wrapped(shown(told.head), self.width, 2, 2)]
-        most = {"line": 1, "formula": 2}
+        head = [bold(line, self.colour) for line in wrapped(shown(told.head), self.width, 3, 2)]
+        most = {"line": lines, "formula": 2}
         if told.op is None:
             most = {"options": 2}
         return head + [line for label, text in told.rows if label in most
                        for line in self._row(label, text, most[label])]
 
-    def _arrays(self, told: Told) -> list[str]:
-        """A line for each array; the last is the result's."""
-        *others, result = told.arrays
-        most = ARRAYS if told.op else len(told.arrays)
-        lines = [self._array(array) for array in others]
-        if len(lines) >= most:
-            left = len(lines) - most + 2
-            lines[most - 2:] = [cut(f"  {'':9} and {left} more arrays", self.width)]
-        return [*lines, self._array(result)]
+    def _arrays(self, told: Told) -> dict[int, str]:
+        """A line for each array, by its number; the last is the result's."""
+        lines = {k: self._array(array) for k, array in enumerate(told.arrays)}
+        left = len(lines) - ARRAYS
+        if told.op and left > 0:
+            *first, result = lines.items()
+            left += 1
+            lines = dict([*first[:-left], (-1, f"  {'':9} and {left} more arrays"), result])
+        return lines
 
     def _array(self, array: ShownArray) -> str:
         """Its name, what it is, and its shape and range, which are never cut."""
@@ -94,7 +96,7 @@ class Screen:
         room = self.width - columns_of(first) - columns_of(facts) - 2
         what = shown(array.what)
         if columns_of(what) > room:
-            what = cut(what.removeprefix("the "), max(room, 8))
+            what = cut(shown(array.brief or what), max(room, 8))
         return cut(f"{first}{what}, {facts}", self.width)
 
     def _cell(self, told: Told) -> list[str]:
@@ -138,9 +140,10 @@ class Screen:
         while last - 1 > max(mark[0], first) and terms[last - 1].value == 0:
             last -= 1                                     # zeros at the end say nothing
         sums = np.cumsum([t.value for t in terms[:last]])
-        for digits in (6, 5, 4, 3):                       # the most that fit into a line each
+        many = len(terms) > 1                             # the most that fits into a line each
+        for digits, with_sum in ((6, many), (5, many), (4, many), (3, many), (4, False)):
             written = [_term_line(k, terms[k], mark[1] if k == mark[0] else None,
-                                  sums[k] if len(terms) > 1 else None, digits)
+                                  sums[k] if with_sum else None, digits)
                        for k in range(first, last)]
             if max(map(columns_of, written)) <= self.width:
                 break
@@ -169,16 +172,18 @@ class Screen:
                                           self.width - LABEL)
         return [f"    {line}" for line in lines]
 
-    def _other_windows(self, told: Told, mark: tuple[int, int], room: int) -> list[str]:
+    def _windows(self, told: Told, mark: tuple[int, int], room: int) -> dict[int, list[str]]:
         """The operands' numbers, the marked factor's first, where there is room."""
         name = ""
         if told.terms and told.terms[mark[0]].factors:
             name = told.terms[mark[0]].factors[mark[1]][0]
-        lines: list[str] = []
-        for array in sorted(told.arrays[:-1], key=lambda array: array.name != name):
-            if rows := self._rows(array, room - len(lines) - 2):
-                lines += self._window(array, rows)
-        return lines
+        found: dict[int, list[str]] = {}
+        numbers = list(self._arrays(told))[:-1]
+        for k in sorted(numbers, key=lambda k: told.arrays[k].name != name):
+            if k >= 0 and (rows := self._rows(told.arrays[k], room - 2)):
+                found[k] = self._window(told.arrays[k], rows)
+                room -= len(found[k])
+        return found
 
     # ------------------------------------------------------------------ lines
     def fitted(self, line: str) -> list[str]:
