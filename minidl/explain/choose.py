@@ -65,3 +65,17 @@ def event_names(trace: Trace, event: dict) -> set[str]:
     if event["phase"] == "forward":
         names += [trace.nodes[n]["name"] for n in op["inputs"]]
     return {name.lower() for name in names if name}
+
+
+def module_of(trace: Trace, number: int) -> str:
+    """The module of an event's op; of an update, the parameter."""
+    event = trace.events[number - 1]
+    if event["phase"] == "update":
+        return event_node(trace, event)["name"] or ""
+    return trace.ops[event["op"]]["module"]
+
+
+def band_starts(trace: Trace, phase: str) -> list[int]:
+    """The events where a stretch of this phase begins."""
+    phases = ["", *(event["phase"] for event in trace.events)]
+    return [n for n in range(1, len(phases)) if phases[n] == phase != phases[n - 1]]

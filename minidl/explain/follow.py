@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .cells import Explanation
-from .facts import Facts, Told, events_text, largest
+from .facts import Facts, events_text, largest
 from .grids import indexed
+from .told import Told
 
 CHOOSES = "max_pool2d", "max_pool2d_pick"      # the data decides which number these hand on
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .choose import select
-from .facts import Facts, ShownArray, Told
+from .facts import Facts
 from .follow import best_factor, way
+from .told import ShownArray, Told
 from .trace import Trace
 
 

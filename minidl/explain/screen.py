@@ -15,11 +15,12 @@ import numpy as np
 from ..files.regular import shown
 from .cells import SHOWN, Term
 from .columns import columns_of, cut, wrapped
-from .facts import CUT, ShownArray, Told, largest
+from .facts import CUT, largest
 from .grids import LABEL, WINDOW_SIDE, Plane, bold, indexed, red
+from .told import ShownArray, Told
 
 SCREEN_LINES, SCREEN_COLUMNS = 24, 80          # at least
-TERMS, GRID_ROWS = 3, 5       # of terms and of numbers, before others get the lines that are left
+TERMS, GRID_ROWS = 3, 3       # of terms and of numbers, before others get the lines that are left
 ARRAYS = 4                    # lines of them at most; an update has one more for each state
 INDENT = 12
 
@@ -94,9 +95,9 @@ class Screen:
         facts = CUT if array.values is None else _brief(array.values)
         first = f"  {shown(array.name):9} "
         room = self.width - columns_of(first) - columns_of(facts) - 2
-        what = shown(array.what)
-        if columns_of(what) > room:
-            what = cut(shown(array.brief or what), max(room, 8))
+        words = [shown(array.what), shown(array.what).removeprefix("the "), shown(array.brief)]
+        what = next((text for text in words if text and columns_of(text) <= room),
+                    cut(words[2] or words[1], max(room, 8)))
         return cut(f"{first}{what}, {facts}", self.width)
 
     def _cell(self, told: Told) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .choose import select
+from .controls import Controls
 from .keyboard import RESIZED, can_read_keys, keys_typed
 from .place import Place
 from .screen import SCREEN_COLUMNS, SCREEN_LINES, Screen
@@ -29,9 +30,9 @@ def show(trace: Trace, start: int = 1, only: str | None = None, phase: str | Non
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         if lines or terminal and not plain and (console is None or not can_read_keys()):
-            _by_lines(Place(trace, numbers, cell), prompt="> " if terminal else "")
+            _by_lines(Controls(Place(trace, numbers, cell)), prompt="> " if terminal else "")
         elif terminal and not plain:
-            _by_keys(Place(trace, numbers, cell), console)
+            _by_keys(Controls(Place(trace, numbers, cell)), console)
         else:
             write = None if plain else _coloured(console)
             walk = Walk(trace, write is not None, cell)
@@ -42,7 +43,7 @@ def show(trace: Trace, start: int = 1, only: str | None = None, phase: str | Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _by_keys(place: Place, console: Console) -> None:
+def _by_keys(controls: Controls, console: Console) -> None:
     """One screen a key, on the terminal's other page, which is gone afterwards; the last event
     stays on the usual one."""
     write = _coloured(console)
@@ -53,7 +54,7 @@ def _by_keys(place: Place, console: Console) -> None:
 
     def draw() -> None:
         console.clear()
-        _written("\n".join(place.block(screen())), write, end="")
+        _written("\n".join(controls.block(screen())), write, end="")
 
     console.set_alt_screen(True)
     try:
@@ -61,26 +62,29 @@ def _by_keys(place: Place, console: Console) -> None:
             draw()
             for key in typed:
                 if key != RESIZED:
-                    place.press(key, screen())
-                if place.ended:
+                    controls.press(key, screen())
+                if controls.ended:
                     break
                 draw()
     finally:
         console.set_alt_screen(False)
+    place = controls.place
     _written("\n".join(screen().block(place.told, place.mark)), write)
 
 
-def _by_lines(place: Place, prompt: str) -> None:
-    """The event, and again after each line that was read: nothing is ever written over."""
-    screen = Screen()
-    while not place.ended:
-        if place.page is not None:                        # details and help, whole
-            print("\n".join(place.text), "\n", flush=True)
-            place.page = None
+def _by_lines(controls: Controls, prompt: str) -> None:
+    """The event, and after each line that was read what changed: nothing is written over."""
+    screen, before = Screen(), None
+    while not controls.ended:
+        if controls.page is not None:                     # details and help, whole
+            lines, controls.page = controls.text, None
+        elif controls.place.spot == before:               # the last line says why
+            lines = [controls.status()]
         else:
-            print("\n".join(place.block(screen)), "\n", flush=True)
+            lines, before = controls.block(screen), controls.place.spot
+        print(*lines, "", sep="\n", flush=True)
         try:
-            place.command(input(prompt))
+            controls.command(input(prompt))
         except EOFError:
             return
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..files.regular import shown
 from .cells import SHOWN, Term
-from .facts import CUT, Facts, ShownArray, Told, largest
+from .facts import CUT, Facts, largest
 from .grids import Plane, array_summary, bold, indexed, red
+from .told import ShownArray, Told
 from .trace import Trace
 
 
