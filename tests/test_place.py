@@ -524,6 +524,10 @@ def test_every_op_fits_and_leads_somewhere(name):
         for number in range(1, len(trace.events) + 1):
             controls.command(f"goto {number}")
             assert_fits(controls.block(Screen()))
+            names = [array.name for array in place.told.arrays]
+            assert len({*names}) == len(names)                   # one name, one array
+            if place.told.event["phase"] == "backward":          # gy: of the result, always
+                assert names[0] in ("gy", "gout") and names[-1] not in ("gy", "gout")
             for k in range(len(place.told.terms[0].factors) if place.told.terms else 1):
                 if place.told.terms:
                     place.mark_factor(0, k)
