@@ -22,7 +22,7 @@ from optable import call, every_op, leaf, noise_like, tensor_arguments
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
-from minidl.explain import reading
+from minidl.explain import packing, reading
 from minidl.explain.choose import select
 from minidl.explain.controls import Controls
 from minidl.explain.place import Place
@@ -208,7 +208,12 @@ def changed(good: bytes, *path, to=None, **fields):
     ({"shape": "12", "fill": 1}, "arrays[0].shape: must be a list"),
     ({"dtype": "O8", "fill": 1}, "arrays[0].dtype: must be one of f4, f8"),
     ({"dtype": ["f4"], "fill": 1}, "arrays[0].dtype: must be one of f4, f8"),
-    ({"dtype": None, "fill": 1}, "arrays[0]: must have shape and dtype"),
+    ({"dtype": None, "fill": 1}, "arrays[0].dtype: must be one of f4, f8"),
+    ({"shape": None}, "arrays[0].shape: must be a list"),
+    ({"coding": "delta"}, "arrays[0]: must have no coding, not being whole numbers"),
+    ({"coding": "other"}, "arrays[0].coding: must be one of delta"),
+    ({"full": False, "fill": 1}, "arrays[0]: must have data, being cut"),
+    ({"full": False, "shape": [9, 9]}, "arrays[0].data: must be 256 bytes for shape [9, 9]"),
     ({"dtype": "u1", "fill": 300}, "arrays[0].fill: must be a number that u1 holds, got 300"),
     ({"dtype": "i4", "fill": 1.5}, "arrays[0].fill: must be a number that i4 holds"),
     ({"dtype": "f4", "fill": 1e39}, "arrays[0].fill: must be a number that f4 holds"),
@@ -242,19 +247,19 @@ def test_fills_are_counted_together(good, file):
     assert followed(file(document)) == ""
     document["arrays"] += [one] * 5
     assert "at most 268,435,456 are made" in followed(file(document))
-    assert tracemalloc.get_traced_memory()[1] < 2.5 * reading.FILLS
+    assert tracemalloc.get_traced_memory()[1] < 2.5 * packing.FILLS
     tracemalloc.stop()
 
 
 def test_save_writes_no_fills_that_load_refuses(tmp_path, monkeypatch):
-    monkeypatch.setattr("minidl.explain.trace.FILLS", 8000)
+    monkeypatch.setattr("minidl.explain.packing.FILLS", 8000)
     with minidl.record() as trace:
         minidl.zeros(900) + minidl.ones(800)[:1]
-    trace.save(tmp_path / "run.json", budget=100)
+    trace.save(tmp_path / "run.json")
     items = json.loads((tmp_path / "run.json").read_text())["arrays"]
-    assert any("fill" in a for a in items) and any(not a["full"] for a in items)
+    equal = [a for a in items if a["stats"].get("min") == a["stats"].get("max")]
+    assert any("fill" in a for a in equal) and any("data" in a for a in equal)
     assert sum(a["shape"][0] for a in items if "fill" in a) <= 1000
-    monkeypatch.setattr("minidl.explain.reading.FILLS", 8000)
     assert Trace.load(tmp_path / "run.json").ops
 
 
@@ -317,6 +322,28 @@ def test_an_ops_argument(name, argument, value, message, good, file):
     (("checks", 0, "cells"), [[-1, 0, 0, 0]], "checks[0].cells[0][0]: must be a whole number"),
     (("checks", 0, "status"), "maybe", "checks[0].status: must be one of pass, fail, skipped"),
     (("checks", 0, "op"), None, "checks[0]: must name an op or an event"),
+    (("checks", 0, "got"), [1.0], "checks[0].got: must be as long as cells"),
+    (("checks", 0, "expected"), ["odd"], "checks[0].expected[0]: must be a number, or nan"),
+    (("checks", 0, "tried"), [[0]], "checks[0].tried: must be cells of shape"),
+    (("checks", 0, "proved"), "some", "checks[0].proved: must be a list"),
+    (("checks", 0, "proved"), [[9, 9, 9, 9]], "checks[0].proved: must be cells of shape"),
+    (("sources", 0, "lines"), "x", "sources[0].lines: must be a list"),
+    (("modules", 1, "parent"), 1, "modules[1].parent: must be a whole number in 0..0"),
+    (("modules", 1, "parameters"), [99], "modules[1].parameters[0]: must be a whole number"),
+    (("parameters", 0, "module"), 99, "parameters[0].module: must be a whole number"),
+    (("nodes", 0, "parameter"), 99, "nodes[0].parameter: must be a whole number"),
+    (("nodes", 0, "detached_from"), 0, "nodes[0].detached_from: must be an earlier node"),
+    (("ops", 0, "within"), 99, "ops[0].within: must be a whole number"),
+    (("ops", 0, "callers"), [999], "ops[0].callers[0]: must be a whole number"),
+    (("ops", 0, "map"), {"kind": "other"}, "ops[0].map: must be an index map"),
+    (("passes", 0, "end"), 0, "passes[0].end: must not be before its begin"),
+    (("passes", 0, "seeds"), [], "passes[0].seeds: must be as long as outputs"),
+    (("turns", 0, "moved"), [99], "turns[0].moved[0]: must be a whole number"),
+    (("cleared",), [{"event": 999, "parameters": [], "to": "none"}], "cleared[0].event: must be"),
+    (("meta", "kernels"), "slow", "trace.meta.kernels: must be one of fast, reference"),
+    (("events", -1, "names", "w"), {"array": 999}, "names.w.array: must be a whole number"),
+    (("events", -1, "steps", 0, "do"), "eval", "steps.value: a step does one of the functions"),
+    (("events", -1, "state_after", "exp_avg"), 9999, "state_after.exp_avg: must be a whole"),
     (("frames", 0, "arrays", "samples"), 9999, "frames[0].arrays.samples: must be a whole")])
 def test_a_field(path, value, message, good, file):
     assert f"a damaged trace: {message}" in followed(file(changed(good, *path, to=value))).replace(

@@ -247,6 +247,17 @@ def test_of_several_contributions_the_largest():
     assert abs(place.told.values[place.spot.cell]) == 10
 
 
+def test_detached_numbers_lead_to_what_they_were_cut_from():
+    trace = gan_step()
+    controls = Controls(place := Place(trace))
+    numbers = [n for n, e in enumerate(trace.events, 1) if e["phase"] == "forward"
+               and trace.ops[e["op"]]["op"] == "conv2d"]
+    controls.command(f"goto {numbers[1]}")                       # of the detached images
+    controls.command("follow 1 x")
+    assert place.told.op["op"] == "tanh"
+    assert "detach() cut it off: no gradient comes back" in place.said
+
+
 def test_a_slope_leads_to_its_op(at, cnn):
     controls = at(find(cnn, "backward", "relu"))
     cell = controls.place.told.cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import threading
@@ -63,8 +64,8 @@ def test_events_come_in_order_and_complete(small):
     assert [n["role"] for n in trace.nodes if n["shape"] == [2]][:1] == ["label"]
     conv = next(trace.calls("conv2d"))
     assert conv["module"] == "0" and conv["formula"] == "D3-CONV"
-    assert trace.site(conv).startswith("test_trace.py:")
-    assert trace.sources[conv["code"]]["path"] == "conv.py"
+    assert trace.site(conv).startswith("tests/test_trace.py:")
+    assert trace.sources[conv["forward"]]["path"] == "minidl/ops/conv.py"
     assert trace.maps["conv2d"]["kind"] == "Contract"
 
 
@@ -419,25 +420,60 @@ def test_the_file_keeps_to_its_schema(small, tmp_path):
     assert list(validator.iter_errors(document))
 
 
-def test_a_small_budget_cuts_the_largest_arrays_openly(small, tmp_path):
+def test_a_small_budget_cuts_arrays_openly(small, tmp_path):
+    """As many as it must, and the file tells: how large they are, and their first numbers."""
     _, _, step, x, t = small
     trace = minidl.record(step, x, t)
-    trace.save(tmp_path / "run.json", budget=6000)
-    items = json.loads((tmp_path / "run.json").read_text())["arrays"]
-    cut = [a for a in items if not a["full"]]
-    assert cut and all(a["stats"] and a["shape"] for a in cut)
-    assert sum(len(a.get("data", "")) for a in items) <= 6000
+    large, little = np.random.default_rng(0).random(5000), np.linspace(0, 1, 100)
+    trace.frame(0, large=large, little=little)
+    trace.save(tmp_path / "whole.json.gz")
+    most = (tmp_path / "whole.json.gz").stat().st_size
+    trace.save(tmp_path / "run.json.gz", budget=most - 9000)
+    items = json.loads(gzip.decompress((tmp_path / "run.json.gz").read_bytes()))["arrays"]
+    (cut,) = [a for a in items if not a["full"]]
+    assert (cut["shape"], cut["stats"]["max"]) == ([5000], large.max())
+    assert (tmp_path / "run.json.gz").stat().st_size <= most - 9000
+    again = Trace.load(tmp_path / "run.json.gz")
+    place = items.index(cut)
+    assert again.arrays[place] is None
+    assert again.first_numbers(place).tolist() == large[:16].tolist()
+    assert again.first_numbers(place + 1).tolist() == little[:16].tolist()
+    again.save(tmp_path / "again.json")                # what is left stays, and so do the others
+    assert json.loads((tmp_path / "again.json").read_text())["arrays"] == items
+
+
+def test_what_was_cut_is_skipped(small, tmp_path):
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    trace.save(tmp_path / "run.json", budget=100)      # all are cut, and it is larger still
     again = Trace.load(tmp_path / "run.json")
     checks = again.check()
     assert {c["status"] for c in checks} == {"pass", "skipped"}
     assert any("left out of the file" in c["reason"] for c in checks)
+    assert all(a is None or a.size <= 16 or (a == a.flat[0]).all() for a in again.arrays)
+
+
+def test_a_gzipped_file_is_a_file(small, tmp_path):
+    """What is in it counts, not its name; the same trace makes the same bytes."""
+    _, _, step, x, t = small
+    trace = minidl.record(step, x, t)
+    trace.save(tmp_path / "run.json")
+    trace.save(tmp_path / "run.json.gz")
+    plain, zipped = (tmp_path / "run.json").read_bytes(), (tmp_path / "run.json.gz").read_bytes()
+    assert gzip.decompress(zipped) == plain and len(zipped) < len(plain) / 2
+    (tmp_path / "other.json").write_bytes(zipped)
+    assert Trace.load(tmp_path / "other.json").ops == Trace.load(tmp_path / "run.json").ops
+    trace.save(tmp_path / "again.json.gz")
+    assert (tmp_path / "again.json.gz").read_bytes() == zipped
+    assert json.loads(plain) == json.loads(json.dumps(trace.document()))
 
 
 @pytest.mark.parametrize("text, message", [
     ("{", "no trace, or a damaged one"), ("[1]", "JSON, but no trace"),
     ('{"format": "other"}', "JSON, but no trace"),
-    ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 2"),
-    ('{"format": "minidl-trace", "version": 2}', "a damaged trace: trace: must have 'maps'")])
+    ('{"format": "minidl-trace", "version": 99}', "version 99, this minidl reads version 3"),
+    ('{"format": "minidl-trace", "version": 2}', "version 2, this minidl reads version 3: record"),
+    ('{"format": "minidl-trace", "version": 3}', "a damaged trace: trace: must have 'maps'")])
 def test_what_is_no_trace_is_a_clear_error(text, message, tmp_path):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -484,7 +520,7 @@ def test_the_examples_with_two_added_lines(script, tmp_path, monkeypatch):
     if before is None:
         before = source[source.index("    for step, "):].splitlines()[1]
     source = source.replace(before, f"        recorder = minidl.record().start()\n{before}", 1)
-    source = source.replace(after, f"{after}        recorder.stop().save('run.json')\n", 1)
+    source = source.replace(after, f"{after}        recorder.stop().save('run.json.gz')\n", 1)
     few, loader = data.mnist().train[:2], data.DataLoader
     monkeypatch.setattr(data, "mnist", lambda: type("", (), {"train": few, "test": few}))
     monkeypatch.setattr(data, "DataLoader", lambda d, batch_size, **options: loader(
@@ -495,7 +531,7 @@ def test_the_examples_with_two_added_lines(script, tmp_path, monkeypatch):
     exec(compile(source, script, "exec"), names)
     trace, rng = names["recorder"].trace, np.random.default_rng(0)
     assert ("noise" in {n["role"] for n in trace.nodes}) == (script != "train_cnn.py")
-    assert Path("run.json").stat().st_size < 3_000_000 and Trace.load("run.json").ops
+    assert Path("run.json.gz").stat().st_size < 3_000_000 and Trace.load("run.json.gz").ops
     products = [op for op in trace.ops if isinstance(trace.entry(op).terms, Contract)]
     assert len(products) >= 5
     for op in products:
@@ -518,8 +554,9 @@ def test_a_documents_network_is_recorded_proved_and_put_back(tmp_path):
     trace = minidl.record(steps.step, minidl.rand(4, 1, 28, 28), minidl.tensor([1, 2, 3, 4]))
     assert all((before[k] == v.numpy()).all() for k, v in model.state_dict().items())
     assert not [c for c in trace.check() if c["status"] == "fail"]
-    trace.save(tmp_path / "run.json")
-    assert (tmp_path / "run.json").stat().st_size < 3_000_000
+    trace.save(tmp_path / "run.json.gz")
+    assert (tmp_path / "run.json.gz").stat().st_size < 3_000_000
+    assert not any(a is None for a in Trace.load(tmp_path / "run.json.gz").arrays)
 
 
 def test_a_bias_longer_than_its_images_are_wide_is_no_image(tmp_path):

@@ -25,6 +25,7 @@ from . import maps as maps
 from .fields import back, forward
 from .keeping import Kept, gradient_began, made, uses
 from .source import Site
+from .steps import written
 
 SHOWN = 8                     # terms that are printed; the rest is summed
 
@@ -314,7 +315,7 @@ def _formula(call, index) -> tuple[str, ...]:
         numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float))}
         given = ", ".join(f"{k} = {v:g}" for k, v in numbers.items() if re.search(
             rf"\b{k}\b", kind.value))
-        return (f"{result_of(call)} = {kind.value}" + (f",  {given}" if given else ""),)
+        return (written(kind.value, result_of(call)) + (f",  {given}" if given else ""),)
     if not isinstance(kind, Contract):
         return ({"Gather": "y = one element of x", "Scatter": "y = the sum of what is added here",
                  "Reduce": "y = the sum of x over dim"}[type(kind).__name__],)
@@ -453,7 +454,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy, site=None) -> Expla
             slopes = np.broadcast_to(maps.evaluated(partial, call), call.out.shape).ravel()
             reached = np.flatnonzero(maps.broadcast_positions(x, call.out.shape).ravel() == place)
         else:
-            formula = f"{slope} of {result} = {kind.value}"
+            formula = f"{slope} of {written(kind.value, result)}"
             slopes = maps.slopes(call, k, place).ravel()
             mask = np.arange(x.size).reshape(shape) == place       # a NaN elsewhere is no slope
             reached = np.flatnonzero(forward(call, k, mask).ravel() & (slopes != 0))

@@ -11,7 +11,8 @@ not hold its function.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,12 +27,11 @@ from .flow import faults
 
 DIFFERENCE_STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
 MANY = 3_000_000              # terms, above which only some cells are added up
-LISTED = 2000                 # wrong cells that are named
+LISTED, TRIED = 200, 64       # cells that are named: wrong ones, and those tried
 
 
 def check(trace, entries: int, directions: int, seed: int) -> list[dict]:
-    """The comparisons of one trace: dicts of op, input (None: its value), status ("pass", "fail",
-    "skipped"), reason, compared, largest (error, as a share of the largest entry), cells."""
+    """The comparisons of one trace: dicts, as ``docs/trace.md`` describes them."""
     before = kernels_in_use()
     use_kernels("reference")
     try:
@@ -50,8 +50,13 @@ def _comparisons(trace, *numbers) -> Iterator[dict]:
                    **_guarded(_gradient, trace, event, *numbers)}
     for op, k in _missing(trace):
         yield {"op": op["id"], "input": k, **_guarded(_nothing_came, trace, op, k, *numbers)}
-    for op, k, number, why in faults(trace):
-        yield {"op": op, "input": k, "event": number, **_verdict("fail", why, 1, 1.0, (), 1)}
+    for fault in faults(trace):
+        error = errors(fault.found, fault.expected, scale_of(fault.found, fault.expected))
+        wrong = _Wrong(fault.wrong, fault.expected, fault.found, error)
+        found = _verdict("fail", fault.reason, error.size, np.nan_to_num(error).max(initial=0),
+                         wrong=() if fault.arrived else wrong)
+        yield {"op": fault.op, "input": fault.operand, "event": fault.event, **found,
+               "wrong": len(fault.wrong)}
 
 
 def _guarded(function, *args) -> dict:
@@ -63,11 +68,39 @@ def _guarded(function, *args) -> dict:
         return _verdict("fail", f"it cannot be run again: {type(error).__name__}: {error}", 0, 1.0)
 
 
-def _verdict(status, reason="", compared=0, largest=0.0, cells=(), wrong=0) -> dict:
+class _Wrong(NamedTuple):
+    """Wrong cells of an array: their indices, the arrays of what should be there and of what is
+    there, and of the errors."""
+
+    cells: np.ndarray
+    expected: np.ndarray
+    got: np.ndarray
+    error: np.ndarray
+
+    def listed(self) -> list[tuple[tuple[int, ...], float, float]]:
+        """The cells with the largest errors, in the order in which they lie."""
+        places = tuple(self.cells.T)
+        order = np.argsort(-np.nan_to_num(self.error[places], nan=np.inf), kind="stable")
+        chosen = (tuple(self.cells[n]) for n in np.sort(order[:LISTED]))
+        return [(c, float(self.expected[c]), float(self.got[c])) for c in chosen]
+
+
+def _verdict(status: str, reason: str = "", compared: int = 0, largest: float = 0.0,
+             proved: str | Sequence = (), tried: Sequence = (), directions: int = 0,
+             wrong: _Wrong | Sequence = ()) -> dict:
+    """What a comparison found. `wrong`: cells, with what should be there and what is there."""
     largest = largest if np.isfinite(largest) else np.finfo(np.float64).max      # for JSON
+    listed = wrong.listed() if isinstance(wrong, _Wrong) else wrong
+    cells = lambda found, most: [[int(i) for i in c] for c in found[:most]]
+    plain = lambda number: float(number) if np.isfinite(number) else repr(float(number))
     return {"status": status, "reason": reason, "compared": int(compared),
-            "largest": float(largest), "wrong": int(wrong),
-            "cells": [[int(i) for i in c] for c in cells[:LISTED]]}
+            "largest": float(largest),
+            "wrong": len(wrong.cells) if isinstance(wrong, _Wrong) else len(wrong),
+            "cells": cells([c for c, _, _ in listed], LISTED),
+            "expected": [plain(e) for _, e, _ in listed][:LISTED],
+            "got": [plain(g) for _, _, g in listed][:LISTED],
+            "proved": proved if isinstance(proved, str) else cells(proved, LISTED),
+            "tried": cells(tried, TRIED), "directions": directions}
 
 
 def _compare_cells(used, recorded: np.ndarray, expected: np.ndarray, size, what: str) -> dict:
@@ -77,8 +110,9 @@ def _compare_cells(used, recorded: np.ndarray, expected: np.ndarray, size, what:
     error, wrong = np.where(right & ~(error <= 1), 0.0, error), np.argwhere(~right)
     if len(wrong):
         return _verdict("fail", f"{len(wrong)} of {error.size} cells differ from {what}",
-                        error.size, error.max(initial=0), wrong.tolist(), len(wrong))
-    return _verdict("pass", what, error.size, error.max(initial=0))
+                        error.size, error.max(initial=0), "all",
+                        wrong=_Wrong(wrong, expected, recorded, error))
+    return _verdict("pass", what, error.size, error.max(initial=0), "all")
 
 
 def _open(used, recorded, expected):
@@ -111,7 +145,7 @@ def _replayed(trace, op: dict) -> dict:
     expected = _op_in_float64(call, call.operands)
     if expected.shape != recorded.shape:
         return _verdict("fail", f"run again it gives shape {expected.shape}, recorded is "
-                            f"{recorded.shape}", 0, 1.0)
+                        f"{recorded.shape}", 0, 1.0)
     return _compare_cells(call.operands, recorded, expected, scale_of(expected, *call.operands[:1]),
                           "the op replayed in float64")
 
@@ -162,8 +196,9 @@ def _gradient(trace, event: dict, entries: int, directions: int, rng) -> dict:
         return by_terms
     by_differences = _by_differences(call, k, recorded, gy, entries, directions, rng)
     if by_differences["status"] != "pass":
-        return by_differences
+        return {**by_differences, "proved": by_terms["proved"]}
     return {**by_terms, "compared": by_terms["compared"] + by_differences["compared"],
+            "tried": by_differences["tried"], "directions": by_differences["directions"],
             "reason": f"{by_terms['reason']}, and {by_differences['reason']}"}
 
 
@@ -189,11 +224,11 @@ def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
         error = float(errors(recorded[index], found.total, max(found.magnitude, least)))
         largest = max(largest, error)
         if not error <= limit_of(recorded.dtype):
-            wrong.append(index)
+            wrong.append((index, found.total, recorded[index]))
     if wrong:
         return _verdict("fail", f"{len(wrong)} of {len(chosen)} cells tried differ from {what}",
-                            len(chosen), largest, wrong, len(wrong))
-    return _verdict("pass", f"{what} in {len(chosen)} cells", len(chosen), largest)
+                        len(chosen), largest, chosen, wrong=wrong)
+    return _verdict("pass", f"{what} in {len(chosen)} cells", len(chosen), largest, chosen)
 
 
 def _term_count(call: maps.Call) -> int:
@@ -238,7 +273,7 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
         return _verdict("pass", "no numbers to compare")
     y0, compared, kinks, largest = _op_in_float64(call, call.operands), 0, 0, 0.0
     wide, limit = max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)), limit_of(recorded.dtype)
-    wrong, what = [], ""
+    wrong, tried, what = [], [], ""
     for index, d in lines:
         analytic = float((recorded * d).sum() if index is None else recorded[index])
         size = abs(analytic) if np.isfinite(analytic) else 0.0
@@ -252,17 +287,21 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
         else:
             error = abs(found.value - analytic)
             compared, largest = compared + 1, max(largest, error / (scale or 1.0))
+            tried.append(index)
             if not error <= tolerance:
-                wrong.append(index)
+                wrong.append((index, found.value, analytic))
                 where = f"at {list(index)}" if index is not None else "along a random direction"
                 what = what or (f"{where} finite differences give {found.value:.6g}, recorded is "
                                 f"{analytic:.6g}")
+    cells = [index for index in tried if index is not None]
+    about = {"tried": cells, "directions": len(tried) - len(cells)}
     if wrong:
         what += f"; {len(wrong)} of the {compared} cells and directions tried are wrong"
-        return _verdict("fail", what, compared, largest, [i for i in wrong if i is not None],
-                            len(wrong))
+        found = _verdict("fail", what, compared, largest, **about,
+                         wrong=[each for each in wrong if each[0] is not None])
+        return {**found, "wrong": len(wrong)}
     if not compared:
         return _verdict("skipped", f"a kink, or a number that is not finite, in each of {kinks} "
-                            "directions tried")
+                        "directions tried")
     return _verdict("pass", f"finite differences along {compared} line{'s' * (compared > 1)}" + (
-        f" ({kinks} met a kink)" if kinks else ""), compared, largest)
+        f" ({kinks} met a kink)" if kinks else ""), compared, largest, **about)

@@ -17,6 +17,7 @@ from ..testing.compare import difference, equal, scale_of
 from .cells import Explanation, Term, names_of
 from .grids import shape_text
 from .maps import SHORT_NAMES, Call, with_bias
+from .steps import written
 from .told import ShownArray, Told
 from .trace import Trace
 from .updates import worked
@@ -212,7 +213,7 @@ class Facts:
         if len(op["inputs"]) > _factor_count(kind) and kind.get("bias"):
             text = with_bias(text, kind["bias"])
         if "value" in kind:
-            text = f"{self.result(op)} = {kind['value']}"
+            text = written(kind["value"], self.result(op))
         rows = [("line", re.sub(r"\s{3,}", "  ", self.trace.site(op))),
                 ("formula", text + (f"   ({op['formula']})" if op["formula"] else ""))]
         if op["op"] in NOTES:

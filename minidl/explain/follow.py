@@ -92,6 +92,9 @@ def _maker(facts: Facts, number: int, index: tuple | None, before: int) -> Way:
     if node["op"] is not None:
         event, outputs = facts.made[node["op"]], facts.trace.ops[node["op"]]["outputs"]
         return Way(event, index if number == outputs[0] else None, f"event {event} made it")
+    if node["detached_from"] is not None:
+        found = _maker(facts, node["detached_from"], index, before)
+        return found._replace(said=f"{found.said}; detach() cut it off: no gradient comes back")
     updates = [n for n, e in enumerate(events, 1) if e["phase"] == "update" and _is_update_of(
         facts, e, number)]
     if made := [n for n in updates if n < before and events[n - 1]["after"] == node["value"]]:
@@ -106,9 +109,9 @@ def _maker(facts: Facts, number: int, index: tuple | None, before: int) -> Way:
 
 def _is_update_of(facts: Facts, update: dict, number: int) -> bool:
     """Is this an update of that parameter, or of what it was before or later?"""
-    nodes = facts.trace.nodes
-    name = nodes[number]["name"]
-    return update["node"] == number or name is not None and nodes[update["node"]]["name"] == name
+    moved, node = (facts.trace.nodes[n] for n in (update["node"], number))
+    return moved is node or moved["parameter"] is not None and (
+        moved["parameter"] == node["parameter"])
 
 
 def _of_update(facts: Facts, told: Told, name: str, index: tuple | None) -> Way:

@@ -22,17 +22,14 @@ from ..device import to_host
 from ..more.grad import grad
 from ..more.grad_enabled import enable_grad
 from ..op import Op
-from ..ops.more.erf import erf
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce, Scatter
 from ..ops.windows import sides
 from ..tensor import Tensor
+from .steps import value_of
 
 SHORT_NAMES = {"input": "x", "other": "y", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
-_FUNCTIONS = {name: getattr(np, name) for name in (
-    "exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sign", "maximum", "minimum", "clip",
-    "where", "log1p", "expm1", "pi", "take_along_axis")} | {"erf": erf}
 
 
 class Terms(NamedTuple):
@@ -127,23 +124,6 @@ def slopes(call: Call, k: int, place: int) -> np.ndarray:
     return np.imag(value(call._replace(args=call.op.with_inputs(call.args, operands)))) / h
 
 
-def _largest(x, axis, keepdims):
-    """The maximum along `axis`; equal ones, or all NaN, share what depends on it. Also for complex
-    numbers, by their real parts."""
-    real = np.real(x)
-    top = np.max(real, axis=axis, keepdims=True)
-    first = (real == top) | (np.isnan(real) & np.isnan(top))
-    total = np.sum(np.where(first, x, 0), axis=axis, keepdims=keepdims)
-    count = np.sum(first, axis=axis, keepdims=keepdims)
-    y = np.real(total) / count           # by parts: (inf + ih) / 2 has no imaginary part in NumPy
-    return y + 1j * (np.imag(total) / count) if np.iscomplexobj(x) else y
-
-
-def _variance(x, axis, keepdims):
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return np.mean(centred * centred, axis=axis, keepdims=keepdims)
-
-
 def products(call: Call, terms: Terms, without: int | None = None) -> np.ndarray:
     """What each term adds to its output; `without` leaves one operand out (the derivative)."""
     result = np.ones(terms.out.size)
@@ -191,13 +171,8 @@ def float64_array(value) -> np.ndarray:
 
 # --------------------------------------------------------------------------- formulas
 def evaluated(text: str, call: Call):
-    """A declaration's expression, with NumPy's functions, the arguments, and `out`, y itself."""
-    over = lambda f: lambda x, dim: f(x, axis=dim, keepdims=True)
-    reductions = {"sum": over(np.sum), "mean": over(np.mean), "var": over(_variance),
-                  "max": over(_largest), "min": over(lambda x, **how: -_largest(-x, **how))}
-    functions = _FUNCTIONS | (reductions if isinstance(call.op.terms, Composite) else {})
-    with np.errstate(all="ignore"):
-        return eval(text, {"__builtins__": {}}, functions | call.named() | {"out": call.out})
+    """A declaration's formula, of the arguments and of `out`, y itself."""
+    return value_of(text, call.named() | {"out": call.out})
 
 
 def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:
@@ -240,7 +215,7 @@ def contraction_terms(call: Call, kind: Contract, at) -> Terms:
     left, *right = re.findall(r"(\w+)\[([^\]]*)\]", kind.text)
     arrays, names = [call.out, *call.operands], call.named()
     lead = call.out.ndim - left[1].count(",")
-    axes = [_axis_expressions(text, a.shape, lead) for (_, text), a in zip((left, *right), arrays)]
+    axes = [axis_expressions(text, a.shape, lead) for (_, text), a in zip((left, *right), arrays)]
     ranges = {i: eval(text, {}, names) for i, text in kind.ranges.items()}
     for array, expressions in zip(arrays, axes):
         ranges |= {e: n for e, n in zip(expressions, array.shape) if e.isidentifier()}
@@ -260,7 +235,7 @@ def _at(expression: str, index: dict, names: dict):
     return eval(expression, {"__builtins__": {}}, names | index)
 
 
-def _axis_expressions(text: str, shape, lead: int) -> list[str]:
+def axis_expressions(text: str, shape, lead: int) -> list[str]:
     """An index expression for each axis. ``...`` becomes the last of `lead` named axes; where the
     array has length 1 there, it is broadcast: index 0."""
     parts = [p.strip() for p in text.split(",")]
@@ -303,7 +278,7 @@ def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
 
 
 def _leaves(call: Call) -> list[Tensor]:
-    return [Tensor(x, requires_grad=True) for x in call.operands]
+    return [Tensor(np.asarray(x, np.float64), requires_grad=True) for x in call.operands]
 
 
 def _numbered(arrays) -> list[Tensor]:

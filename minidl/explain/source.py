@@ -13,6 +13,8 @@ from ..nn.module import Module
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = tuple(_PACKAGE + part + os.sep for part in ("models", "training"))
+_STARTERS = _PACKAGE + os.path.join("explain", "record.py"), _PACKAGE + os.path.join(
+    "training", "first_step.py")           # what recordings are started by is no program
 
 
 class Site(NamedTuple):
@@ -22,6 +24,7 @@ class Site(NamedTuple):
     line: int
     modules: tuple = ()
     names: dict = {}                       # of tensors, by identity, as that program calls them
+    stack: tuple = ()                      # (path, line, function) of its frames, innermost first
 
     @property
     def text(self) -> str:
@@ -55,13 +58,15 @@ def call_site(tensors=()) -> Site:
     """The innermost frame that is not the engine's: the user's own, or one of the networks and
     training steps that come with the library. `tensors`, and the outermost module, get the names of
     the variables that hold them, there or further out."""
-    frame, chosen, modules, names = sys._getframe(1), None, [], {}
-    wanted = {id(t) for t in tensors}
+    frame, chosen, modules, names, stack = sys._getframe(1), None, [], {}, []
+    wanted, outside = {id(t) for t in tensors}, False
     while frame is not None:
         code = frame.f_code
-        if chosen is None and (not code.co_filename.startswith(_PACKAGE)
-                               or code.co_filename.startswith(_PROGRAMS)):
-            chosen = frame
+        outside = outside or code.co_filename in _STARTERS
+        if not code.co_filename.startswith(_PACKAGE) or code.co_filename.startswith(_PROGRAMS):
+            chosen = chosen or frame
+            if not outside:
+                stack.append((code.co_filename, frame.f_lineno, code.co_name))
         if chosen is not None:
             wanted |= {id(m) for m in modules}
             names = {id(v): k for k, v in frame.f_locals.items() if id(v) in wanted} | names
@@ -78,4 +83,5 @@ def call_site(tensors=()) -> Site:
             modules.append(holder)
         frame = frame.f_back
     chosen = chosen or sys._getframe(1)
-    return Site(chosen.f_code.co_filename, chosen.f_lineno, tuple(reversed(modules)), names)
+    return Site(chosen.f_code.co_filename, chosen.f_lineno, tuple(reversed(modules)), names,
+                tuple(stack))

@@ -6,7 +6,8 @@ and a list of arrays that they point into. Equal arrays are one.
 
 from __future__ import annotations
 
-import base64
+import gzip
+import hashlib
 import inspect
 import json
 from collections.abc import Iterator
@@ -18,16 +19,17 @@ import numpy as np
 
 from ..checks import whole
 from ..device import to_host
-from ..files.regular import shown
 from ..files.saving import write_atomically
 from ..op import OPS
 from ..tensor import Tensor
-from .reading import DTYPES, FILLS, LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
+from .packing import FIRST, Cut, packed_arrays
+from .parts import TRACE_LISTS
+from .reading import LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
 
 __all__ = ["Trace", "declared"]
 
-BUDGET = 2_700_000            # bytes of base64; what is larger is cut, and says so
-TRACE_PARTS = "meta", "sources", "maps", "arrays", "nodes", "ops", "events", "checks", "frames"
+BUDGET = 3_000_000            # bytes of a file, gzipped; arrays that have no room are cut
+TRACE_PARTS = "meta", "maps", *TRACE_LISTS
 
 
 class Trace:
@@ -37,7 +39,10 @@ class Trace:
              `grad` None where no gradient arrived) and the `op` that made it
     ops      calls: op, arguments, inputs and outputs (nodes), module, line
     events   what happened, in order: phase "forward", "backward" or "update"
+    passes   where each backward() began; turns: what led to each step of an optimiser; cleared:
+             when gradients were forgotten
     arrays   the numbers, NumPy arrays (None: left out of a file for its size)
+    modules  the networks that were met, as a tree; parameters: what they learn
     checks   what :meth:`check` found, op by op
     frames   what :meth:`frame` was given during training
     """
@@ -46,14 +51,19 @@ class Trace:
         self.meta: dict[str, Any] = {}
         self.sources: list[dict] = []
         self.maps: dict[str, dict] = {}
+        self.modules: list[dict] = []
+        self.parameters: list[dict] = []
         self.arrays: list[np.ndarray | None] = []
         self.nodes: list[dict] = []
         self.ops: list[dict] = []
         self.events: list[dict] = []
+        self.passes: list[dict] = []
+        self.turns: list[dict] = []
+        self.cleared: list[dict] = []
         self.checks: list[dict] = []
         self.frames: list[dict] = []
         self.entries: list[Any] = []           # the ops themselves, for those that are the user's
-        self._lines: dict[tuple, int] = {}
+        self._cuts: dict[int, Cut] = {}        # what is left of arrays that a file had no room for
         self._equal: dict[tuple, int] = {}
 
     # ------------------------------------------------------------------ while recording
@@ -62,33 +72,21 @@ class Trace:
         if not isinstance(values, np.generic):                # which 0-d arrays add up to
             values = to_host(values)
         values = np.array(values, order="C")
-        key = values.shape, str(values.dtype), values.tobytes()
+        key = values.shape, str(values.dtype), hashlib.blake2b(values, digest_size=16).digest()
         if key not in self._equal:
             self._equal[key] = len(self.arrays)
             self.arrays.append(values)
         return self._equal[key]
-
-    def line(self, path: str, line: int) -> int:
-        """The place of a line of a program in `sources`."""
-        import linecache
-        key = path, line
-        if key not in self._lines:
-            self._lines[key] = len(self.sources)
-            self.sources.append({"path": shown(Path(path).name), "line": line,
-                                 "text": shown(linecache.getline(path, line).strip())})
-        return self._lines[key]
 
     def complete(self) -> None:
         """Recording has ended."""
         from .. import __version__
         kinds = {str(a.dtype) for a in self.arrays if a.dtype.kind == "f"}
         self.meta = {"minidl": __version__, "dtype": "/".join(sorted(kinds)), "probe": None,
-                     **self.meta}
+                     "script": None, **self.meta}
         self.nodes, self.events = cleaned(self.nodes), cleaned(self.events)     # names and options
-        for op in self.ops:
-            op["module"] = shown(op["module"])
+        self.parameters = cleaned(self.parameters)
         self._equal.clear()
-        self._lines.clear()
 
     def frame(self, step: int, **values) -> None:
         """Keep numbers or arrays of a moment of training beside the recorded step, for a film:
@@ -102,6 +100,11 @@ class Trace:
     def value(self, node: int) -> np.ndarray | None:
         """The numbers of a node."""
         return self.arrays[self.nodes[node]["value"]]
+
+    def first_numbers(self, place: int) -> np.ndarray:
+        """The first numbers of an array, in a row: what a file has of one that was cut."""
+        a = self.arrays[place]
+        return self._cuts[place].first if a is None else a.ravel()[:FIRST]
 
     def grad(self, node: int) -> np.ndarray | None:
         """The gradient of a node; None where none arrived."""
@@ -176,7 +179,8 @@ class Trace:
     def site(self, op: dict) -> str:
         """The line that called an op."""
         line = self.sources[op["line"]]
-        return f"{line['path']}:{line['line']}  {line['text']}"
+        between = ", line " if line["path"].startswith("cell [") else ":"
+        return f"{line['path']}{between}{line['line']}  {line['text']}"
 
     def check(self, entries: int = 32, directions: int = 3, seed: int = 0) -> list[dict]:
         """Replay every op, and compare every contribution to a gradient with finite differences in
@@ -211,28 +215,38 @@ class Trace:
         return f"<trace of {len(self.ops)} ops: {counts} events{checked}>"
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | Path, budget: int = BUDGET) -> None:
-        """Write it as JSON. The largest arrays are cut, from the longest down, until all of them
-        fit into `budget` bytes of base64; a cut array says so (``"full": false``)."""
-        sizes = [a.size for a in self.arrays if a is not None]
-        most = max(sizes, default=0)
-        bytes_of = lambda limit: sum(_base64_size(min(a.size, limit) * a.itemsize)
-                                     for a in self.arrays if a is not None)
-        while most > 16 and bytes_of(most) > budget:
-            most = int(most * 0.8)
+    def document(self, budget: int = BUDGET) -> dict:
+        """All of it as JSON has it, as ``docs/trace.md`` describes. Where it has more than `budget`
+        bytes, gzipped, arrays are cut until it fits, or until all are: see ``explain.packing``."""
+        return self._packed(budget)[0]
+
+    def _packed(self, budget: int) -> tuple[dict, bytes, bytes]:
+        """The document, its text, and that gzipped."""
+        from .bound import bound_map
+        room = whole("save: budget", budget, 1)
+        for op in self.ops if self.entries else ():         # a file's are what the file says
+            op["map"] = op["map"] or bound_map(self, op)
         document = {"format": TRACE_FORMAT, "version": VERSION,
                     **{part: getattr(self, part) for part in TRACE_PARTS}}
-        document["arrays"], room = [], FILLS
-        for a in self.arrays:
-            document["arrays"].append(item := _encoded(a, most, room))
-            room -= 8 * a.size if "fill" in item else 0
+        while True:
+            document["arrays"] = packed_arrays(self.arrays, self._cuts, room)
+            text = _json(document)
+            zipped = gzip.compress(text, 6, mtime=0)
+            if (excess := len(zipped) - budget) <= 0 or room <= 0:
+                return document, text, zipped
+            room = room - excess - len(zipped) // 100       # sizes were judged by parts of arrays
+
+    def save(self, path: str | Path, budget: int = BUDGET) -> None:
+        """Write :meth:`document` as JSON, gzipped if the name ends in ".gz". Raises
+        FileNotFoundError without the folder, and ValueError for what :meth:`load` would refuse for
+        its size."""
         if not Path(path).absolute().parent.is_dir():
             raise FileNotFoundError(f"save: there is no folder {Path(path).absolute().parent}")
-        text = json.dumps(document, allow_nan=False, default=_json_default).encode()
+        _, text, zipped = self._packed(budget)
         if len(text) > LARGEST_TRACE:
             raise ValueError(f"save: the trace has {len(text):,} bytes, and one of more than "
                              f"{LARGEST_TRACE:,} is not read: give a smaller budget")
-        write_atomically(path, text)
+        write_atomically(path, zipped if Path(path).suffix == ".gz" else text)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -241,6 +255,8 @@ class Trace:
         document, trace = read(path), cls()
         for part in TRACE_PARTS:
             setattr(trace, part, document[part])
+        trace._cuts = {n: a for n, a in enumerate(trace.arrays) if isinstance(a, Cut)}
+        trace.arrays = [None if isinstance(a, Cut) else a for a in trace.arrays]
         return trace
 
 
@@ -253,29 +269,8 @@ def declared(entry) -> dict:
                if kind else {})}
 
 
-def _base64_size(n: int) -> int:
-    return 4 * -(-n // 3)
-
-
-def _encoded(a: np.ndarray | None, most: int, room: int) -> dict:
-    if a is None:
-        return {"shape": None, "dtype": None, "data": None, "full": False, "stats": {}}
-    kind = a.dtype.newbyteorder("<") if a.dtype.kind != "b" else a.dtype
-    name = f"{a.dtype.kind}{a.dtype.itemsize}"
-    if name not in DTYPES:
-        a, kind, name = a.astype(np.float64), np.dtype("<f8"), "f8"
-    flat, full = a.ravel(), a.size <= most
-    finite = flat[np.isfinite(flat)] if a.dtype.kind == "f" else flat
-    stats = {} if not finite.size else {
-        "min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean()),
-        "zeros": int((finite == 0).sum())}
-    if a.dtype.kind == "f":
-        stats |= {"nan": int(np.isnan(flat).sum()), "inf": int(np.isinf(flat).sum())}
-    if 1 < a.size <= room // 8 and (flat == flat[0]).all() and np.isfinite(flat[0]):
-        return {"shape": list(a.shape), "dtype": name, "fill": flat[0].item(), "full": True,
-                "stats": stats}                                      # one number says it all
-    data = base64.b64encode(flat[:None if full else most].astype(kind).tobytes()).decode()
-    return {"shape": list(a.shape), "dtype": name, "data": data, "full": full, "stats": stats}
+def _json(document: dict) -> bytes:
+    return json.dumps(document, allow_nan=False, default=_json_default).encode()
 
 
 def _json_default(value: Any) -> Any:

@@ -40,8 +40,8 @@ def _cross_entropy_grad(gy, log_p, t):
 
 
 @op("D0-CE", terms=Composite(
-    "where(k[:, None] == 0, 0, k[:, None] * (max(x, 1) + log(sum(exp(x - max(x, 1)), 1)) "
-    "- take_along_axis(x, t[:, None], 1)))", "dy/dx_i = k (p_i - (i == t)),  p = softmax(x)"))
+    "m = max(x, 1); picked = take(x, column(t), 1); nll = m - picked + log(sum(exp(x - m), 1)); "
+    "y = where(column(k) == 0, 0, column(k) * nll)", "dy/dx_i = k (softmax(x)_i - (i == t))"))
 def cross_entropy_rows(x: Tensor, t, k):
     """-k log p[t] of each row, p = softmax(x): x (N,C), t (N,) class numbers, k (N,) how much each
     row counts (1; in a mean 1/N; 0 if ignored, whatever its numbers) -> (N,).

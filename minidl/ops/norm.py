@@ -48,8 +48,8 @@ def _batch_norm_grad(gy, x, mean, scale, w, dim):
 
 
 @op("D1-BN", terms=Composite(
-    "w * (x - mean(x, dim)) / sqrt(var(x, dim) + eps) + b",
-    "dy_j/dx_i = w ((i == j) - 1/n - z_i z_j / n) / sqrt(var(x) + eps),  z = (y - b) / w"))
+    "m = mean(x, dim); v = var(x, dim); z = (x - m) / sqrt(v + eps); y = w * z + b",
+    "dy_j/dx_i = w ((i == j) - 1/n - z_i z_j / n) / sqrt(v + eps)"))
 def normalized_affine(x: Tensor, w: Tensor, b: Tensor, dim, eps):
     """y = w x^ + b, x^ = (x - m) / sqrt(v + eps), m and v the mean and variance over `dim`.
 

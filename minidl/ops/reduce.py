@@ -77,8 +77,8 @@ def place_of_extreme(name: str, input: Tensor, dim, keepdim) -> Tensor:
 
 
 @arguments
-@op("D1-SOFTMAX", terms=Composite(
-    "exp(x - max(x, dim)) / sum(exp(x - max(x, dim)), dim)", "dy_j/dx_i = y_j ((i == j) - y_i)"))
+@op("D1-SOFTMAX", terms=Composite("m = max(x, dim); e = exp(x - m); s = sum(e, dim); y = e / s",
+                                  "dy_j/dx_i = y_j ((i == j) - y_i)"))
 def softmax(input: Tensor, dim: int = -1):
     """y_i = e^{x_i} / sum_k e^{x_k} along `dim`, computed with x - max x;
     gx_i = y_i (gy_i - sum_k gy_k y_k). Source: D1-SOFTMAX."""

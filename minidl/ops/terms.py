@@ -18,7 +18,8 @@ their parameters' names, but `input`, `other` and `condition` are written x, y a
 * ``Gather``: every element of y is one of x (or the argument `value`). Which one is found by
   sending positions through the op's derivative, which for a rearrangement is the op again.
 * ``Scatter``: its adjoint: every element of x is added to one of y, or dropped.
-* ``Composite``: a formula of whole arrays, for what mixes elements nonlinearly.
+* ``Composite``: a formula of whole arrays, for what mixes elements nonlinearly: lines between
+  semicolons, what each names can be looked at.
 """
 
 from __future__ import annotations

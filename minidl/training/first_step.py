@@ -8,7 +8,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..explain.record import Recorder, record
+from ..explain.record import record
+from ..explain.recorder import Recorder
 from ..explain.trace import Trace
 from ..optim import Optimizer
 from ..watch import Watcher, Watching

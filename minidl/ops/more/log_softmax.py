@@ -13,7 +13,7 @@ from ..shape import reshape_to
 from ..terms import Composite
 
 
-@op(terms=Composite("max(x, dim) + log(sum(exp(x - max(x, dim)), dim))",
+@op(terms=Composite("m = max(x, dim); s = sum(exp(x - m), dim); y = m + log(s)",
                     "dy/dx_i = softmax(x)_i"))
 def _logsumexp(input: Tensor, dim, keepdim):
     x = as_floats(input)
@@ -34,7 +34,7 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
 
 @arguments
 @op("D1-SOFTMAX", terms=Composite(
-    "x - max(x, dim) - log(sum(exp(x - max(x, dim)), dim))",
+    "m = max(x, dim); s = sum(exp(x - m), dim); y = x - m - log(s)",
     "dy_j/dx_i = (i == j) - softmax(x)_i"))
 def log_softmax(input: Tensor, dim: int = -1):
     """log softmax(x) = x - log sum_k e^{x_k}, never through softmax. Source: D1-SOFTMAX.

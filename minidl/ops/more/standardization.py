@@ -24,8 +24,9 @@ def _standardize_grad(gy, y, scale, dim):
     return scale * (gy - float64_mean(gy, dim) - y * float64_mean(gy * y, dim))
 
 
-@op("D1-BN", terms=Composite("(x - mean(x, dim)) / sqrt(var(x, dim) + eps)",
-                             "dy_j/dx_i = ((i == j) - 1/n - y_i y_j / n) / sqrt(var(x) + eps)"))
+@op("D1-BN", terms=Composite(
+    "m = mean(x, dim); v = var(x, dim); y = (x - m) / sqrt(v + eps)",
+    "dy_j/dx_i = ((i == j) - 1/n - y_i y_j / n) / sqrt(v + eps)"))
 def standardize(x: Tensor, dim, eps):
     """y = (x - m) / sqrt(v + eps), m and v the mean and (biased) variance over the axes `dim`.
 

@@ -69,7 +69,7 @@ def norm(input: Tensor, p=2, dim=None, keepdim: bool = False) -> Tensor:
     return _norm(input, axis_numbers("norm", dim, input.ndim), keepdim)
 
 
-@op(terms=Composite("sqrt(sum(x**2, dim))", "dy/dx_i = x_i / y"))
+@op(terms=Composite("s = sum(x**2, dim); y = sqrt(s)", "dy/dx_i = x_i / y"))
 def _norm(input: Tensor, dim, keepdim):
     """m sqrt(sum (x/m)^2), m the largest |x|: no square is too large or too small for its dtype."""
     x = as_floats(input)
