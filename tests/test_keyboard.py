@@ -20,7 +20,7 @@ import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
 from minidl.explain.cells import Explanation
-from minidl.explain.columns import columns_of
+from minidl.explain.wrapping import columns_of
 from minidl.explain.facts import Facts
 from minidl.explain.jsonlines import plain
 from minidl.explain.keyboard import decoded_keys

@@ -11,7 +11,7 @@ from optable import call, every_op, leaf, noise_like, tensor_arguments
 import minidl
 from minidl import functional as F
 from minidl import nn, optim
-from minidl.explain.columns import columns_of, cut, wrapped
+from minidl.explain.wrapping import columns_of, cut, wrapped
 from minidl.explain.controls import ARROWS, HELP, Controls
 from minidl.explain.facts import Facts
 from minidl.explain.follow import moves

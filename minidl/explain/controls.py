@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from ..files.regular import shown
-from .columns import cut, wrapped
+from .wrapping import cut, wrapped
 from .place import Place, Spot
 from .screen import Screen
 from .walk import Walk

@@ -18,7 +18,7 @@ from .cells import Explanation, Term, names_of
 from .grids import shape_text
 from .maps import SHORT_NAMES, Call, with_bias
 from .steps import written
-from .told import ShownArray, Told
+from .account import ShownArray, Account
 from .trace import Trace
 from .updates import worked
 
@@ -46,10 +46,10 @@ class Facts:
         for check in sorted(trace.checks, key=lambda check: check["status"] != "fail"):
             event = check.get("event")
             self.checks.setdefault(self.made[check["op"]] if event is None else event + 1, check)
-        self._told: dict[tuple, Told] = {}        # the last few
+        self._told: dict[tuple, Account] = {}        # the last few
 
     @np.errstate(all="ignore")                    # inf and nan are values
-    def of(self, number: int, cell: Sequence[int] | None = None) -> Told:
+    def of(self, number: int, cell: Sequence[int] | None = None) -> Account:
         """One event, by its number (from 1); `cell` here instead of the usual one."""
         key = number, None if cell is None else tuple(cell)
         if key not in self._told:
@@ -64,7 +64,7 @@ class Facts:
         return f"event {number} of {len(self.trace.events)}, {event['phase']}, {text}"
 
     # ------------------------------------------------------------------ the three phases
-    def _forward(self, number: int, event: dict, cell: Any) -> Told:
+    def _forward(self, number: int, event: dict, cell: Any) -> Account:
         op = self.trace.ops[event["op"]]
         node, check = self.trace.nodes[op["outputs"][0]], self.checks.get(number)
         y, name = self.trace.value(node["id"]), self.result(op)
@@ -74,11 +74,11 @@ class Facts:
                   ShownArray(name, "the result", y, _one(cell), check["cells"] if check else ())]
         head = self._head(number, event,
                           f"{called(op)}, a result of {shape_text(node['shape'])}")
-        return Told(number, event, op, head, self._origin(op), arrays, name, tuple(node["shape"]),
+        return Account(number, event, op, head, self._origin(op), arrays, name, tuple(node["shape"]),
                     cell, which, found, check, compared=_terms_compared(found, y, cell),
                     gradient=self._arrival(node["id"]))
 
-    def _backward(self, number: int, event: dict, cell: Any) -> Told:
+    def _backward(self, number: int, event: dict, cell: Any) -> Account:
         op, check = self.trace.ops[event["op"]], self.checks.get(number)
         g, gy = (self.trace.arrays[event[what]] for what in ("contribution", "gy"))
         name, result = self.contribution_name(op, event["input"]), self.result(op)
@@ -95,11 +95,11 @@ class Facts:
         head = self._head(number, event,
                           f"{called(op)}, gradient of {self.name(event['node'])}, contribution "
                           f"{event['number']} of {event['of']}")
-        return Told(number, event, op, head, self._origin(op), arrays, name, shape, cell, which,
+        return Account(number, event, op, head, self._origin(op), arrays, name, shape, cell, which,
                     found, check, running=self._running(number, event, g, cell),
                     compared=_terms_compared(found, g, cell))
 
-    def _update(self, number: int, event: dict, cell: Any) -> Told:
+    def _update(self, number: int, event: dict, cell: Any) -> Account:
         name, node = self.name(event["node"]), self.trace.nodes[event["node"]]
         places = {"gradient": event["gradient"], "before": event["before"], **event["state"],
                   "after": event["after"]}
@@ -118,14 +118,14 @@ class Facts:
                     which="where the gradient is largest" if which == LARGEST else which,
                     check=self.checks.get(number))
         if cell is None or any(a is None for a in arrays.values()):
-            return Told(**told, found=_why_no_terms(arrays.values()))
+            return Account(**told, found=_why_no_terms(arrays.values()))
         at = {k: float(a[cell]) for k, a in arrays.items() if is_cell(cell, a.shape)}
         used = {"gradient": "g", "before": "w"}
         factors = tuple((used.get(k, k), cell, v) for k, v in at.items() if k != "after")
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
                        event["options"])
         found = Explanation(head, (), [Term(factors, at["after"], ",")], at["after"], at["after"])
-        return Told(**told, found=found, rule=lines, compared=_compared(
+        return Account(**told, found=found, rule=lines, compared=_compared(
             lines[-1][1], arrays["after"], cell, abs(at["before"])) if lines else None)
 
     # ------------------------------------------------------------------ gradients as they arrive

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .cells import Explanation
 from .facts import Facts, events_text, largest
 from .grids import indexed
-from .told import Told
+from .account import Account
 
 CHOOSES = "max_pool2d", "max_pool2d_pick"      # the data decides which number these hand on
 
@@ -26,7 +26,7 @@ class Way(NamedTuple):
     said: str
 
 
-def way(facts: Facts, told: Told, term: int, factor: int) -> Way:
+def way(facts: Facts, told: Account, term: int, factor: int) -> Way:
     """Where this factor of this term leads (both counted from 0)."""
     if not told.terms:
         return _without_terms(facts, told)
@@ -38,7 +38,7 @@ def way(facts: Facts, told: Told, term: int, factor: int) -> Way:
                            f"{name}{indexed(index)}")
 
 
-def best_factor(facts: Facts, told: Told, term: int) -> int:
+def best_factor(facts: Facts, told: Account, term: int) -> int:
     """Which factor of a term is followed if none is named: the gradient that arrived; of a value,
     the first that an op made (one with the cell's own index before others), or that leads anywhere.
     """
@@ -52,7 +52,7 @@ def best_factor(facts: Facts, told: Told, term: int) -> int:
                  for k, yes in enumerate(good) if yes), 0)
 
 
-def _way(facts: Facts, told: Told, name: str, index: tuple, first: bool) -> Way:
+def _way(facts: Facts, told: Account, name: str, index: tuple, first: bool) -> Way:
     if told.op is None:
         return _of_update(facts, told, name, index)
     if told.event["phase"] == "backward":
@@ -66,7 +66,7 @@ def _way(facts: Facts, told: Told, name: str, index: tuple, first: bool) -> Way:
     return _maker(facts, nodes[name], index, told.number)
 
 
-def _upstream(facts: Facts, told: Told, index: tuple | None) -> Way:
+def _upstream(facts: Facts, told: Account, index: tuple | None) -> Way:
     """The contribution that brought the gradient of an op's result; of several, the largest."""
     came = facts.came(told.op["outputs"][0], told.number)
     if came:
@@ -114,7 +114,7 @@ def _is_update_of(facts: Facts, update: dict, number: int) -> bool:
         moved["parameter"] == node["parameter"])
 
 
-def _of_update(facts: Facts, told: Told, name: str, index: tuple | None) -> Way:
+def _of_update(facts: Facts, told: Account, name: str, index: tuple | None) -> Way:
     """g: the contribution that brought it; w and the optimiser's state: the update before."""
     event, events = told.event, facts.trace.events
     if name == "g":
@@ -128,7 +128,7 @@ def _of_update(facts: Facts, told: Told, name: str, index: tuple | None) -> Way:
     return Way(None, None, f"{name} is as it was when the recording began")
 
 
-def _without_terms(facts: Facts, told: Told) -> Way:
+def _without_terms(facts: Facts, told: Account) -> Way:
     """Where the event as a whole leads: to the gradient that arrived, or to the first operand that
     an op made. An elementwise op has them at the same cell."""
     if told.op is None:
@@ -164,7 +164,7 @@ def _passed_through(facts: Facts, found: Way, what: str) -> Way:
     return found._replace(said=f"{what}: {found.said}{through}")
 
 
-def moves(facts: Facts, told: Told) -> bool:
+def moves(facts: Facts, told: Account) -> bool:
     """Does the event hand on one number as it is, from a place that no data decides?"""
     return (told.op is not None and told.op["op"] not in CHOOSES
             and facts.trace.maps[told.op["op"]]["kind"] == "Gather"

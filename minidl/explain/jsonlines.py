@@ -10,7 +10,7 @@ from typing import Any
 from .choose import select
 from .facts import Facts
 from .follow import best_factor, way
-from .told import ShownArray, Told
+from .account import ShownArray, Account
 from .trace import Trace
 
 
@@ -30,7 +30,7 @@ def json_lines(trace: Trace, numbers: Sequence[int], cell: Sequence[int] | None 
         yield json.dumps(plain(event_dict(facts, facts.of(number))), allow_nan=False)
 
 
-def event_dict(facts: Facts, told: Told) -> dict:
+def event_dict(facts: Facts, told: Account) -> dict:
     """An event in words and numbers that JSON knows, but for NaN and infinities."""
     on = way(facts, told, 0, best_factor(facts, told, 0))
     terms = not isinstance(told.found, str)

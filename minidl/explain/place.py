@@ -13,7 +13,7 @@ from .choose import band_starts, matching, module_of, nothing_called
 from .facts import Facts, is_cell
 from .follow import best_factor, way
 from .grids import indexed
-from .told import Told
+from .account import Account
 from .trace import Trace
 
 
@@ -46,7 +46,7 @@ class Place:
 
     # ------------------------------------------------------------------ what is here
     @property
-    def told(self) -> Told:
+    def told(self) -> Account:
         """All about the event and the cell."""
         return self.facts.of(self.spot.number, self.spot.cell)
 

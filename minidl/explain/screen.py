@@ -14,10 +14,10 @@ import numpy as np
 
 from ..files.regular import shown
 from .cells import SHOWN, Term
-from .columns import columns_of, cut, wrapped
+from .wrapping import columns_of, cut, wrapped
 from .facts import CUT, largest
 from .grids import LABEL, WINDOW_SIDE, Plane, bold, indexed, red
-from .told import ShownArray, Told
+from .account import ShownArray, Account
 
 SCREEN_LINES, SCREEN_COLUMNS = 24, 80          # at least
 TERMS, GRID_ROWS = 3, 3       # of terms and of numbers, before others get the lines that are left
@@ -34,7 +34,7 @@ class Screen:
         self.colour = colour
 
     @np.errstate(all="ignore")                   # inf and nan are values
-    def block(self, told: Told, mark: tuple[int, int] = (0, 0)) -> list[str]:
+    def block(self, told: Account, mark: tuple[int, int] = (0, 0)) -> list[str]:
         """The event in one line less than the screen has, for the line of the keys. `mark`: the
         term and the factor that Enter follows, counted from 0."""
         top, arrays, tail = self._top(told), self._arrays(told), self._tail(told)
@@ -71,7 +71,7 @@ class Screen:
         return [*top, *options, *grids, *gradient, *cell, *terms, *notes, *tail]
 
     # ------------------------------------------------------------------ what stands there always
-    def _top(self, told: Told, lines: int = 1) -> list[str]:
+    def _top(self, told: Account, lines: int = 1) -> list[str]:
         """The head, the user's line and the formula."""
         head = [bold(line, self.colour) for line in wrapped(shown(told.head), self.width, 3, 2)]
         most = {"line": lines, "formula": 2}
@@ -80,7 +80,7 @@ class Screen:
         return head + [line for label, text in told.rows if label in most
                        for line in self._row(label, text, most[label])]
 
-    def _arrays(self, told: Told) -> dict[int, str]:
+    def _arrays(self, told: Account) -> dict[int, str]:
         """A line for each array, by its number; the last is the result's."""
         lines = {k: self._array(array) for k, array in enumerate(told.arrays)}
         left = len(lines) - ARRAYS
@@ -100,7 +100,7 @@ class Screen:
                     cut(words[2] or words[1], max(room, 8)))
         return cut(f"{first}{what}, {facts}", self.width)
 
-    def _cell(self, told: Told) -> list[str]:
+    def _cell(self, told: Account) -> list[str]:
         """Which cell, and its formula with the indices put in."""
         if told.cell is None:
             return self._row("cell", f"none: {told.found}" if isinstance(told.found, str) else
@@ -116,7 +116,7 @@ class Screen:
         return lines + [line for text in told.found.formula[known:][:2]
                         for line in self._text(f"      {text}", 2)][:3]
 
-    def _tail(self, told: Told) -> list[str]:
+    def _tail(self, told: Account) -> list[str]:
         """The sum beside what is stored, the gradient so far, and the check."""
         lines = []
         if told.compared:
@@ -131,7 +131,7 @@ class Screen:
         return lines
 
     # ------------------------------------------------------------------ terms
-    def _terms(self, told: Told, mark: tuple[int, int], count: int) -> list[str]:
+    def _terms(self, told: Account, mark: tuple[int, int], count: int) -> list[str]:
         """`count` of the terms, the marked one among them, and the rest as one."""
         terms = told.terms
         if not terms:
@@ -173,7 +173,7 @@ class Screen:
                                           self.width - LABEL)
         return [f"    {line}" for line in lines]
 
-    def _windows(self, told: Told, mark: tuple[int, int], room: int) -> dict[int, list[str]]:
+    def _windows(self, told: Account, mark: tuple[int, int], room: int) -> dict[int, list[str]]:
         """The operands' numbers, the marked factor's first, where there is room."""
         name = ""
         if told.terms and told.terms[mark[0]].factors:

@@ -16,7 +16,7 @@ from ..files.regular import shown
 from .cells import SHOWN, Term
 from .facts import CUT, Facts, largest
 from .grids import Plane, array_summary, bold, indexed, red
-from .told import ShownArray, Told
+from .account import ShownArray, Account
 from .trace import Trace
 
 
@@ -33,7 +33,7 @@ class Walk:
         told = self.facts.of(number, cell)
         return "\n".join([bold(shown(told.head), self.colour), *self._lines(told)])
 
-    def _lines(self, told: Told) -> Iterator[str]:
+    def _lines(self, told: Account) -> Iterator[str]:
         yield from (_row(label, text) for label, text in told.rows)
         for array in told.arrays:
             yield from self._array(array)
@@ -59,7 +59,7 @@ class Walk:
             yield from (f"    {line}" for line in (*(plane.heat() if self.colour else ()),
                                                    *plane.window(array.name, self.colour)))
 
-    def _sum(self, told: Told) -> Iterator[str]:
+    def _sum(self, told: Account) -> Iterator[str]:
         """The cell as its terms, the largest first, with the sum so far."""
         found, indent = told.found, " " * 6
         if told.op or not isinstance(found, str):

@@ -24,7 +24,7 @@ class ShownArray:
 
 
 @dataclass(frozen=True)
-class Told:
+class Account:
     """All about one event. `head` is complete when read aloud. The last of `arrays` is the result;
     its `name`, `values` and `cell` are the cell's. `found` is the cell as a sum of terms, or the
     reason why there is none; of an update it holds the numbers of the rule."""
