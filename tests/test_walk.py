@@ -129,8 +129,8 @@ def test_contributions_add_up(trace):
 
 def test_result_and_second_operand_have_different_names(trace):
     text = Walk(trace).event(find(trace, "backward", "mul"))
-    assert "formula   out = x * y" in text and "gout[" in text and "dout/dx" in text
-    assert "y = x" not in text
+    assert "formula   y = x * z" in text and "gy[" in text and "dy/dx" in text
+    assert "out" not in text.split("formula", 1)[1].split("\n")[0]
 
 
 def test_updates_are_worked_out(trace):

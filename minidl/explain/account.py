@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .cells import Explanation, Term
+from .explanation import Explanation, Term
 
 
 @dataclass(frozen=True)

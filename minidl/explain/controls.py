@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 
 from ..files.regular import shown
-from .wrapping import cut, wrapped
 from .place import Place, Spot
 from .screen import Screen
 from .walk import Walk
+from .wrapping import cut, wrapped
 
 HELP = """\
 Right Left, n p    the next event, the one before; with Shift, of another module

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..testing.compare import difference, equal, scale_of
-from .cells import Explanation, Term, names_of
+from .account import Account, ShownArray
+from .explanation import Explanation, Term
+from .formula_text import names_of, plain_formula
 from .grids import shape_text
 from .maps import SHORT_NAMES, Call, with_bias
 from .steps import written
-from .account import ShownArray, Account
 from .trace import Trace
 from .updates import worked
 
@@ -67,28 +68,28 @@ class Facts:
     def _forward(self, number: int, event: dict, cell: Any) -> Account:
         op = self.trace.ops[event["op"]]
         node, check = self.trace.nodes[op["outputs"][0]], self.checks.get(number)
-        y, name = self.trace.value(node["id"]), self.result(op)
+        y = self.trace.value(node["id"])
         cell, which = self._cell(y, check, node["shape"], cell)
         found = _found(self.trace.explain, op["id"], cell, [y])
         arrays = [*self._operands(op, found, cell),
-                  ShownArray(name, "the result", y, _one(cell), check["cells"] if check else ())]
+                  ShownArray("y", "the result", y, _one(cell), check["cells"] if check else ())]
         head = self._head(number, event,
                           f"{called(op)}, a result of {shape_text(node['shape'])}")
-        return Account(number, event, op, head, self._origin(op), arrays, name, tuple(node["shape"]),
+        return Account(number, event, op, head, self._origin(op), arrays, "y", tuple(node["shape"]),
                     cell, which, found, check, compared=_terms_compared(found, y, cell),
                     gradient=self._arrival(node["id"]))
 
     def _backward(self, number: int, event: dict, cell: Any) -> Account:
         op, check = self.trace.ops[event["op"]], self.checks.get(number)
         g, gy = (self.trace.arrays[event[what]] for what in ("contribution", "gy"))
-        name, result = self.contribution_name(op, event["input"]), self.result(op)
+        name = "g" + self.names(op)[event["input"]]
         shape = tuple(self.trace.nodes[event["node"]]["shape"])
         cell, which = self._cell(g, check, shape, cell)
         found = _found(self.trace.explain_event, event, cell, [g, gy])
         came = self.came(op["outputs"][0], number)
         whence = f", from {events_text(came)}" if came else ": backward() starts here"
-        arrays = [ShownArray(f"g{result}", f"the gradient of {result}{whence}", gy,
-                             _used(found, f"g{result}", gy), brief=whence.lstrip(", :")),
+        arrays = [ShownArray("gy", f"the gradient of y{whence}", gy,
+                             _used(found, "gy", gy), brief=whence.lstrip(", :")),
                   *self._operands(op, found, target=event["input"]),
                   ShownArray(name, "this contribution", g, _one(cell),
                              check["cells"] if check else ())]
@@ -185,17 +186,6 @@ class Facts:
         names = names_of(Call(entry, (), [None] * count, None)) if entry else []
         return [*names, *(f"x{k}" for k in range(len(names), count))]
 
-    def result(self, op: dict) -> str:
-        """The result's name: y, or "out" where y is the second operand."""
-        return "out" if "y" in self.names(op) else "y"
-
-    def contribution_name(self, op: dict, k: int) -> str:
-        """gx, gw, ...: what arrives at the k-th input. "gy" is always the gradient of a result: of
-        a second operand that is called y in formulas, and `other` in calls, it is "gother"."""
-        name = self.names(op)[k]
-        long = {short: name for name, short in SHORT_NAMES.items()}
-        return "g" + (long[name] if name == "y" else name)
-
     def arguments(self, op: dict) -> list[tuple[str, Any]]:
         """The op's arguments by name; none of an op that is not known."""
         entry = self.trace.entry(op)
@@ -213,7 +203,7 @@ class Facts:
         if len(op["inputs"]) > _factor_count(kind) and kind.get("bias"):
             text = with_bias(text, kind["bias"])
         if "value" in kind:
-            text = written(kind["value"], self.result(op))
+            text = plain_formula(written(kind["value"]))
         rows = [("line", re.sub(r"\s{3,}", "  ", self.trace.site(op))),
                 ("formula", text + (f"   ({op['formula']})" if op["formula"] else ""))]
         if op["op"] in NOTES:
@@ -321,7 +311,7 @@ def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ..
     factors = [f for term in found.terms for f in term.factors]
     if used := [index for n, index, _ in factors if n == name]:
         return used
-    above = [cell] if cell is not None else [i for n, i, _ in factors if n in ("gy", "gout")]
+    above = [cell] if cell is not None else [i for n, i, _ in factors if n == "gy"]
     below = [tuple(0 if n == 1 else i for i, n in zip(index[len(index) - a.ndim:], a.shape))
              for index in above if len(index) >= a.ndim]
     return below if all(is_cell(index, a.shape) for index in below) else []

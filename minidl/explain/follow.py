@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .cells import Explanation
+from .account import Account
+from .explanation import Explanation
 from .facts import Facts, events_text, largest
 from .grids import indexed
-from .account import Account
 
 CHOOSES = "max_pool2d", "max_pool2d_pick"      # the data decides which number these hand on
 
@@ -56,7 +56,7 @@ def _way(facts: Facts, told: Account, name: str, index: tuple, first: bool) -> W
     if told.op is None:
         return _of_update(facts, told, name, index)
     if told.event["phase"] == "backward":
-        if first and name in ("gy", f"g{facts.result(told.op)}"):
+        if first and name == "gy":
             return _upstream(facts, told, index)
         if name.startswith("d") and "/" in name:
             return Way(facts.made[told.op["id"]], index, "the op whose slope it is")

@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .account import Account, ShownArray
 from .choose import select
 from .facts import Facts
 from .follow import best_factor, way
-from .account import ShownArray, Account
 from .trace import Trace
 
 

@@ -27,7 +27,7 @@ from ..ops.windows import sides
 from ..tensor import Tensor
 from .steps import value_of
 
-SHORT_NAMES = {"input": "x", "other": "y", "condition": "c"}
+SHORT_NAMES = {"input": "x", "other": "z", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
 
@@ -171,8 +171,8 @@ def float64_array(value) -> np.ndarray:
 
 # --------------------------------------------------------------------------- formulas
 def evaluated(text: str, call: Call):
-    """A declaration's formula, of the arguments and of `out`, y itself."""
-    return value_of(text, call.named() | {"out": call.out})
+    """A declaration's formula, of the arguments and of `y`, its own value."""
+    return value_of(text, call.named() | {"y": call.out})
 
 
 def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:

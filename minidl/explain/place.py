@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .account import Account
 from .choose import band_starts, matching, module_of, nothing_called
 from .facts import Facts, is_cell
 from .follow import best_factor, way
 from .grids import indexed
-from .account import Account
 from .trace import Trace
 
 

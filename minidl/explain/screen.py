@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..files.regular import shown
-from .cells import SHOWN, Term
-from .wrapping import columns_of, cut, wrapped
+from .account import Account, ShownArray
+from .explanation import SHOWN, Term
 from .facts import CUT, largest
 from .grids import LABEL, WINDOW_SIDE, Plane, bold, indexed, red
-from .account import ShownArray, Account
+from .wrapping import columns_of, cut, wrapped
 
 SCREEN_LINES, SCREEN_COLUMNS = 24, 80          # at least
 TERMS, GRID_ROWS = 3, 3       # of terms and of numbers, before others get the lines that are left

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..files.regular import shown
-from .cells import SHOWN, Term
+from .account import Account, ShownArray
+from .explanation import SHOWN, Term
 from .facts import CUT, Facts, largest
 from .grids import Plane, array_summary, bold, indexed, red
-from .account import ShownArray, Account
 from .trace import Trace
 
 
