@@ -175,7 +175,7 @@ def test_after_the_first_gradient_comes_the_loss_itself(at, cnn):
     controls = at(find(cnn, "backward", "sum"))
     controls.press("Enter")
     assert controls.place.told.event["phase"] == "forward"
-    assert controls.place.said == ("gy[]: backward() starts here: event 14 made what it starts "
+    assert controls.place.said == ("gy: backward() starts here: event 14 made what it starts "
                                    "from")
     controls.press("Enter")
     assert controls.place.told.op["op"] == "cross_entropy_rows"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .account import Account
 from .explanation import Explanation
 from .facts import Facts, events_text, largest
-from .grids import indexed
+from .formula_text import at
 
 CHOOSES = "max_pool2d", "max_pool2d_pick"      # the data decides which number these hand on
 
@@ -31,11 +31,13 @@ def way(facts: Facts, told: Account, term: int, factor: int) -> Way:
     if not told.terms:
         return _without_terms(facts, told)
     factors = told.terms[term].factors
-    if not factors:
+    if not factors and facts.trace.maps[told.op["op"]]["kind"] == "Gather":
         return Way(None, None, "a constant: nothing made it")
+    if not factors:
+        return _without_terms(facts, told)
     name, index, _ = factors[factor]
     return _passed_through(facts, _way(facts, told, name, index, factor == 0),
-                           f"{name}{indexed(index)}")
+                           f"{name}{at(index)}")
 
 
 def best_factor(facts: Facts, told: Account, term: int) -> int:
@@ -57,7 +59,7 @@ def _way(facts: Facts, told: Account, name: str, index: tuple, first: bool) -> W
         return _of_update(facts, told, name, index)
     if told.event["phase"] == "backward":
         if first and name == "gy":
-            return _upstream(facts, told, index)
+            return _way_of_gradient(facts, told, index)
         if name.startswith("d") and "/" in name:
             return Way(facts.made[told.op["id"]], index, "the op whose slope it is")
     nodes = dict([*facts.side_arrays(told.op), *zip(facts.names(told.op), told.op["inputs"])])
@@ -66,7 +68,7 @@ def _way(facts: Facts, told: Account, name: str, index: tuple, first: bool) -> W
     return _maker(facts, nodes[name], index, told.number)
 
 
-def _upstream(facts: Facts, told: Account, index: tuple | None) -> Way:
+def _way_of_gradient(facts: Facts, told: Account, index: tuple | None) -> Way:
     """The contribution that brought the gradient of an op's result; of several, the largest."""
     came = facts.came(told.op["outputs"][0], told.number)
     if came:
@@ -139,12 +141,12 @@ def _without_terms(facts: Facts, told: Account) -> Way:
                 and all(facts.trace.nodes[n]["shape"] == list(told.shape) for n in nodes))
         cell = told.cell if same else None
         if told.event["phase"] == "backward":
-            found = _upstream(facts, told, cell)
+            found = _way_of_gradient(facts, told, cell)
         else:
             ways = [_maker(facts, node, cell, told.number) for node in told.op["inputs"]]
             found = next((w for w in ways if w.number is not None), ways[0] if ways else Way(
                 None, None, "it has no operand"))
-    return found._replace(said=f"no terms to follow, so its operand as a whole: {found.said}")
+    return found._replace(said=f"no factor to follow, so an operand as a whole: {found.said}")
 
 
 def _passed_through(facts: Facts, found: Way, what: str) -> Way:

@@ -13,7 +13,7 @@ from .account import Account
 from .choose import band_starts, matching, module_of, nothing_called
 from .facts import Facts, is_cell
 from .follow import best_factor, way
-from .grids import indexed
+from .formula_text import at
 from .trace import Trace
 
 
@@ -205,7 +205,7 @@ class Place:
         if not terms or not terms[term].factors:
             return "the operand"
         name, index, _ = terms[term].factors[factor]
-        return f"{name}{indexed(index)}"
+        return f"{name}{at(index)}"
 
     # ------------------------------------------------------------------ cells
     def _axes(self) -> list[int]:
@@ -240,7 +240,7 @@ class Place:
         else:
             moved = (*cell[:axis], cell[axis] + by, *cell[axis + 1:])
             self.spot = Spot(self.spot.number, moved)
-            self.said = f"{self.told.name}{indexed(moved)}"
+            self.said = f"{self.told.name}{at(moved)}"
 
     def choose(self, text: str) -> None:
         """A cell by its indices, "0,3,5,5" or "0 3 5 5"."""

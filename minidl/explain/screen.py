@@ -16,11 +16,13 @@ from ..files.regular import shown
 from .account import Account, ShownArray
 from .explanation import SHOWN, Term
 from .facts import CUT, largest
-from .grids import LABEL, WINDOW_SIDE, Plane, bold, indexed, red
+from .formula_text import at
+from .grids import LABEL, WINDOW_SIDE, Plane, bold, red
 from .wrapping import columns_of, cut, wrapped
 
 SCREEN_LINES, SCREEN_COLUMNS = 24, 80          # at least
 TERMS, GRID_ROWS = 3, 3       # of terms and of numbers, before others get the lines that are left
+STEP_LINES = 4                # lines of a formula with the cell's numbers
 ARRAYS = 4                    # lines of them at most; an update has one more for each state
 INDENT = 12
 
@@ -37,7 +39,7 @@ class Screen:
     def block(self, told: Account, mark: tuple[int, int] = (0, 0)) -> list[str]:
         """The event in one line less than the screen has, for the line of the keys. `mark`: the
         term and the factor that Enter follows, counted from 0."""
-        top, arrays, tail = self._top(told), self._arrays(told), self._tail(told)
+        top, arrays, tail = self._top(told, 2), self._arrays(told), self._tail(told)
         cell = self._cell(told)
         options = [line for label, text in told.rows if label in ("options", "")
                    for line in self._row(label, text)] if told.op else []
@@ -46,6 +48,9 @@ class Screen:
             line for note in told.found.notes for line in self._text(f"      {note}", 2)]
         terms = self._terms(told, mark, TERMS)
         room = self.lines - 1 - sum(map(len, (top, arrays, cell, terms, tail)))
+        if room < 0:
+            room, top = room + len(top), self._top(told)
+            room -= len(top)
         gradient = gradient if len(gradient) <= room else []
         room -= len(gradient)
         rows = self._rows(told.arrays[-1], min(GRID_ROWS, room - 2))
@@ -66,7 +71,6 @@ class Screen:
         if more := self._rows(told.arrays[-1], room + rows - (0 if rows else 2)):
             windows[len(told.arrays) - 1] = self._window(told.arrays[-1], more)
             room -= more - rows + (0 if rows else 2)
-        top = self._top(told, 2) if room else top
         grids = [line for k, array in arrays.items() for line in (array, *windows.get(k, ()))]
         return [*top, *options, *grids, *gradient, *cell, *terms, *notes, *tail]
 
@@ -105,16 +109,22 @@ class Screen:
         if told.cell is None:
             return self._row("cell", f"none: {told.found}" if isinstance(told.found, str) else
                              "none")
-        lines = self._row("cell", f"{told.name}{indexed(told.cell)}, {told.which}", 1)
+        lines = self._row("cell", f"{told.name}{at(told.cell)}, {told.which}", 1)
         if isinstance(told.found, str):
             return [*lines, *self._text(f"      no terms: {told.found}", 2)]
         if told.op is None:
             return lines + [line for text, value in told.rule or (
                 ("a rule that minidl does not know", told.found.stored),)
                 for line in self._text(f"      {text} = {value:.6g}", 2)]
-        known = told.event["phase"] == "forward"          # its formula has been shown
-        return lines + [line for text in told.found.formula[known:][:2]
-                        for line in self._text(f"      {text}", 2)][:3]
+        if told.found.steps:
+            said = [str(step) for step in told.found.steps]
+        else:                                             # what is shown elsewhere is left out
+            forward = told.event["phase"] == "forward"
+            said = [text for text in told.found.formula if text.startswith("y[") == forward
+                    and not re.match(r"\w+ is |dy/d\w+ of ", text)]
+            said = said[1:] if forward and len(said) > 1 else said
+        cell = [line for text in said for line in self._text(f"      {text}", 2)]
+        return lines + cell[:STEP_LINES]
 
     def _tail(self, told: Account) -> list[str]:
         """The sum beside what is stored, the gradient so far, and the check."""
@@ -206,10 +216,10 @@ class Screen:
 def _term_line(k: int, term: Term, marked: int | None, total: float | None, digits: int) -> str:
     """One term, with the sum so far. > stands before the marked factor."""
     factors = f" {term.sign} ".replace(" ,", ",").join(
-        f"{'>' * (i == marked)}{name}{indexed(index)} {value + 0:.{digits}g}"
+        f"{'>' * (i == marked)}{name}{at(index)} {value + 0:.{digits}g}"
         for i, (name, index, value) in enumerate(term.factors))
     so_far = "" if total is None else f", sum {total + 0:.{digits}g}"
-    return f"{k + 1:5}  {factors or 'a constant'} = {term.value + 0:.{digits}g}{so_far}"
+    return f"{k + 1:5}  {factors or 'without a factor'} = {term.value + 0:.{digits}g}{so_far}"
 
 
 def _brief(a: np.ndarray) -> str:
@@ -220,7 +230,7 @@ def _brief(a: np.ndarray) -> str:
 
 
 def _brief_parts(a: np.ndarray) -> Iterator[str]:
-    yield " x ".join(map(str, a.shape))
+    yield " x ".join(map(str, a.shape)) + " numbers" * (a.ndim == 1)
     finite = a[np.isfinite(a)]
     if finite.size:
         low, high = f"{finite.min() + 0:.3g}", f"{finite.max() + 0:.3g}"

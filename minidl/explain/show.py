@@ -54,7 +54,7 @@ def _by_keys(controls: Controls, console: Console) -> None:
 
     def draw() -> None:
         console.clear()
-        _written("\n".join(controls.block(screen())), write, end="")
+        _put_out("\n".join(controls.block(screen())), write, end="")
 
     console.set_alt_screen(True)
     try:
@@ -69,7 +69,7 @@ def _by_keys(controls: Controls, console: Console) -> None:
     finally:
         console.set_alt_screen(False)
     place = controls.place
-    _written("\n".join(screen().block(place.told, place.mark)), write)
+    _put_out("\n".join(screen().block(place.told, place.mark)), write)
 
 
 def _by_lines(controls: Controls, prompt: str) -> None:
@@ -89,7 +89,7 @@ def _by_lines(controls: Controls, prompt: str) -> None:
             return
 
 
-def _written(text: str, write: Callable | None, end: str = "\n") -> None:
+def _put_out(text: str, write: Callable | None, end: str = "\n") -> None:
     """With colours if there are any, now."""
     if write is None:
         print(text, end=end, flush=True)

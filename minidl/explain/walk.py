@@ -16,6 +16,7 @@ from ..files.regular import shown
 from .account import Account, ShownArray
 from .explanation import SHOWN, Term
 from .facts import CUT, Facts, largest
+from .formula_text import at
 from .grids import Plane, array_summary, bold, indexed, red
 from .trace import Trace
 
@@ -63,12 +64,13 @@ class Walk:
         """The cell as its terms, the largest first, with the sum so far."""
         found, indent = told.found, " " * 6
         if told.op or not isinstance(found, str):
-            yield _row("cell", f"{told.name}{indexed(told.cell)}, {told.which}")
+            yield _row("cell", f"{told.name}{at(told.cell)}, {told.which}")
         if isinstance(found, str):
             yield f"{indent}no terms: {shown(found)}"
         elif told.op:
             known = told.event["phase"] == "forward"      # its formula has been shown
             yield from (f"{indent}{shown(line)}" for line in found.formula[known:])
+            yield from (f"{indent}{step}" for step in found.steps)
             yield from (f"{indent}{line}" for line in _sum_lines(found))
             yield from (f"{indent}{shown(note)}" for note in found.notes)
         else:
