@@ -19,11 +19,16 @@ import pytest
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
+from minidl.explain.controls import COMMAND_MOVES, WORDS, Controls
 from minidl.explain.facts import Facts
 from minidl.explain.jsonlines import plain
 from minidl.explain.keyboard import decoded_keys
+from minidl.explain.place import Place
+from minidl.explain.screen import Screen
 from minidl.explain.trace import Trace
+from minidl.explain.walk import Walk
 from minidl.explain.wrapping import columns_of
+from minidl.training import first_step
 
 ROOT = Path(minidl.__file__).parents[1]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -202,6 +207,46 @@ def test_a_terminal_that_knows_no_keys_has_lines(saved, under_terminal):
     terminal.type("quit\n")
     assert terminal.ended() == 0
     assert "\x1b" not in terminal.text
+
+
+# --------------------------------------------------------------------------- the page on it
+def assert_alike(found: str, shown: str) -> None:
+    """Word by word; numbers up to rounding, which differs between machines."""
+    words = [re.findall(r"[-+]?\d[\d.e+-]*|[^\s\d]+", text) for text in (found, shown)]
+    assert len(words[0]) == len(words[1]), found
+    for word, other in zip(*words):
+        try:
+            assert float(word) == pytest.approx(float(other), rel=2e-2, abs=1e-6), (word, other)
+        except ValueError:
+            assert word == other, found
+
+
+def test_the_docs_show_what_is_printed():
+    text = (ROOT / "docs" / "step.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^% (keys|details): ([^\n]*)\n\n```text\n(.*?)\n```$", text, re.M | re.S)
+    assert [what for what, _, _ in shown] == ["keys", "keys", "keys", "details"]
+    controls = Controls(Place(trace := first_step.of_model("cnn")))
+    for what, command, block in shown:
+        if what == "details":
+            assert_alike(Walk(trace).event(int(command)), block)
+            continue
+        controls.command(command)
+        lines = controls.block(Screen())
+        begin = next(k for k, line in enumerate(lines) if line == block.split("\n")[0])
+        assert_alike("\n".join(lines[begin:][:block.count("\n") + 1]), block)
+
+
+def test_the_docs_list_every_key_and_option():
+    text = (ROOT / "docs" / "step.md").read_text(encoding="utf-8")
+    words = {"Enter", "Backspace", "Home", "End", "Tab", *"nfbucdgpi/q?"}
+    for key in words:
+        assert re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text), key
+    for word in [*WORDS, *COMMAND_MOVES, "goto", "find", "cell"]:
+        assert not word or f"`{word}" in text, word
+    options = subprocess.run([sys.executable, "-m", "minidl", "step", "--help"], cwd=ROOT,
+                             capture_output=True, text=True).stdout
+    for option in set(re.findall(r"--[a-z]+", options)) - {"--help", "--model"}:
+        assert f"`{option}" in text, option
 
 
 # --------------------------------------------------------------------------- lines and JSON

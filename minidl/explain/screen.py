@@ -146,6 +146,8 @@ class Screen:
         terms = told.terms
         if not terms:
             return [] if isinstance(told.found, str) else ["      it has no terms"]
+        if told.found.steps and not terms[0].factors:
+            return []                                     # the steps say it all
         first = max(0, mark[0] + 1 - count)
         last = min(first + count, len(terms))
         while last - 1 > max(mark[0], first) and terms[last - 1].value == 0:
