@@ -107,7 +107,8 @@ def test_a_layers_bias_is_one_more_term(step):
     found = outputs[0].explain(0, 1, 0, 0)
     assert found.title.startswith("conv2d (D3-CONV)")
     assert found.formula[0].startswith("y[n,o,i,j] = b[o], then y[n,o,i,j] += x[n, c, i*SH - PH")
-    assert found.formula[1].startswith("y[0,1,0,0] = b[1] + sum over c, u, v of x[0, c, u - 1, v - 1]")
+    assert found.formula[1].startswith(
+        "y[0,1,0,0] = b[1] + sum over c, u, v of x[0, c, u - 1, v - 1]")
     assert found.outside == 2 * (3 + 2)                    # a corner: 5 of 9 taps, two channels
     assert len(found.terms) == 2 * 4 + 1
     bias = [t for t in found.terms if len(t.factors) == 1]

@@ -1,5 +1,5 @@
 """Layers are explained as what they are: by products of their weights, or by the lines of their
-formula, through the ops that only hand numbers on; and terms can be followed to what made them.
+formula, through the ops that only hand numbers on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import minidl
 from minidl import functional as F
 from minidl import nn
 from minidl.explain.explanation import Explanation
+from minidl.explain.recorded import RecordedNode
 
 IMAGES, ROWS, TEXT = (2, 4, 6, 6), (3, 4), (2, 3, 4)
 LAYERS = {
@@ -110,8 +111,8 @@ def test_every_layer_is_among_them():
 
 @pytest.mark.parametrize("made", LAYERS, indirect=True)
 def test_a_layers_output_is_explained_as_what_it_is(made):
-    """The terms add up, the layer's weights are in them by name, and no explanation is of an op that
-    only hands a number on, or adds a bias."""
+    """The terms add up, the layer's weights are in them by name, and no explanation is of an op
+    that only hands a number on, or adds a bias."""
     name, layer, x, y = made
     if y.is_leaf:
         return
@@ -135,6 +136,32 @@ def layer_is_without_bias(layer) -> bool:
     return getattr(layer, "bias", 1) is None
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_traces_layers_are_the_same(name):
+    """A node of a trace is explained by what its tensor is explained by; only the op of an event is
+    told as it is."""
+    make, shape = LAYERS[name]
+    minidl.manual_seed(5)
+    layer = make()
+    x = minidl.tensor([1, 2]) if shape is None else minidl.randn(*shape, requires_grad=True)
+    with minidl.record() as trace:
+        y = layer(x)
+    made = [op for op in trace.ops if np.array_equal(trace.value(op["outputs"][0]), y.numpy())]
+    if not made:
+        return
+    node = RecordedNode(trace, made[-1]["outputs"][0])
+    for index in cells(y, 3):
+        found, expected = node.explain(index), y.explain(index)
+        assert_sums_up(found)
+        told = lambda e: [f[1:] for t in e.terms for f in t.factors]
+        assert told(found) == told(expected) and len(found.steps) == len(expected.steps)
+        if "evaluated" not in name:                       # a trace has no names of buffers
+            assert (found.total, found.formula) == (expected.total, expected.formula)
+        plain = trace.explain(made[-1], index)
+        assert plain.title.startswith(made[-1]["op"])
+        assert_sums_up(plain)
+
+
 @pytest.mark.parametrize("made", LAYERS, indirect=True)
 def test_a_layers_gradients_are_explained_without_empty_parts(made):
     name, layer, x, y = made
@@ -144,11 +171,11 @@ def test_a_layers_gradients_are_explained_without_empty_parts(made):
             assert_sums_up(found)
             assert all(part.terms or part.outside or not part.title.startswith("from getitem")
                        for part in found.parts), found
-            assert found.terms and found.terms == sorted(
-                found.terms, key=lambda term: -abs(term.value)) or not found.stored
+            sizes = [abs(term.value) for term in found.terms]
+            assert sizes == sorted(sizes, reverse=True) and (sizes or not found.stored)
             if name.split(",")[0] in PRODUCTS - {"MultiheadAttention"}:
-                assert len(found.parts) == 1 and "conv2d" in found.parts[0].title or (
-                    "linear" in found.parts[0].title)
+                (part,) = found.parts
+                assert "conv2d" in part.title or "linear" in part.title
 
 
 def test_the_products_of_a_group_are_those_of_its_own_channels():
@@ -226,3 +253,29 @@ def test_a_mean_says_that_it_is_one():
     assert found.title == "mse_loss: sum   y"
     assert found.formula[0] == "y = the mean of x over axes 0, 1, 6 numbers"
     assert len(found.terms) == 6 and found.terms[0].factors[1] == ("", (), pytest.approx(1 / 6))
+
+
+def test_what_cannot_be_followed_is_said():
+    """After the update a group's products are other ones: the element is told as it is, and why."""
+    layer, x = nn.Conv2d(2, 2, 1, groups=2), minidl.randn(1, 2, 2, 2)
+    with minidl.keep():
+        y = layer(x)
+    with minidl.no_grad():
+        layer.weight.mul_(2.0)
+    text = repr(y.explain(0, 1, 0, 0))
+    assert "cat   y[0,1,0,0]" in text and "what made x cannot be told" in text
+    assert "changed in place" in text and "stored" in text
+
+
+def test_an_explanation_inside_a_recording_is_no_part_of_it():
+    x = minidl.randn(1, 2, 4, 4, requires_grad=True)
+    layer = nn.Conv2d(2, 2, 3, groups=2)
+    with minidl.record() as trace:
+        y = F.max_pool2d(layer(x), 2)
+        (y * y).sum().backward()
+        before = len(trace.events)
+        y.explain(0, 1, 0, 0)
+        layer.weight.explain_grad(0, 0, 0, 0)
+        y.receptive_field(0, 1, 0, 0)
+        x.projective_field(0, 1, 0, 0)
+        assert len(trace.events) == before and len(trace.ops) == len(trace.entries)

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import Switch
-from ..ops.terms import Composite, Elementwise, Gather, Reduce
+from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
 from ..tensor import Tensor
 from . import maps as maps
 from .chains import explain_chain, shown_steps
@@ -40,16 +39,11 @@ from .explanation import (
     total_of,
 )
 from .fields import WINDOW, back
-from .folding import CHOOSING, Folded, chain, folded
+from .folding import CHOOSING, Folded, chain, folded, rearranges
 from .formula_text import at, names_of, value_formula
 from .keeping import made
 from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
 from .own_ops import own_terms
-
-
-def unwatched() -> Switch:
-    """Inside, ops that an explanation runs are told to nobody."""
-    return Switch("watchers", ())
 
 
 def checked(t: Any, index: tuple, who: str) -> tuple[int, ...]:
@@ -84,7 +78,7 @@ def explain_call(call: maps.Call, index: tuple[int, ...]) -> Explanation:
 
 def explain_applied(asked: Applied, index: tuple[int, ...], depth: int = 1) -> Explanation:
     """Of one element of a call's output."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         links, begun = ([], None) if asked.plain else chain(asked, index)
         if links:
             found = explain_chain(asked, index, links, begun)
@@ -105,10 +99,14 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
     else:
         terms, columns, outside = _sum(found)
         formula, notes = _sum_formula(asked, index, found, terms, columns)
-    through = [where_from(index, found)] * bool(found.through)
+    if found.refused:
+        notes = [*notes, f"what made x cannot be told: {found.refused}"]
+    told = rearranges(call.op) or "the mean of" in formula[0]     # then the formula says the way
+    through = [where_from(index, found)] * bool(found.through and not told)
+    about = legend(columns, isinstance(call.op.terms, Contract))
     terms = largest_first(terms)
-    return Explanation(heading(asked, found.core.op, index), (*formula, *through, *legend(columns)),
-                       terms, total_of(terms), float(asked.call.out[index]), outside, asked.site,
+    return Explanation(heading(asked, found.core.op, index), (*formula, *through, *about), terms,
+                       total_of(terms), float(asked.call.out[index]), outside, asked.site,
                        tuple(notes), steps=steps, module=asked.module)
 
 
@@ -153,11 +151,13 @@ def _sum_formula(asked: Applied, index, found: Folded, terms: list[Term], column
         if call.op.name == CHOOSING:
             return [f"y{at(found.index)} = the largest of x in its window"], [
                 _window_text(call, found.index)]
+        way = ", ".join((*found.through, call.op.name, *(
+            name for column in columns for name in column.through)))
         if not terms[0].factors:
-            return [f"y{at(found.index)} = {digits(terms[0].value)}"], [
+            return [f"y{at(index)} = {digits(terms[0].value)}, through {way}"], [
                 "the constant around the operand"]
         name, place, _ = terms[0].factors[0]
-        return [f"y{at(found.index)} = {name}{at(place)}"], []
+        return [f"y{at(index)} = {name}{at(place)}, through {way}"], []
     if isinstance(kind, Reduce):
         return _reduction_formula(found)
     lines = value_formula(call, found.index)

@@ -75,8 +75,9 @@ def explain_chain(asked: Applied, index: tuple[int, ...], links: list[Link],
     factors = tuple(f for column in columns for f in column.factors())
     origins = tuple(None if isinstance(c.origin, Unknown) else c.origin for c in columns)
     formula = "; ".join(step.text for step in steps)
-    return Explanation(title, (formula, *legend(columns)), [Term(factors, value, ",", origins)],
-                       value, float(asked.call.out[index]), site=asked.site, steps=tuple(steps),
+    terms = [Term(factors, value, ",", origins)]
+    return Explanation(title, (formula, *legend(columns, False)), terms, value,
+                       float(asked.call.out[index]), site=asked.site, steps=tuple(steps),
                        module=asked.module)
 
 

@@ -96,8 +96,9 @@ def heading(asked: Applied, op: Op, index: Sequence[int]) -> str:
     return f"{called}{': ' if called else ''}{op_title(op)}   y{at(index)}"
 
 
-def legend(columns: Sequence[Column]) -> list[str]:
-    """What the letters of the factors are: "x is the output of relu, w is conv1.weight"."""
+def legend(columns: Sequence[Column], indexed: bool = True) -> list[str]:
+    """What the letters of the factors are: "x is the output of relu, w is conv1.weight"; and, of a
+    formula with indices, which operands were rearranged before."""
     said, moved, ops = {}, {}, {}
     for column in columns:
         about = "" if isinstance(column.origin, Unknown) else column.origin.about()
@@ -106,7 +107,7 @@ def legend(columns: Sequence[Column]) -> list[str]:
             continue                            # gy is the gradient of the output: always
         if about not in ("", column.name):
             said.setdefault(column.name, f"{column.name} is {about}")
-        if column.through and about != column.name:
+        if indexed and column.through and about != column.name:
             moved[column.name] = None
             ops |= dict.fromkeys(column.through)
     line = ", ".join(said.values())

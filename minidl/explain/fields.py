@@ -2,7 +2,8 @@
 
 A mask of elements is carried back (or forward) through the ops, each by its declaration: exactly,
 for strides, padding, dilation and branches of any kind. Of a max pooling the whole window counts,
-for any of its pixels might have been the largest.
+for any of its pixels might have been the largest; of an op of the user's without a declaration what
+moves when its operands are moved.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
 from .keeping import Kept, made, uses
+from .own_ops import moved_elements, moving_places
 
 WINDOW = Contract("y[n,c,i,j] += x[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]",
                   {"u": "KH", "v": "KW"})
@@ -50,7 +52,9 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     """The elements of operand k that the masked elements of the output depend on."""
     kind, x = call.op.terms, call.operands[k]
     reached = np.zeros(x.size, bool)
-    if isinstance(kind, Composite):
+    if kind is None:
+        reached[list(moving_places(call, k, mask))] = True
+    elif isinstance(kind, Composite):
         spread = _mixed(call, mask) if k == 0 else mask
         reached[maps.broadcast_positions(x, spread.shape)[spread]] = True
     elif isinstance(kind, Elementwise):
@@ -70,6 +74,8 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
 def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     """The elements of the output that depend on the masked elements of operand k."""
     kind, x = call.op.terms, call.operands[k]
+    if kind is None:
+        return moved_elements(call, k, np.flatnonzero(mask))
     if isinstance(kind, (Composite, Elementwise)):
         if isinstance(kind, Composite) and k == 0:
             dims = mixed_axes(call)
@@ -120,6 +126,7 @@ def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------- through all ops
+@maps.unwatched()
 def receptive_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.receptive_field`."""
     from .cells import checked
@@ -146,6 +153,7 @@ def receptive_field(t: Tensor, index: tuple) -> Fields:
     return Fields(leaves.items(), names.values())
 
 
+@maps.unwatched()
 def projective_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.projective_field`."""
     from .cells import checked

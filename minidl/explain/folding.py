@@ -40,13 +40,15 @@ class Added(NamedTuple):
 
 class Folded(NamedTuple):
     """The call that made an element, the element's index there, and what was folded: the ops
-    `through` which it came, the last one first, what was `added`, and the `scale`."""
+    `through` which it came, the last one first, what was `added`, and the `scale`. `refused` says
+    why it could not be followed further, if it could not."""
 
     core: Applied
     index: tuple[int, ...]
     through: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
     scale: float = 1.0
+    refused: str = ""
 
 
 def rearranges(op: Op) -> bool:
@@ -66,7 +68,8 @@ def folded(made: Applied, index: tuple[int, ...]) -> Folded:
     elif op.name in ("mul", "div"):
         found = _without_number(made, index)
     if found is None:
-        return Folded(made, index)
+        refused = (getattr(origin, "refused", "") for origin in made.inputs if rearranges(op))
+        return Folded(made, index, refused=next(filter(None, refused), ""))
     return found._replace(through=(op.name, *found.through))
 
 
@@ -180,9 +183,8 @@ def chain(made: Applied, index: tuple[int, ...]) -> tuple[list[Link], Folded | N
     link that began with an operand, is none: ``x * 2``."""
     links: list[Link] = []
     current, at, begun = made, index, None
-    while current is not None and len(links) < LINKS and (
-            current.site == made.site or str(current.site) == str(made.site)) and (
-            current.module == made.module and current.function == made.function):
+    where = lambda call: (str(call.site), call.module, call.function)
+    while current is not None and len(links) < LINKS and where(current) == where(made):
         kind = current.op.terms
         if rearranges(current.op) and (place := _handed_on(current.call, at)):
             current, at = current.inputs[place[0]], place[1]

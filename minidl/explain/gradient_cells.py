@@ -14,10 +14,10 @@ import numpy as np
 
 from ..gradients import shares
 from ..modes import no_grad
-from ..ops.terms import Composite, Elementwise
+from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
-from .cells import checked, unwatched
+from .cells import checked
 from .columns import Column, Unknown, factor_list, legend, operand_columns, terms_of
 from .explanation import Explanation, Term, digits, followed_to, largest_first, total_of
 from .fields import forward
@@ -48,7 +48,7 @@ def explain_grad(x: Tensor, index: tuple, depth: int = 1) -> Explanation:
 def explain_arrived(gradient, index: tuple[int, ...], depth: int = 1) -> Explanation:
     """Of one element of a gradient (an Origin with arrivals): a part for each use, and in all the
     terms of all parts."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         seed, stored = gradient.seed(), float(gradient.stored()[index])
         begun = [] if seed is None else [Term((("backward() began with", (), float(seed[index])),),
                                               float(seed[index]))]
@@ -115,7 +115,8 @@ def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
         return []
     gy, total = float(arrival.gy[index]), sum(each.part.total for each in found)
     size = sum(each.part.magnitude for each in found)
-    if not found or not (abs(gy - total) <= 1e-3 * size or gy == total):
+    same = abs(gy - total) <= 1e-3 * size or gy == total
+    if not found or not same and not wrong_backwards(found):
         return []                               # something happened there: not to be passed over
     return [each._replace(part=replace(each.part, title=_title_through(
         each.part.title, made.op.name))) for each in found]
@@ -130,7 +131,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                          made: Applied | None = None, above=None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`; `made`
     and `above` are Origins for the call and for gy, if terms are to be followed."""
-    with unwatched(), np.errstate(all="ignore"):          # inf and nan are values
+    with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         kind, outside, notes = call.op.terms, 0, ()
         made = made or Applied(call, (None,) * len(call.operands), None, site)
         if isinstance(kind, (Elementwise, Composite)) or kind is None:
@@ -152,7 +153,7 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
         else:
             formula = [contribution_formula(call, k, index)]
         formula += [line for line in [k == 0 and getattr(kind, "slope", "")] if line]
-        formula += legend(used)
+        formula += legend(used, isinstance(kind, Contract))
         return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms),
                            None, outside, site, notes, module=made.module)
 
@@ -213,8 +214,8 @@ def wrong_backwards(told: list[Told]) -> list[str]:
                 abs(given - part.total) <= 1e-3 * size):
             by = "finite differences" if made.op.terms is None else "its formula"
             found[made.op.name] = (
-                f"the backward pass of {op_title(made.op)} is wrong: it gives {digits(given)} here, "
-                f"{by} {digits(part.total)}; trace.check() of a recording tells more")
+                f"the backward pass of {op_title(made.op)} is wrong: it gives {digits(given)} "
+                f"here, {by} {digits(part.total)}; trace.check() of a recording tells more")
     return list(found.values())
 
 

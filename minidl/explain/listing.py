@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType
 
 from ..files.regular import shown
-from .source import Site
+from .source import Site, cell_number
 
 AROUND = 5                    # lines before and after one of a program
 LONGEST_FUNCTION = 40         # lines of an op's function
@@ -73,7 +73,9 @@ class Listing:
         return self._paths[path]
 
     def _short(self, path: str) -> str:
-        file = Path(os.path.abspath(path))
+        file, cell = Path(os.path.abspath(path)), cell_number(path)
+        if cell is not None:
+            return f"cell [{cell}]"
         if path.startswith("<"):                       # no file: "<stdin>", "<string>"
             return path
         if _LIBRARY in file.parents:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..device import to_host
+from ..modes import Switch
 from ..more.grad import grad
 from ..more.grad_enabled import enable_grad
 from ..op import Op
@@ -271,6 +272,11 @@ def _grid(axes: dict) -> dict:
 
 
 # --------------------------------------------------------------------------- rearrangements
+def unwatched() -> Switch:
+    """Inside, ops that an explanation runs are told to nobody."""
+    return Switch("watchers", ())
+
+
 def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The (first) output of the op called again, with `operands` for its own."""
     y = call.op.call(*call.op.with_inputs(call.args, operands))

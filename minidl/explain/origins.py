@@ -120,6 +120,8 @@ def call_applied(kept: Kept, who: str, out: Tensor) -> Applied:
 class Held:
     """A tensor. `site` is where an op used it or made it: there it has its name."""
 
+    refused = ""                       # why the call that made it cannot be told
+
     def __init__(self, tensor: Tensor, site: Site | None = None):
         self.tensor, self.site = tensor, site
         self.shape = tensor.shape
@@ -140,17 +142,22 @@ class Held:
         if name := self.name:
             return name
         kept = made(self.tensor)
-        return f"the output of {kept.op.name}" if kept else ""
+        module = kept.site.module if kept and kept.site else ""
+        return "" if kept is None else f"the output of {kept.op.name}" + f" in {module}" * bool(
+            module)
 
     def is_leaf(self) -> bool:
         return made(self.tensor) is None and returned(self.tensor) is None
 
     def made(self) -> Applied | None:
-        """The call that made it; None of a leaf, and of what is gone."""
+        """The call that made it; None of a leaf, and where its operands are gone or changed: then
+        `refused` says it."""
         kept = made(self.tensor)
-        with suppress(RuntimeError, TypeError, ValueError):
+        try:
             return kept and call_applied(kept, "explain", self.tensor)
-        return None
+        except RuntimeError as error:
+            self.refused = str(error)
+            return None
 
     def explain(self, index: tuple[int, ...], depth: int = 1) -> Explanation:
         from .cells import explain

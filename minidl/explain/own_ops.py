@@ -8,6 +8,7 @@ shows here, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -34,9 +35,10 @@ def own_terms(made: Applied, index: tuple[int, ...]
     """One element of the result as one term, whose factors are what it depends on, and their
     columns; its formula, and notes."""
     call, columns, factors, origins = made.call, [], [], []
-    value = float(run_in_float64(call, call.operands)[index])
+    value, mask = float(run_in_float64(call, call.operands)[index]), np.zeros(call.out.shape, bool)
+    mask[index] = True
     for k, name in enumerate(names_of(call)):
-        found = list(_moving(call, k, index))
+        found = list(islice(moving_places(call, k, mask), TRIED))
         column = column_of(name, made, k, np.array(found, int))
         columns.append(column)
         factors += column.factors()
@@ -49,29 +51,29 @@ def own_terms(made: Applied, index: tuple[int, ...]
     return terms, columns, [f"y = {call.op.name}({', '.join(names_of(call))})"], notes
 
 
-def _moving(call: maps.Call, k: int, index: tuple[int, ...]) -> Iterator[int]:
-    """The flat places in operand k that move an element of the result: halves of the operand are
-    moved at random, and those that show are halved again."""
-    x, rng, found = call.operands[k], np.random.default_rng(0), 0
-    if x.dtype.kind != "f":
-        return
-    before = run_in_float64(call, call.operands)[index]
-    waiting = [(0, x.size)] if x.size else []
-    while waiting and found < TRIED:
-        first, end = waiting.pop()
-        moved = x.copy()
-        moved.reshape(-1)[first:end] += rng.uniform(0.5, 1.5, end - first) * 1e-3 * (
-            1 + np.abs(x.reshape(-1)[first:end]))
-        operands = [*call.operands[:k], moved, *call.operands[k + 1:]]
-        after = run_in_float64(call, operands)[index]
-        if after == before or np.isnan(after) and np.isnan(before):
-            continue
-        if end - first == 1:
-            found += 1
-            yield first
-        else:
-            middle = (first + end) // 2
-            waiting += [(middle, end), (first, middle)]
+def moved_elements(call: maps.Call, k: int, places: np.ndarray) -> np.ndarray:
+    """Which elements of the result move if operand k is moved, at random, at these flat places."""
+    x, rng = call.operands[k], np.random.default_rng(len(places))
+    moved = x.copy()
+    moved.reshape(-1)[places] += rng.uniform(0.5, 1.5, len(places)) * 1e-3 * (
+        1 + np.abs(x.reshape(-1)[places]))
+    before = run_in_float64(call, call.operands)
+    after = run_in_float64(call, [*call.operands[:k], moved, *call.operands[k + 1:]])
+    return (after != before) & ~(np.isnan(after) & np.isnan(before))
+
+
+def moving_places(call: maps.Call, k: int, mask: np.ndarray) -> Iterator[int]:
+    """The flat places in operand k that move one of the masked elements of the result: halves of
+    the operand are moved, and those that show are halved again."""
+    x = call.operands[k]
+    waiting = [np.arange(x.size)] if x.size and x.dtype.kind == "f" else []
+    while waiting:
+        places = waiting.pop()
+        if moved_elements(call, k, places)[mask].any():
+            if len(places) == 1:
+                yield int(places[0])
+            else:
+                waiting += np.array_split(places, 2)[::-1]
 
 
 def slopes_by_differences(call: maps.Call, k: int, place: int) -> np.ndarray:

@@ -9,18 +9,26 @@ from typing import Any
 import numpy as np
 
 from .explanation import Explanation
+from .maps import Call
 from .origins import Applied, Arrival
 
 
 def recorded_call(trace, op: dict) -> Applied:
     """An op's call as recorded. Raises ValueError where the file had no room for its numbers."""
-    inputs = tuple(RecordedNode(trace, node) for node in op["inputs"])
-    return Applied(trace.call(op), inputs, RecordedNode(trace, op["outputs"][0]), trace.site(op),
+    inputs, entry = tuple(RecordedNode(trace, node) for node in op["inputs"]), trace.entry(op)
+    if entry is not None and entry.terms is None:          # of the user's own, in memory
+        args = [trace._decoded(a) for a in op["arguments"]]
+        call = Call.of(entry, args, trace.value(op["outputs"][0]))
+    else:
+        call = trace.call(op)
+    return Applied(call, inputs, RecordedNode(trace, op["outputs"][0]), trace.site(op),
                    op["module"], op.get("function", ""))
 
 
 class RecordedNode:
     """A node's numbers."""
+
+    refused = ""                       # why the call that made it cannot be told
 
     def __init__(self, trace, node: int):
         self.trace, self.node = trace, node
@@ -29,25 +37,28 @@ class RecordedNode:
 
     @property
     def is_parameter(self) -> bool:
-        return self.fields["role"] == "parameter" and "." in self.name      # of a module
+        place = self.fields["parameter"]
+        return place is not None and self.trace.parameters[place]["module"] is not None
 
     def is_leaf(self) -> bool:
         return self.fields["op"] is None
 
     def about(self) -> str:
         if self.name or self.is_leaf():
-            return self.name or f"the {self.fields['role']}" * (self.fields["role"] != "constant")
+            return self.name
         op = self.trace.ops[self.fields["op"]]
         return f"the output of {op['op']}" + (f" in {op['module']}" if op["module"] else "")
 
     def made(self) -> Applied | None:
-        """The call that made it; None of a leaf, and where numbers were left out."""
+        """The call that made it; None of a leaf, and where numbers were left out: then `refused`
+        says it."""
         op = None if self.is_leaf() else self.trace.ops[self.fields["op"]]
         if op is None or op["outputs"][0] != self.node:
             return None
         try:
             return recorded_call(self.trace, op)
-        except (ValueError, TypeError):
+        except ValueError as error:
+            self.refused = str(error)
             return None
 
     def explain(self, index: tuple[int, ...], depth: int = 1) -> Explanation:

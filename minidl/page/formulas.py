@@ -12,7 +12,7 @@ import ast
 import re
 from functools import cache
 
-from ..explain.cells import names_of, result_of
+from ..explain.formula_text import names_of
 from ..explain.maps import Call
 from ..explain.steps import parsed
 from ..explain.updates import RULES
@@ -80,7 +80,7 @@ def mathml(latex: str) -> str:
 def latex_of(entry: Op) -> tuple[list[str], list[str]]:
     """An op's value, line by line, and its gradient for each operand, as LaTeX."""
     kind, call = entry.terms, Call(entry, (), [None] * max(len(entry.places), 1), None)
-    names, y = names_of(call), result_of(call)
+    names, y = names_of(call), "y"
     if isinstance(kind, Contract):
         return _contract(kind)
     if isinstance(kind, Elementwise):
