@@ -35,19 +35,25 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 has_pty = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A recorded step in a file."""
+def recorded() -> Trace:
+    """A step of a small network."""
     minidl.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3))
     optimizer = optim.Adam(net.parameters(), lr=0.01)
+    images, labels = minidl.tensor(minidl.rand(1, 1, 5, 5).numpy()) + 0, minidl.tensor([2])
     with minidl.record() as trace:
-        loss = F.cross_entropy(net(minidl.rand(1, 1, 5, 5)), minidl.tensor([2]))
+        loss = F.cross_entropy(net(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    return trace
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """It in a file."""
     path = tmp_path_factory.mktemp("keys") / "step.json"
-    trace.save(path)
+    recorded().save(path)
     return path
 
 
@@ -221,12 +227,27 @@ def assert_alike(found: str, shown: str) -> None:
             assert word == other, found
 
 
+def negated() -> Trace:
+    """A convolution's weight gradient with the wrong sign."""
+    trace = recorded()
+    event = next(e for e in trace.events if e["phase"] == "backward"
+                 and trace.nodes[e["node"]]["name"] == "0.weight")
+    trace.arrays.append(-trace.arrays[event["contribution"]])
+    event["contribution"] = event["sum"] = len(trace.arrays) - 1
+    source = trace.sources[trace.ops[event["op"]]["line"]]
+    source.update(path="step.py", line=12)
+    trace.check()
+    return trace
+
+
 def test_the_docs_show_what_is_printed():
     text = (ROOT / "docs" / "step.md").read_text(encoding="utf-8")
     shown = re.findall(r"^% (keys|details): ([^\n]*)\n\n```text\n(.*?)\n```$", text, re.M | re.S)
-    assert [what for what, _, _ in shown] == ["keys", "keys", "keys", "details"]
+    assert [what for what, _, _ in shown] == ["keys", "keys", "keys", "details", "keys"]
     controls = Controls(Place(trace := first_step.of_model("cnn")))
     for what, command, block in shown:
+        if command == "wrong":
+            controls = Controls(Place(negated()))
         if what == "details":
             assert_alike(Walk(trace).event(int(command)), block)
             continue
