@@ -210,6 +210,7 @@ def exercise(args: argparse.Namespace) -> int:
 
 def step(args: argparse.Namespace) -> int:
     """Walk through one training step event by event: forward, backward, update."""
+    from .explain.jsonlines import write_json
     from .explain.show import show
     from .explain.trace import Trace
     from .training import first_step
@@ -227,9 +228,12 @@ def step(args: argparse.Namespace) -> int:
     if args.save:
         trace.save(args.save)
         print(f"trace written: {args.save}", file=sys.stderr)
-    show(trace, args.start, args.only, args.phase, args.cell, args.plain)
+    if args.json:
+        write_json(trace, args.start, args.only, args.phase, args.cell)
+    else:
+        show(trace, args.start, args.only, args.phase, args.cell, args.plain, args.lines)
     if trace.checks:
-        print(trace.verdict())
+        print(trace.verdict(), file=sys.stderr if args.json else sys.stdout)
     return 1 if any(c["status"] == "fail" for c in trace.checks) else 0
 
 
@@ -362,7 +366,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--check", action="store_true", help="first prove the step: every op replayed, "
                    "every gradient compared with finite differences (status 1: something is wrong)")
     p.add_argument("--save", metavar="FILE", help="write the trace to this file")
-    p.add_argument("--plain", action="store_true", help="no colours, pictures or waiting for a key")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--plain", action="store_true", help="all events with all details, without "
+                     "colours and keys")
+    how.add_argument("--lines", action="store_true", help="commands from standard input, one a "
+                     "line, in the place of keys (? lists them)")
+    how.add_argument("--json", action="store_true", help="a JSON object a line for each event, "
+                     "with its explanation")
 
     p = command(gpu_check, "gpu-check", "gpu-check --quick --only ops,kernels")
     p.add_argument("--quick", action="store_true", help="small sizes, to see that it works: the "

@@ -23,7 +23,10 @@ import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
 from minidl.explain import packing, reading
-from minidl.explain.show import select
+from minidl.explain.choose import select
+from minidl.explain.controls import Controls
+from minidl.explain.place import Place
+from minidl.explain.screen import Screen
 from minidl.explain.trace import Trace
 from minidl.explain.walk import Walk
 from minidl.testing.domains import DOMAINS
@@ -78,6 +81,11 @@ def followed(path) -> str:
     walk = Walk(trace, colour=True)
     for number in range(1, len(trace.events) + 1):
         assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", walk.event(number))
+    controls = Controls(Place(trace)) if trace.events else None
+    for _ in trace.events:
+        for key in ("Enter", "Backspace", "n"):
+            assert all(line.isprintable() for line in controls.block(Screen()))
+            controls.press(key)
     found = trace.check(entries=4, directions=1)
     assert {c["status"] for c in found} <= {"pass", "fail", "skipped"}
     trace.verdict(), trace.to_dot(), repr(trace)

@@ -11,7 +11,7 @@ import pytest
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
-from minidl.explain.show import select
+from minidl.explain.choose import select
 from minidl.explain.trace import Trace
 from minidl.explain.updates import worked
 from minidl.explain.walk import Walk
@@ -96,7 +96,7 @@ def test_an_events_block_has_its_parts(trace):
     assert float(total) == pytest.approx(float(stored), rel=1e-5)     # both have six digits
     value = trace.grad(trace.events[number - 1]["node"])[tuple(map(int, cell.split(",")))]
     assert float(stored) == pytest.approx(float(value), rel=1e-4)
-    assert f"at [{cell}]: not arrived before, + {value:.6g} = {value:.6g}" in text
+    assert f"at [{cell}]: None (nothing had arrived), + {value:.6g} = {value:.6g}" in text
     assert "check     not made" in text
 
 
@@ -122,7 +122,7 @@ def test_contributions_add_up(trace):
         assert f"contribution {i} of 3" in text
         before, part, after = re.search(r"so far .*: (.+), \+ (\S+) = (\S+)$", text,
                                         re.MULTILINE).groups()
-        assert (before == "not arrived before") == (i == 1)
+        assert (before == "None (nothing had arrived)") == (i == 1)
         start = 0.0 if i == 1 else float(before)
         assert start + float(part) == pytest.approx(float(after), abs=1e-5)
 
