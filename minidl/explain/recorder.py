@@ -119,7 +119,11 @@ class Recorder(Watcher):
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
         self.counts = {}                       # a pass's contributions are counted by themselves
-        self.course.pass_begins([self._found(y) for y in outputs], gradients, deposits)
+        names, found = call_site(outputs).names, [self._found(y) for y in outputs]
+        for y, node in zip(outputs, found):
+            if node is not None and self.trace.nodes[node]["name"] is None:
+                self.trace.nodes[node]["name"] = names.get(id(y))
+        self.course.pass_begins(found, gradients, deposits)
 
     def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
         op = self.made.get(node)
