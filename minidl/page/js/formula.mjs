@@ -1,0 +1,114 @@
+// The formula of an event as MathML (made in Python), and the same with the cell's numbers put in.
+
+import {digits, h} from "./dom.mjs";
+
+const MATH = "http://www.w3.org/1998/Math/MathML";
+
+function math(tag, text) {
+  const element = document.createElementNS(MATH, tag);
+  element.textContent = text;
+  return element;
+}
+
+/** An element made of a text of MathML. */
+export function parsed(text) {
+  const found = new DOMParser().parseFromString(text, "application/xml").documentElement;
+  return document.importNode(found, true);
+}
+
+/** The linear form ``{"i": 2, "": -1}`` with what is known put in: its MathML. */
+function linear(form, known) {
+  let constant = form[""] ?? 0;
+  const parts = [];
+  for (const [i, c] of Object.entries(form)) {
+    if (!i) continue;
+    if (i in known) constant += c * known[i];
+    else parts.push([c, i]);
+  }
+  const row = document.createElementNS(MATH, "mrow");
+  for (const [c, i] of parts) {
+    if (row.childNodes.length) row.append(math("mo", c < 0 ? "\u2212" : "+"));
+    else if (c < 0) row.append(math("mo", "\u2212"));
+    if (Math.abs(c) !== 1) row.append(math("mn", Math.abs(c)));
+    row.append(math("mi", i));
+  }
+  if (constant || !parts.length) {
+    if (parts.length) row.append(math("mo", constant < 0 ? "\u2212" : "+"));
+    row.append(math("mn", parts.length ? Math.abs(constant) : String(constant).replace("-", "\u2212")));
+  }
+  return row;
+}
+
+/** Which indices a cell fixes: the axes that are one index alone. */
+function knownOf(forms, cell) {
+  const known = {};
+  forms.forEach((form, d) => {
+    const names = Object.keys(form);
+    if (names.length === 1 && names[0] && form[names[0]] === 1) known[names[0]] = cell[d];
+  });
+  return known;
+}
+
+/** A sum of products with a cell's indices: `own` is 0 for the result, k for its k-th factor. */
+function contracted(text, map, own, cell) {
+  const element = parsed(text), arrays = [map.out, ...map.factors], known = knownOf(arrays[own], cell);
+  for (const part of element.querySelectorAll("[class^='ax-'], [class^='if-']")) {
+    const [kind, array, axis] = part.getAttribute("class").split("-");
+    const forms = arrays[Number(array)], d = forms.length - 1 - Number(axis);
+    const rest = part.textContent.trim() === "\u2026" ? forms.slice(0, d + 1) : [forms[d]];
+    if (rest.some(form => form === undefined)) continue;
+    const from = d + 1 - rest.length;
+    part.replaceChildren(...rest.flatMap((form, i) => {
+      const number = math("mn", cell[from + i]);
+      const shown = kind === "ax" && Number(array) === own ? [number]
+        : kind === "if" ? [linear(form, known), math("mo", "="), number] : [linear(form, known)];
+      return i ? [math("mo", ","), ...shown] : shown;
+    }));
+  }
+  const free = Object.keys(map.loops).filter(i => !(i in known)
+    && arrays.some(forms => forms.some(form => i in form)));
+  for (const part of element.querySelectorAll("[class='sum']")) {
+    part.replaceChildren(...free.flatMap((i, n) => n ? [math("mo", ","), math("mi", i)] : [math("mi", i)]));
+  }
+  return element;
+}
+
+/** A formula with numbers in the place of its symbols, but for the first, which it is about. */
+function numbered(text, values) {
+  const element = parsed(text), symbols = [...element.querySelectorAll("[class^='s-']")];
+  for (const symbol of symbols.slice(1)) {
+    const name = symbol.getAttribute("class").slice(2);
+    if (name in values) symbol.replaceChildren(math("mn", digits(values[name], 4)));
+  }
+  return element;
+}
+
+/** What the formula panel shows of an event's cell: elements, one a line. */
+export function formulaOf(trace, n, cell, found) {
+  const e = trace.events[n];
+  if (e.phase === "update") return [];
+  const op = trace.ops[e.op], made = trace.doc.formulas?.[op.op], {map} = op;
+  if (!made) return [h("p", {class: "dim", text: "an op of your own: it declares no formula"})];
+  const backward = e.phase === "backward", own = backward ? e.input + 1 : 0;
+  const texts = backward ? [made.gradients[e.input] ?? made.gradients[0]] : made.value;
+  const lines = texts.map(text => h("div", {class: "formula"}, parsed(text)));
+  if (!map || typeof found === "string") return lines;
+  if (map.kind === "contract" && own <= map.factors.length) {
+    lines.push(h("div", {class: "formula put-in"}, contracted(texts[0], map, own, cell)));
+  } else if (map.kind === "elementwise" && found.terms.length === 1) {
+    const factors = found.terms[0].factors;
+    const values = Object.fromEntries(factors.map(f => [f.name, f.value]));
+    const at = Object.fromEntries(trace.call(e.op).operands.map((x, k) => [map.operands[k],
+      Number(x.data[x.data.length === 1 ? 0 : placeOf(x, factors[0].index)])]));
+    if (backward) Object.assign(values, at, {out: Number(trace.call(e.op).out.data[
+      placeOf(trace.call(e.op).out, factors[0].index)])});
+    lines.push(h("div", {class: "formula put-in"}, numbered(texts[0], values),
+                 h("span", {class: "secret", text: ` = ${digits(found.total)}`})));
+  }
+  return lines;
+}
+
+/** The flat place of an index in an array that is broadcast to the index's shape. */
+function placeOf(x, index) {
+  return x.shape.reduce((p, n, d) => p * n + (n === 1 ? 0 : index[index.length - x.shape.length + d]), 0);
+}

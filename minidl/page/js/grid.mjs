@@ -1,0 +1,161 @@
+// An array as numbers around a cell, and its whole plane as a picture.
+
+import {digits, h, indexed, shapeText} from "./dom.mjs";
+import {flatOf, isCell} from "./decode.mjs";
+
+const SIDE = 9;                              // rows and columns of numbers, at most
+
+/** From 0 to n (or wider, for padding), at most SIDE of them, around what lies from a to b. */
+function around(a, b, low, high) {
+  if (high - low <= SIDE) return [low, high];
+  let from = Math.floor((a + b) / 2) - Math.floor(SIDE / 2);
+  from = Math.max(low, Math.min(from, high - SIDE));
+  return [from, from + SIDE];
+}
+
+/** The colour of a number: orange above 0, blue below; the further from 0, the stronger. */
+export function tint(value, scale) {
+  if (!Number.isFinite(value)) return "var(--odd)";
+  const share = scale ? Math.min(1, Math.abs(value) / scale) : 0;
+  return `color-mix(in oklab, var(--${value < 0 ? "minus" : "plus"}) ${Math.round(share * 85)}%, var(--paper))`;
+}
+
+function scaleOf(a) {
+  const {min, max} = a.stats ?? {};
+  if (min !== undefined) return Math.max(Math.abs(min), Math.abs(max));
+  let most = 0;
+  for (const v of a.data) if (Number.isFinite(v) && Math.abs(v) > most) most = Math.abs(v);
+  return most;
+}
+
+const range = a => a.stats && a.stats.min !== undefined
+  ? `from ${digits(a.stats.min, 3)} to ${digits(a.stats.max, 3)}`
+    + (a.stats.nan ? `, ${a.stats.nan} NaN` : "") + (a.stats.inf ? `, ${a.stats.inf} inf` : "") : "";
+
+/** A figure of an array.
+ * options: name, what (in words), a (null: not in the file), focus (a cell of it), used and wrong and
+ * padding (lists of cells), chosen (the grid whose cell is chosen; a click calls `choose`). */
+export function figure({name, what, a, focus, used = [], wrong = [], padding = [], chosen, choose}) {
+  const caption = h("figcaption", {}, h("b", {class: `sym s-${name}`, text: name}), ` ${what}`);
+  if (!a || a.missing) {
+    const first = a?.first ? `; its first numbers: ${a.first}` : "";
+    caption.append(h("span", {class: "dim", text: `: ${a?.missing ?? "left out of the file for its size"}${first}`}));
+    return h("figure", {"data-array": name}, caption);
+  }
+  caption.append(h("span", {class: "dim", text: `, ${shapeText(a.shape)} ${range(a)}`}));
+  if (!a.data.length) return h("figure", {"data-array": name}, caption, h("p", {text: "no numbers"}));
+  const cell = isCell(focus, a.shape) ? focus : isCell(used[0], a.shape) ? used[0] : a.shape.map(() => 0);
+  const plane = planeOf(a, cell);
+  const marks = {used: keys(used, cell), wrong: keys(wrong, cell), padding: padding.filter(
+    p => samePlane(p, cell, a.shape))};
+  const table = numbersOf(a, cell, plane, marks, {name, chosen, choose});
+  const picture = plane.rows > 1 && plane.columns > 1 && plane.rows * plane.columns > 81
+    ? canvasOf(a, plane, cell, marks, chosen ? choose : null) : null;
+  const lead = cell.slice(0, -2);
+  const slice = lead.length ? h("span", {class: "dim", text: ` slice ${indexed([...lead, ":", ":"])}`}) : "";
+  caption.append(slice);
+  return h("figure", {"data-array": name}, caption, h("div", {class: "arrays"}, picture, table));
+}
+
+/** The last two axes at the cell: rows, columns, and where its first number stands. */
+function planeOf(a, cell) {
+  const columns = a.shape.at(-1) ?? 1, rows = a.shape.length > 1 ? a.shape.at(-2) : 1;
+  const begin = a.shape.length > 2
+    ? flatOf([...cell.slice(0, -2), 0, 0], a.shape) : 0;
+  return {rows, columns, begin, row: cell.length > 1 ? cell.at(-2) : 0, column: cell.at(-1) ?? 0};
+}
+
+const samePlane = (index, cell, shape) => index.length === shape.length
+  && index.slice(0, -2).every((i, d) => i === cell[d]);
+
+/** Of the cells in the plane of `cell`: row and column as one text. */
+function keys(cells, cell) {
+  const found = new Set();
+  for (const index of cells) {
+    if (index.length === cell.length && index.slice(0, -2).every((i, d) => i === cell[d])) {
+      found.add(`${index.length > 1 ? index.at(-2) : 0},${index.at(-1) ?? 0}`);
+    }
+  }
+  return found;
+}
+
+function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
+  const scale = scaleOf(a), box = [...marks.used].map(k => k.split(",").map(Number));
+  const out = marks.padding.map(p => [p.length > 1 ? p.at(-2) : 0, p.at(-1)]);
+  const all = box.length && !chosen ? [...box, ...out] : [[plane.row, plane.column]];
+  const span = d => [Math.min(...all.map(p => p[d])), Math.max(...all.map(p => p[d]))];
+  const [rows, columns] = [span(0), span(1)], limit = (n, [low, high]) => [Math.min(0, low), Math.max(n, high + 1)];
+  const [top, bottom] = around(...rows, ...limit(plane.rows, rows));
+  const [left, right] = around(...columns, ...limit(plane.columns, columns));
+  const index = (r, c) => a.shape.length > 1 ? [...cell.slice(0, -2), r, c] : a.shape.length ? [c] : [];
+  const head = h("tr", {}, h("th", {"aria-label": "row and column"}), Array.from({length: right - left}, (_, i) => h(
+    "th", {scope: "col", text: left + i})));
+  const body = [];
+  for (let r = top; r < bottom; r++) {
+    const cells = [h("th", {scope: "row", text: r})];
+    for (let c = left; c < right; c++) {
+      if (r < 0 || c < 0 || r >= plane.rows || c >= plane.columns) {
+        cells.push(h("td", {class: "padding", text: "0", title: "padding: counts as 0"}));
+        continue;
+      }
+      const value = Number(a.data[plane.begin + r * plane.columns + c]), key = `${r},${c}`;
+      const here = chosen && r === plane.row && c === plane.column;
+      const bad = marks.wrong.has(key);
+      cells.push(h("td", {
+        role: chosen ? "gridcell" : null, tabindex: here ? "0" : null,
+        "data-cell": here ? index(r, c).join(",") : null, "aria-selected": chosen ? String(Boolean(here)) : null,
+        class: [here ? "here" : "", marks.used.has(key) ? "used" : "", bad ? "wrong" : ""].join(" ").trim() || null,
+        style: `background:${tint(value, scale)}`, "data-at": index(r, c).join(","),
+        onclick: chosen ? () => choose(index(r, c)) : null,
+      }, digits(value, 3), bad ? h("b", {class: "bad", text: " WRONG"}) : ""));
+    }
+    body.push(h("tr", {role: chosen ? "row" : null}, cells));
+  }
+  const more = right - left < plane.columns || bottom - top < plane.rows;
+  const label = `${name}, numbers around ${indexed(cell) || "the only one"}` + (more ? `, of ${plane.rows} rows and ${plane.columns} columns` : "");
+  if (chosen) {
+    head.setAttribute("role", "row");
+    head.querySelectorAll("th").forEach(t => t.setAttribute("role", "columnheader"));
+    body.forEach(row => row.querySelector("th").setAttribute("role", "rowheader"));
+  }
+  return h("table", {class: "numbers", role: chosen ? "grid" : null, "aria-label": label},
+           h("thead", {role: chosen ? "rowgroup" : null}, head), h("tbody", {role: chosen ? "rowgroup" : null}, body));
+}
+
+/** The whole plane as a picture, its marks outlined. */
+function canvasOf(a, plane, cell, marks, choose) {
+  const zoom = Math.max(1, Math.min(8, Math.floor(168 / Math.max(plane.rows, plane.columns))));
+  const canvas = h("canvas", {width: plane.columns * zoom, height: plane.rows * zoom, role: "img",
+    "aria-label": `a picture of ${plane.rows} by ${plane.columns} numbers, orange above zero, blue below`});
+  const draw = () => paint(canvas, a, plane, marks, zoom);
+  if (globalThis.requestAnimationFrame) requestAnimationFrame(draw);
+  if (choose) {
+    canvas.addEventListener("click", e => choose([...cell.slice(0, -2),
+      Math.floor(e.offsetY / zoom), Math.floor(e.offsetX / zoom)]));
+  }
+  return canvas;
+}
+
+function paint(canvas, a, plane, marks, zoom) {
+  const paper = canvas.getContext("2d"), style = getComputedStyle(canvas), scale = scaleOf(a);
+  const rgb = name => style.getPropertyValue(name).trim().match(/\w\w/g).map(v => parseInt(v, 16));
+  const [plus, minus, ground, odd] = ["--plus", "--minus", "--paper", "--odd"].map(rgb);
+  for (let r = 0; r < plane.rows; r++) {
+    for (let c = 0; c < plane.columns; c++) {
+      const v = Number(a.data[plane.begin + r * plane.columns + c]);
+      const to = Number.isFinite(v) ? v < 0 ? minus : plus : odd;
+      const share = Number.isFinite(v) ? (scale ? Math.min(1, Math.abs(v) / scale) : 0) : 1;
+      paper.fillStyle = `rgb(${ground.map((g, i) => Math.round(g + (to[i] - g) * share)).join()})`;
+      paper.fillRect(c * zoom, r * zoom, zoom, zoom);
+    }
+  }
+  const frame = (key, colour) => {
+    const [r, c] = key.split(",").map(Number);
+    paper.strokeStyle = style.getPropertyValue(colour);
+    paper.lineWidth = Math.max(1, zoom / 4);
+    paper.strokeRect(c * zoom + 0.5, r * zoom + 0.5, zoom - 1, zoom - 1);
+  };
+  if (marks.used.size < 400) marks.used.forEach(key => frame(key, "--used"));
+  marks.wrong.forEach(key => frame(key, "--wrong"));
+  frame(`${plane.row},${plane.column}`, "--ink");
+}

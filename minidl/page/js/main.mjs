@@ -1,0 +1,237 @@
+// The page: a recorded step, an event of it, a cell of that, and all that is known of the number there.
+
+import {unpacked} from "./decode.mjs";
+import {digits, h} from "./dom.mjs";
+import {graph} from "./graph.mjs";
+import {HELP, pressed} from "./keys.mjs";
+import {microscope} from "./microscope.mjs";
+import {checksPanel, formulaPanel, ledgerPanel, sourcePanel, termsPanel} from "./panels.mjs";
+import {Place} from "./place.mjs";
+import {Predict} from "./predict.mjs";
+import {timeline} from "./timeline.mjs";
+import {Trace} from "./trace.mjs";
+import {codesPanel, framesPanel, imagesPanel} from "./training.mjs";
+import {described, searched, status} from "./words.mjs";
+
+class App {
+  constructor(document_) {
+    this.trace = new Trace(document_);
+    this.place = new Place(this.trace);
+    this.predict = new Predict(this);
+    this.wide = matchMedia("(min-width: 1200px)").matches;
+  }
+
+  // ------------------------------------------------------------------ what stands
+  build(root) {
+    const {trace} = this;
+    this.timeline = timeline(this);
+    this.graph = graph(this);
+    this.status = h("p", {role: "status", class: "status"});
+    this.detail = h("div", {class: "detail"});
+    this.left = h("div", {class: "left"}, this.graph.element);
+    this.middle = h("div", {class: "middle"});
+    this.more = h("div", {class: "more"});
+    this.dialog = h("dialog", {"aria-label": "keys"}, h("h2", {text: "Keys"}), h("dl", {class: "keys"}, HELP.map(([key, what]) => [
+      h("dt", {}, h("kbd", {text: key})), h("dd", {text: what})])), h("form", {method: "dialog"}, h("button", {text: "Close"})));
+    this.asked = h("form", {class: "ask", hidden: true});
+    const button = (key, text, act) => h("button", {title: `key ${key}`, onclick: act}, text, " ", h("kbd", {text: key}));
+    root.replaceChildren(
+      h("header", {class: "top"}, h("h1", {text: document.title}), h("p", {class: "dim", text: this.summary()}),
+        h("div", {class: "actions"}, button("\u2190", "back one", () => this.act(() => this.place.step(-1))),
+          button("\u2192", "next", () => this.act(() => this.place.step(1))), button("Backspace", "return", () => this.back()),
+          button("/", "find", () => this.ask("find")), button("g", "go to", () => this.ask("goto")),
+          trace.checks.some(c => c.status === "fail") ? button("c", "next wrong cell", () => this.red()) : "",
+          this.predictButton = button("p", "predict first", () => this.togglePredict()), button("?", "keys", () => this.help())),
+        this.asked),
+      this.timeline.element, this.status,
+      h("div", {class: "columns"}, this.left, this.middle, this.detail), this.more, this.dialog);
+    document.addEventListener("keydown", e => { if (pressed(this, e)) e.preventDefault(); });
+    document.addEventListener("pointerover", e => this.light(e.target));
+    document.addEventListener("focusin", e => this.light(e.target));
+    addEventListener("hashchange", () => {
+      if (location.hash !== this.place.hash && this.place.set(location.hash)) this.render();
+    });
+    this.place.set(location.hash);
+    const frames = framesPanel(this);
+    if (frames) this.more.append(frames);
+    this.moving = h("div", {class: "moving"});
+    this.more.append(this.moving);
+    this.render();
+  }
+
+  summary() {
+    const {trace} = this, count = phase => trace.events.filter(e => e.phase === phase).length;
+    const fails = trace.checks.filter(c => c.status === "fail").length;
+    const checked = trace.checks.length ? fails ? `${trace.checks.length} checks, ${fails} WRONG`
+      : `${trace.checks.length} checks, none wrong` : "not checked";
+    const meta = trace.doc.meta, cut = trace.doc.arrays.filter(a => !a.full).length;
+    return `${trace.ops.length} ops: ${count("forward")} forward, ${count("backward")} backward, ${count("update")} update events; ${checked}`
+      + (meta.probe ? `; ${meta.probe} examples` : "") + (cut ? `; ${cut} of ${trace.doc.arrays.length} arrays were cut for their size` : "");
+  }
+
+  render(focus = null) {
+    const {trace, place} = this, {event: n, cell} = place;
+    const found = trace.terms(n, cell), e = trace.events[n];
+    this.timeline.show(n);
+    this.graph.show(n);
+    this.status.textContent = status(trace, n, cell);
+    document.documentElement.classList.toggle("predicting", this.predict.hides(n, cell));
+    if (this.predict.hides(n, cell)) this.status.textContent = this.status.textContent.replace(/: [^:;]*(;.*)?$/, ": what is it?");
+    this.middle.replaceChildren(h("h2", {class: "event-title"}, h("b", {text: `${e.phase} `}), described(trace, n).replace(/^\w+, /, "")),
+                                microscope(this, n, cell, found));
+    this.detail.replaceChildren(termsPanel(this, n, cell, found), formulaPanel(this, n, cell, found),
+                                ledgerPanel(this, n, cell), checksPanel(this, n, cell), sourcePanel(this, n));
+    this.moving.replaceChildren(...[codesPanel(this, n), imagesPanel(this, n)].filter(Boolean));
+    this.colour(e);
+    if (focus) focus();
+  }
+
+  /** The colours of symbols: the same in formula, terms and figures. */
+  colour(e) {
+    const op = e.phase === "update" ? null : this.trace.ops[e.op];
+    const names = op?.map ? [op.map.result, ...op.map.operands, ...Object.keys(op.map.arrays)] : ["w", "g"];
+    names.forEach((name, k) => {
+      for (const one of document.querySelectorAll(`.${CSS.escape(`s-${name}`)}, .${CSS.escape(`s-g${name}`)}`)) one.dataset.colour = k % 6;
+    });
+  }
+
+  /** Light up what a symbol stands for, wherever it stands. */
+  light(target) {
+    const symbol = target.closest?.("[class*='s-']"), name = symbol && /(?:^| )s-(\S+)/.exec(symbol.getAttribute("class"))?.[1];
+    if (name === this.lit) return;
+    this.lit = name;
+    document.querySelectorAll(".lit").forEach(one => one.classList.remove("lit"));
+    if (!name) return;
+    document.querySelectorAll(`.${CSS.escape(`s-${name}`)}, [data-array="${CSS.escape(name)}"]`).forEach(one => one.classList.add("lit"));
+  }
+
+  say(text) { this.status.textContent = text; }
+
+  // ------------------------------------------------------------------ going
+  /** Write the place into the hash: a step of the browser's history where one has jumped. */
+  mark(jump) {
+    if (jump) { location.hash = this.place.hash; return; }
+    try {
+      history.replaceState(null, "", this.place.hash);
+    } catch {                                // in a notebook's frame there is no history
+      location.hash = this.place.hash;
+    }
+  }
+
+  act(change, focus = null) {
+    change();
+    this.mark(false);
+    this.render(focus);
+  }
+
+  goto(n, cell = null) {
+    this.place.came.push({event: this.place.event, cell: this.place.cell});
+    this.place.goto(n, cell);
+    this.mark(true);
+    this.render();
+  }
+
+  band(phase) {
+    if (this.place.band(phase)) this.act(() => {});
+    else this.say(`There are no ${phase} events in this recording.`);
+  }
+
+  move(axis, by) {
+    if (axis >= 0 && this.place.move(axis, by)) this.act(() => {}, () => this.focusCell());
+    else this.say("The result has no such axis.");
+  }
+
+  choose(index) { this.act(() => { this.place.cell = index; }, () => this.focusCell()); }
+
+  focusCell() { document.querySelector("[data-cell]")?.focus({preventScroll: true}); }
+
+  /** The first factor that leads somewhere: where Enter goes from. */
+  firstFactor() {
+    const all = [...document.querySelectorAll("button[data-factor]")], {trace, place} = this;
+    if (trace.events[place.event].phase === "backward") return all[0];
+    const op = trace.events[place.event].phase === "update" ? null : trace.ops[trace.events[place.event].op];
+    return all.find(b => op && trace.nodes[op.inputs[op.map?.operands.indexOf(b.dataset.factor)] ?? -1]?.op !== null) ?? all[0];
+  }
+
+  followFirst() {
+    const factor = this.firstFactor();
+    if (factor) factor.click();
+    else this.say("There is nothing to follow here.");
+  }
+
+  follow(factor) {
+    const found = this.place.follow(factor);
+    if (!found) { this.say("This number has no maker: it is a slope, or a constant."); return; }
+    if (found.event === undefined) {
+      this.say(`${this.trace.name(found.leaf)}${found.cell.length ? ` at [${found.cell}]` : ""} is ${digits(factor.value)}: it was given, no op made it.`);
+      return;
+    }
+    this.mark(true);
+    this.render(() => this.firstFactor()?.focus({preventScroll: true}));
+    if (found.began) this.say(`backward() began here, with gradient 1 of the loss. ${this.status.textContent}`);
+  }
+
+  back() {
+    const factor = this.place.back();
+    if (!factor) { this.say("You are where you began."); return; }
+    this.mark(true);
+    this.render(() => {
+      const one = [...document.querySelectorAll("[data-factor]")].find(b => b.dataset.factor === factor.name
+        && b.dataset.index === (factor.index ?? []).join(","));
+      one?.focus({preventScroll: true});
+    });
+  }
+
+  red() {
+    if (this.place.red()) this.act(() => {}, () => this.focusCell());
+    else this.say("No number is known to be wrong.");
+  }
+
+  toSource() { document.querySelector("[data-panel=source] pre")?.focus(); }
+
+  // ------------------------------------------------------------------ asking
+  ask(what) {
+    const input = h("input", {id: "asked", autocomplete: "off"});
+    const count = this.trace.events.length, {trace} = this;
+    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event: " : `Event, 1 to ${count}: `}), input, h("button", {text: "Go"}));
+    this.asked.hidden = false;
+    this.asked.onsubmit = e => {
+      e.preventDefault();
+      const text = input.value.trim(), n = Number(text);
+      if (what === "goto" && !(Number.isInteger(n) && n >= 1 && n <= count)) { this.say(`There is no event ${text}: 1 to ${count}.`); return; }
+      if (what === "find" && !this.place.find(text, m => searched(trace, m))) { this.say(`No event has the words "${text}".`); return; }
+      if (what === "goto") this.place.goto(n - 1);
+      this.asked.hidden = true;
+      input.blur();
+      this.mark(true);
+      this.render();
+    };
+    input.addEventListener("keydown", e => { if (e.key === "Escape") this.asked.hidden = true; });
+    input.focus();
+  }
+
+  togglePredict() {
+    this.predict.on = !this.predict.on;
+    this.predictButton.setAttribute("aria-pressed", String(this.predict.on));
+    this.render(() => document.querySelector("#guess")?.focus());
+  }
+
+  help() { this.dialog.showModal(); }
+
+  dialogOpen() { return this.dialog.open; }
+}
+
+/** Unpack the trace of the page and show it. */
+export async function start() {
+  const root = document.querySelector("#page");
+  try {
+    const app = new App(await unpacked(document.querySelector("#trace").textContent));
+    app.build(root);
+    root.removeAttribute("aria-busy");
+    document.documentElement.dataset.ready = "true";
+  } catch (error) {
+    root.replaceChildren(h("h1", {text: "This page cannot be shown"}), h("p", {role: "alert", text: `The recorded step in it is damaged, or this browser is too old: ${error.message}`}));
+    document.documentElement.dataset.ready = "failed";
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+// Where one is in a trace: an event, a cell of its result, and the way one came. Without a page, so
+// that tests can walk it.
+
+import {isCell} from "./decode.mjs";
+
+export class Place {
+  constructor(trace) {
+    this.trace = trace;
+    this.event = 0;
+    this.cell = trace.events.length ? trace.firstCell(0) : [];
+    this.came = [];                          // {event, cell, focus}: what Backspace goes back to
+  }
+
+  // ------------------------------------------------------------------ events
+  /** To an event; to a cell of it, or to its most telling one. */
+  goto(event, cell = null) {
+    this.event = Math.max(0, Math.min(event, this.trace.events.length - 1));
+    this.cell = isCell(cell, this.trace.shape(this.event)) ? cell : this.trace.firstCell(this.event);
+  }
+
+  step(by) { this.goto(this.event + by); }
+
+  /** To the first event of a band: "forward", "backward", "update". */
+  band(phase) {
+    const found = this.trace.events.findIndex(e => e.phase === phase);
+    if (found >= 0) this.goto(found);
+    return found >= 0;
+  }
+
+  /** To where the next (or the one before) module's events begin. */
+  module(by) {
+    const {events, ops} = this.trace;
+    const of = n => events[n].phase === "update" ? "update" : `${events[n].phase} ${ops[events[n].op].module}`;
+    let n = this.event;
+    const begin = m => { while (m > 0 && of(m - 1) === of(m)) m--; return m; };
+    if (by > 0) {
+      while (n < events.length && of(n) === of(this.event)) n++;
+      if (n < events.length) this.goto(n);
+    } else {
+      n = begin(n);
+      this.goto(n === this.event && n > 0 ? begin(n - 1) : n);
+    }
+  }
+
+  /** To the next event with a wrong number, beginning again after the last. */
+  red() {
+    const count = this.trace.events.length;
+    for (let k = 1; k <= count; k++) {
+      const n = (this.event + k) % count;
+      if (this.trace.failed(n)) { this.goto(n); return true; }
+    }
+    return false;
+  }
+
+  /** To the next event, after this one, whose description has the text. */
+  find(text, describe) {
+    const wanted = text.toLowerCase(), count = this.trace.events.length;
+    for (let k = 1; k <= count; k++) {
+      const n = (this.event + k) % count;
+      if (describe(n).toLowerCase().includes(wanted)) { this.goto(n); return true; }
+    }
+    return false;
+  }
+
+  // ------------------------------------------------------------------ cells
+  /** Along an axis of the result, counted from the last one; stays inside. */
+  move(axisFromLast, by) {
+    const shape = this.trace.shape(this.event), d = shape.length - 1 - axisFromLast;
+    if (d < 0) return false;
+    const cell = [...this.cell];
+    cell[d] = Math.max(0, Math.min(cell[d] + by, shape[d] - 1));
+    this.cell = cell;
+    return true;
+  }
+
+  // ------------------------------------------------------------------ following
+  /** To the maker of a term's factor; false where there is none to go to. */
+  follow(factor) {
+    const found = this.trace.follow(this.event, factor);
+    if (!found || found.event === undefined) return found;
+    this.came.push({event: this.event, cell: this.cell, factor});
+    this.goto(found.event, found.cell);
+    return found;
+  }
+
+  /** To where one came from: the factor that was followed; null at the beginning of the way. */
+  back() {
+    const before = this.came.pop();
+    if (!before) return null;
+    this.goto(before.event, before.cell);
+    return before.factor ?? {};
+  }
+
+  // ------------------------------------------------------------------ as text
+  /** ``#event=19&cell=0,3,5,5``. */
+  get hash() {
+    return `#event=${this.event + 1}` + (this.cell.length ? `&cell=${this.cell.join(",")}` : "");
+  }
+
+  /** To where such a text says; false where it says nothing that there is. */
+  set(hash) {
+    const found = new URLSearchParams(hash.replace(/^#/, "")), event = Number(found.get("event"));
+    if (!(Number.isInteger(event) && event >= 1 && event <= this.trace.events.length)) return false;
+    const cell = found.get("cell");
+    this.goto(event - 1, cell === null ? null : cell === "" ? [] : cell.split(",").map(Number));
+    return true;
+  }
+}

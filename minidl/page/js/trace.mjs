@@ -1,0 +1,195 @@
+// A trace as the page reads it: events, ops and nodes by number, and whence a number came.
+
+import {Arrays, flatOf, isCell, largest} from "./decode.mjs";
+import {gradientTerms, valueTerms} from "./terms.mjs";
+
+const CUT = "left out of the file for its size";
+const WORDS = {constant: "a constant", label: "labels", mask: "a mask", noise: "noise",
+               input: "an input without a name", parameter: "a parameter without a name"};
+
+export class Trace {
+  constructor(document) {
+    this.doc = document;
+    this.arrays = new Arrays(document.arrays);
+    for (const part of ["nodes", "ops", "events", "sources", "checks", "frames", "modules",
+                        "parameters", "passes", "turns", "cleared"]) {
+      this[part] = document[part] ?? [];
+    }
+    this.made = new Map();                   // by op: its forward event
+    this.brought = new Map();                // by node: the events that brought its gradient
+    this.moved = new Map();                  // by node: the event that updates it
+    this.events.forEach((e, n) => {
+      if (e.phase === "forward") this.made.set(e.op, n);
+      if (e.phase === "backward") this.brought.set(e.node, [...this.brought.get(e.node) ?? [], n]);
+      if (e.phase === "update" && !this.moved.has(e.node)) this.moved.set(e.node, n);
+    });
+    this.verdicts = new Map();               // by event: its checks, the failed ones first
+    for (const check of this.checks) {
+      const n = check.event ?? this.made.get(check.op);
+      this.verdicts.set(n, [...this.verdicts.get(n) ?? [], check]);
+    }
+    const rank = c => ["fail", "skipped", "pass"].indexOf(c.status);
+    for (const checks of this.verdicts.values()) checks.sort((a, b) => rank(a) - rank(b));
+    this.calls = new Map();
+  }
+
+  /** Was a number wrong anywhere in this event? Its failed check, or undefined. */
+  failed(n) { return this.verdicts.get(n)?.find(c => c.status === "fail"); }
+
+  // ------------------------------------------------------------------ names
+  /** What a node is called: its name, what it is, or which op made it. */
+  name(node) {
+    const {name, op, role} = this.nodes[node];
+    if (name) return name;
+    if (op === null) return WORDS[role] ?? role;
+    const which = this.ops[op].outputs.indexOf(node);
+    return `${which ? `output ${which + 1}` : "the output"} of ${this.called(op)}`;
+  }
+
+  called(op) {
+    const {op: name, module} = this.ops[op];
+    return name + (module ? ` in module ${module}` : "");
+  }
+
+  operand(op, k) { return this.ops[op].map?.operands[k] ?? `x${k}`; }
+
+  result(op) { return this.ops[op].map?.result ?? "y"; }
+
+  // ------------------------------------------------------------------ an event's arrays
+  /** The node that an event is about: what an op made, whose gradient came, what was updated. */
+  subject(n) {
+    const e = this.events[n];
+    return e.phase === "forward" ? this.ops[e.op].outputs[0] : e.node;
+  }
+
+  shape(n) { return this.nodes[this.subject(n)].shape; }
+
+  /** The place of an event's result: a value, a contribution, the updated parameter. */
+  resultPlace(n) {
+    const e = this.events[n];
+    return e.phase === "forward" ? this.nodes[this.subject(n)].value
+      : e.phase === "backward" ? e.contribution : e.after;
+  }
+
+  result_of(n) { return this.arrays.whole(this.resultPlace(n)); }
+
+  /** The cell to begin with: the largest of the wrong ones, or of the result. */
+  firstCell(n) {
+    const a = this.result_of(n), wrong = this.failed(n)?.cells;
+    if (wrong?.length && isCell(wrong[0], this.shape(n))) return wrong[0];
+    const e = this.events[n];
+    const by = e.phase === "update" ? this.arrays.whole(e.gradient) : a;
+    if (by && by.data.length) return largest(by);
+    return this.shape(n).map(() => 0);
+  }
+
+  // ------------------------------------------------------------------ calls and terms
+  /** An op's call as terms.mjs reads it; a text that says why there is none. */
+  call(id) {
+    if (!this.calls.has(id)) this.calls.set(id, this.readCall(id));
+    return this.calls.get(id);
+  }
+
+  readCall(id) {
+    const op = this.ops[id], {map} = op, whole = node => this.arrays.whole(this.nodes[node].value);
+    if (!map) return op.library ? `its numbers were ${CUT}` : "an op of your own, which declares no terms";
+    const operands = op.inputs.map(whole), out = whole(op.outputs[0]);
+    const extra = Object.fromEntries(Object.entries(map.arrays).map(([k, node]) => [k, whole(node)]));
+    const places = map.kind === "positions" ? map.groups.flatMap(g => [g.out, g.in]) : [];
+    const all = [...operands, out, ...Object.values(extra), ...places.map(
+      p => p === null ? true : this.arrays.whole(p))];
+    if (all.includes(null)) return `its numbers were ${CUT}`;
+    return {map, operands, out, extra, places: p => p === null ? null : this.arrays.whole(p)};
+  }
+
+  /** The event's cell as a sum of terms; a text that says why there are none. */
+  terms(n, cell) {
+    const e = this.events[n];
+    if (e.phase === "update") return "an update has no terms, but a rule";
+    const call = this.call(e.op);
+    if (typeof call === "string") return call;
+    if (e.phase === "forward") return valueTerms(call, cell);
+    const gy = this.arrays.whole(e.gy);
+    return gy ? gradientTerms(call, e.input, cell, gy) : `its numbers were ${CUT}`;
+  }
+
+  // ------------------------------------------------------------------ what had arrived
+  /** The events before n that a node's gradient then is the sum of. */
+  came(node, before) {
+    let found = [];
+    for (const n of this.brought.get(node) ?? []) {
+      if (n >= before) break;
+      const e = this.events[n];
+      found = e.number === 1 && !("earlier" in e) ? [n] : [...found, n];
+    }
+    return found;
+  }
+
+  /** A node's gradient when event n has happened: an array's place, or null: not arrived. */
+  gradientAt(node, n) {
+    const came = this.came(node, n + 1);
+    return came.length ? this.events[came.at(-1)].sum : null;
+  }
+
+  // ------------------------------------------------------------------ whence
+  /** Who made this element of a node: {event, cell}, through ops that only hand numbers on; of a
+   * leaf {leaf: node, cell}. */
+  maker(node, cell) {
+    for (;;) {
+      const {op} = this.nodes[node];
+      if (op === null) return {leaf: node, cell};
+      const call = this.ops[op].map?.kind === "positions" ? this.call(op) : "";
+      const terms = typeof call === "string" || this.ops[op].outputs[0] !== node ? []
+        : valueTerms(call, cell).terms;
+      const [f] = terms.length === 1 ? terms[0].factors : [];
+      if (!f) return {event: this.made.get(op), cell};
+      node = this.ops[op].inputs[f.operand];
+      cell = f.index;
+    }
+  }
+
+  /** Who brought this element of a node's gradient before event n: the event of the largest
+   * contribution there, through ops that only hand numbers on; where backward() began, the op. */
+  bringer(node, cell, before) {
+    for (;;) {
+      const came = this.came(node, before);
+      if (!came.length) {
+        return {event: this.made.get(this.nodes[node].op), cell, began: true};
+      }
+      const size = n => {
+        const a = this.arrays.whole(this.events[n].contribution);
+        return a ? Math.abs(a.data[flatOf(cell, a.shape)]) : 0;
+      };
+      const n = came.reduce((best, m) => size(m) > size(best) ? m : best), e = this.events[n];
+      const call = this.ops[e.op].map?.kind === "positions" ? this.call(e.op) : "";
+      const gy = typeof call === "string" ? null : this.arrays.whole(e.gy);
+      const {terms} = gy ? gradientTerms(call, e.input, cell, gy) : {terms: []};
+      if (terms.length !== 1 || came.length > 1) return {event: n, cell};
+      const out = this.ops[e.op].outputs[0], next = this.came(out, n);
+      if (!next.length) return {event: n, cell};
+      node = out;
+      cell = terms[0].factors[0].index;
+      before = n;
+    }
+  }
+
+  /** Where a term's factor leads from event n: {event, cell}, {leaf, cell}, or null. */
+  follow(n, factor) {
+    const e = this.events[n];
+    if (e.phase === "update") return this.bringer(e.node, factor.index, n);
+    if (factor.operand === "gy") return this.bringer(this.ops[e.op].outputs[0], factor.index, n);
+    if (factor.operand === null || factor.operand === undefined) return null;
+    const found = this.maker(this.ops[e.op].inputs[factor.operand], factor.index);
+    if ("leaf" in found && this.moved.has(found.leaf)) {
+      return {event: this.moved.get(found.leaf), cell: found.cell, leaf: found.leaf};
+    }
+    return found;
+  }
+
+  /** Does an op only hand numbers on (reshape, flatten)? Such events are shown small. */
+  trivial(n) {
+    const e = this.events[n], map = e.phase === "update" ? null : this.ops[e.op].map;
+    return map?.kind === "positions" && map.groups.length === 1 && !map.window
+      && map.groups[0].out === null && map.groups[0].in === null;
+  }
+}
