@@ -538,8 +538,8 @@ def test_damaged_files_are_refused_or_harmless(good, file):
 
 def test_the_schema_refuses_nothing_that_is_read(good, file):
     """What is read keeps to the schema; the rules by hand are the stricter ones."""
-    agreed = compared_with_the_schema(good, file, 150, seed=3)
-    assert agreed["read"] > 5 and agreed["refused by both"] > 50
+    agreed = compared_with_the_schema(good, file, 30, seed=3)
+    assert agreed["read"] and agreed["refused by both"] > 10
 
 
 @pytest.mark.hunt

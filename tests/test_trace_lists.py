@@ -251,9 +251,11 @@ def test_passes_begin_where_they_began():
     outside = [n for n in range(len(trace.events)) if not any(
         p["begin"] <= n < p["end"] for p in trace.passes)]
     assert {trace.events[n]["phase"] for n in outside} == {"forward"}
+    lines = [trace.sources[p["line"]]["text"] for p in trace.passes]
+    assert lines == ["b.backward(minidl.tensor([1.0, 10.0]))", "minidl.grad(c, a)"]
     with minidl.record() as late:
         before.backward()
-    assert late.passes == [{"begin": 0, "end": 0, "outputs": [None], "seeds": [0],
+    assert late.passes == [{"begin": 0, "end": 0, "outputs": [None], "seeds": [0], "line": 0,
                             "deposits": True}]
 
 
@@ -277,6 +279,7 @@ def test_a_gan_has_two_turns(tmp_path):
     assert (d["name"], g["name"]) == ("D", "G") and d["optimizer"] == "Adam"
     assert names(d["moved"]) == ["D.weight", "D.bias"] == names(g["frozen"])
     assert names(g["moved"]) == ["G.weight", "G.bias"] and d["frozen"] == []
+    assert trace.sources[g["line"]]["text"] == "g_optimizer.step()"
     assert d["begin"] == 0 and d["end"] == g["begin"] and g["end"] < len(trace.events)
     for turn in trace.turns:
         assert trace.events[turn["end"] - 1]["phase"] == "update"
