@@ -57,6 +57,9 @@ def train(args: argparse.Namespace) -> int:
     procedure, loader = job.procedure, job.train_loader()
     test = None if job.recipe.kind == "gan" else job.test_loader()
     run = run or Run.create(job.config, args.out)
+    if args.film:
+        from .training.filming import Filmed
+        procedure = Filmed(procedure, job.config["epochs"] * len(loader))
     trainer = Trainer(procedure, loader, test, run=run, device=device, schedule=job.recipe.schedule,
                       after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
     try:
@@ -95,6 +98,8 @@ def _train(args: argparse.Namespace, trainer: Trainer, run: Run, job: Job) -> in
     (run.folder / "evaluation.json").unlink(missing_ok=True)       # of an earlier state
     with profile() if args.profile else contextlib.nullcontext():
         trainer.fit(config["epochs"])
+    if args.film:
+        trainer.procedure.save(args.film, job)
     print(f"trained in {time.monotonic() - began:.0f} s" + (
         " (--quick: long enough to see it work, too short to learn)" if config["quick"] else ""))
     _draw_pictures(run, job)
@@ -118,7 +123,8 @@ def _new_config(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run_to_resume(args: argparse.Namespace) -> Run:
     run = Run.open(args.resume)
-    for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick"):
+    for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick",
+                   "film"):
         value = getattr(args, option)
         if value is not None and value is not False:          # 0 is a value too
             raise ValueError(f"train: --{option.replace('_', '-')} belongs to a new run; beside "
@@ -315,6 +321,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--quick", action="store_true", help="a few images and steps: done in seconds")
     p.add_argument("--profile", action="store_true", help="print in the end where the time went, "
                    "op by op, forward and backward")
+    p.add_argument("--film", type=script.writable, metavar="FILE", help="losses, kernels and "
+                   "samples of some moments, and one recorded step, as a trace (.json.gz)")
     p.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     _add_machine(p)
 

@@ -46,6 +46,10 @@ class Listing:
             self._places[key] = self._put(path, line, function, text, first, around)
         return self._places[key]
 
+    def line_of(self, site: Site) -> int:
+        """The place of the line of a site."""
+        return self.line(site.path, site.line, site.stack[0][2] if site.stack else "?")
+
     def callers(self, site: Site) -> list[int]:
         """The places of the lines that called the function of the site's line, from the innermost
         out: those of the program, not those of the libraries that it is run by."""

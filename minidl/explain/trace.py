@@ -85,6 +85,7 @@ class Trace:
         self.meta = {"minidl": __version__, "dtype": "/".join(sorted(kinds)), "probe": None,
                      "script": None, **self.meta}
         self.nodes, self.events = cleaned(self.nodes), cleaned(self.events)     # names and options
+        self.modules, self.turns = cleaned(self.modules), cleaned(self.turns)
         self.parameters = cleaned(self.parameters)
         self._equal.clear()
 
