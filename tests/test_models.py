@@ -55,12 +55,17 @@ COUNTS = {
         "discriminator": (24 * 16 + 24) + (24 * 48 * 16 + 48) + 10 * (7 * 7 * 48 + 1)},
     "vae": {"vae": 320 + 18_496 + 2 * (64 * 28 * 28 * 100 + 100) + (100 * 3_136 + 3_136)
             + (64 * 64 * 9 + 64) + (64 * 32 * 9 + 32) + 289},
+    "small-gan": {
+        "generator": 16 * 1_568 + 2 * 1_568 + 32 * 16 * 25 + 32 + 16 * 8 * 25 + 16 + 8 * 25,
+        "discriminator": (25 * 4 + 4) + (4 * 8 * 25 + 8) + (7 * 7 * 8 + 1)},
+    "small-vae": {"vae": 40 + (4 * 8 * 9 + 8) + 2 * (8 * 28 * 28 * 4 + 4) + (4 * 392 + 392)
+                  + (8 * 8 * 9 + 8) + (8 * 4 * 9 + 4) + 37},
 }
 SOURCES = {"cnn": "D1-CNN", "cnn-dropout": "D2-CNN", "cnn-padded": "D0-CNN", "cnn-rgb": "D4-CNN",
            "resnet": "D3-RESNET", "attention": "D3-ATTNET",
            "gan": "D1-GAN", "gan-16": "D1-GAN", "dcgan": "D0-GAN", "gan-upsample": "D2-GAN",
            "gan-dense": "D4-GAN", "lsgan": "D3-LSGAN", "wgan": "D3-WGAN", "wgan-gp": "D3-WGAN",
-           "cgan": "D3-CGAN", "vae": "D1-VAE"}
+           "cgan": "D3-CGAN", "vae": "D1-VAE", "small-gan": "D1-GAN", "small-vae": "D1-VAE"}
 GANS = [name for name, recipe in MODELS.items() if recipe.kind == "gan"]
 CLASSIFIERS = [name for name, recipe in MODELS.items() if recipe.kind == "classifier"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import nn
 from ..nn.parameter import Parameter
 from ..tensor import Tensor
-from . import layers
+from . import torch_layers as layers
 from .program import TracedModule
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Conversion:
     """One call of :func:`from_torch`: what was made of what, and what could not be made."""
 
     def __init__(self, torch: Any):
-        from .symbolic import Refused, array_of, program_of
+        from .following import Refused, array_of
+        from .symbolic import program_of
         self.torch, self.Refused = torch, Refused
         self.array_of, self.program_of = array_of, program_of
         self.made: dict[Any, nn.Module] = {}           # by module of PyTorch: one used twice is one
@@ -99,9 +100,8 @@ class Conversion:
         children = self.children(theirs, path)
         if kind == "TransformerEncoderLayer":
             activation = layers.activation_of(theirs.activation, self.torch)
-            if activation is None:
+            if activation is None and "activation" not in children:
                 raise ValueError(f"the activation {theirs.activation} is not offered")
-            children.pop("activation", None)
             return layers.TransformerEncoderLayer(children, activation, theirs.norm_first)
         if kind == "TransformerEncoder":
             return layers.TransformerEncoder(children["layers"], children.get("norm"))
@@ -174,7 +174,9 @@ class Conversion:
     def called_whole(self, theirs: Any) -> bool:
         """Is this module called as a layer, and not followed inside?"""
         if layers.kind_of_layer(theirs, self.torch) == "Sequential":
-            first = next(iter(theirs), None)
+            if not len(theirs):
+                return False                           # it returns its very argument
+            first = next(iter(theirs))
             views = ("Identity", "Flatten", "Unflatten", "Dropout", "Dropout1d", "Dropout2d",
                      "Sequential")
             return all(map(self.called_whole, theirs)) and type(first).__name__ not in views and (
@@ -188,11 +190,11 @@ class Conversion:
                       if has_forward(theirs, self.torch))
         for path, theirs, made in self.traced:
             alone = not (path and path.startswith(inner))
-            made.programs = {mode: self.program(theirs, path, mode, inputs if not path else None,
+            made._programs = {mode: self.program(theirs, path, mode, inputs if not path else None,
                                                 alone) for mode in (True, False)}
-            a, b = made.programs.values()
+            a, b = made._programs.values()
             if getattr(a, "text", None) == getattr(b, "text", ""):
-                made.programs[False] = a
+                made._programs[False] = a
 
     def program(self, theirs: Any, path: str, training: bool, inputs: list[str] | None,
                 alone: bool) -> Any:

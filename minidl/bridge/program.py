@@ -73,7 +73,7 @@ def reached(module: Module, path: str) -> Any:
 
 
 def filled(structure: Any, values: dict[str, Any]) -> Any:
-    """`structure` with the values in the place of the Refs, through tuples, lists, dicts, slices."""
+    """`structure` with values for the Refs in it, through tuples, lists, dicts and slices."""
     if isinstance(structure, Ref):
         return values[structure.name]
     if isinstance(structure, slice):
@@ -113,17 +113,17 @@ class TracedModule(Module):
     """A module of PyTorch that has a ``forward`` of its own: its parameters, buffers and children
     under their names, and its program, in training and in evaluation mode.
 
-    `programs` maps True (training) and False (evaluation) to a Program, or to the reason why there
+    `_programs` maps True (training) and False (evaluation) to a Program, or to the reason why there
     is none, which is raised when the module is called in that mode.
     """
 
-    programs: dict[bool, Program | Exception] = {}
+    _programs: dict[bool, Program | Exception] = {}
 
     def forward(self, *args, **kwargs):
-        program = self.programs[self.training]
+        program = self._programs[self.training]
         if isinstance(program, Exception):
             raise type(program)(*program.args)
-        if program is not self.programs[not self.training]:
+        if program is not self._programs[not self.training]:
             self._check_one_mode()
         try:
             program.signature.bind(*args, **kwargs)

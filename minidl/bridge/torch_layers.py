@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import functional as F
-from .. import nn, ops
+from .. import nn
 from ..tensor import Tensor
 from . import compositions as made
 
@@ -117,11 +117,14 @@ class TransformerEncoderLayer(nn.Module):
     """x + attention(x), then x + mlp(x), and layer norm behind or, with `norm_first`, in front of
     both: PyTorch's layer, its children under PyTorch's names."""
 
-    def __init__(self, children: dict[str, nn.Module], activation: Callable, norm_first: bool):
+    def __init__(self, children: dict[str, nn.Module], activation: Callable | None,
+                 norm_first: bool):
         super().__init__()
+        self.norm_first = norm_first
+        if activation is not None:
+            self.activation = activation
         for name, child in children.items():
             self.add_module(name, child)
-        self._activation, self.norm_first = activation, norm_first
 
     def forward(self, src: Tensor, src_mask: Tensor | None = None,
                 src_key_padding_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
@@ -130,7 +133,7 @@ class TransformerEncoderLayer(nn.Module):
                                                 key_padding_mask=src_key_padding_mask)[0])
 
         def mlp(x: Tensor) -> Tensor:
-            return self.dropout2(self.linear2(self.dropout(self._activation(self.linear1(x)))))
+            return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
         if self.norm_first:
             x = src + attended(self.norm1(src))
@@ -214,13 +217,8 @@ def function_layer(kind: str, layer: Any) -> nn.Module:
 
 
 def activation_of(function: Any, torch: Any) -> Callable | None:
-    """The activation inside a TransformerEncoderLayer: a function of PyTorch, or a layer."""
-    known = {torch.nn.functional.relu: F.relu, torch.relu: F.relu,
-             torch.nn.functional.gelu: F.gelu, torch.nn.functional.silu: made.silu,
-             torch.tanh: ops.tanh}
-    if isinstance(function, torch.nn.Module):
-        known[function] = {"ReLU": F.relu, "SiLU": made.silu, "GELU": F.gelu}.get(
-            type(function).__name__)
-        if getattr(function, "approximate", "none") != "none":
-            return None
-    return known.get(function)
+    """The function that is the activation inside a TransformerEncoderLayer; None for another, or a
+    layer."""
+    return {torch.nn.functional.relu: F.relu, torch.nn.functional.gelu: F.gelu,
+            torch.nn.functional.silu: made.silu, torch.relu: F.relu, torch.tanh: F.tanh,
+            }.get(function)

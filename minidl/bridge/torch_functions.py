@@ -125,9 +125,8 @@ GENERAL: dict[str, Callable] = {
     # element by element
     **{name: FUNCTIONAL[name] for name in (
         "relu", "sigmoid", "tanh", "softmax", "log_softmax", "selu", "celu", "prelu")},
-    **{name: lambda input, f=getattr(ops, name): f(input) for name in (
-        "abs", "exp", "log", "sqrt", "sin", "cos", "neg")},
-    "negative": lambda input: ops.neg(input), "absolute": lambda input: ops.abs(input),
+    **{name: getattr(ops, name) for name in ("abs", "exp", "log", "sqrt", "sin", "cos", "neg")},
+    "negative": ops.neg, "absolute": ops.abs,
     "square": lambda input: input * input, "reciprocal": lambda input: 1 / input,
     "rsqrt": lambda input: 1 / ops.sqrt(input),
     "clamp": lambda input, min=None, max=None: ops.clamp(input, min, max),
@@ -186,7 +185,7 @@ GENERAL: dict[str, Callable] = {
     "randn_like": lambda input: creation.randn(*input.shape, dtype=input.dtype,
                                                device=input.device),
 }
-METHODS: dict[str, Callable] = {
+TENSOR_METHODS: dict[str, Callable] = {
     "view": GENERAL["reshape"], "contiguous": lambda input: ops.contiguous(input),
     "expand": lambda input, *size: ops.expand(input, *size), "repeat": made.repeated,
     "view_as": lambda input, other: ops.reshape(input, *other.shape),
