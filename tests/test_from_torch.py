@@ -7,6 +7,8 @@ import copy
 import inspect
 import math
 import random
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -348,6 +350,18 @@ def test_explanations_name_the_lines_of_the_original_source():
     with minidl.keep():
         y = mine(x)["a"]
         assert "test_from_torch.py" in str(y.why())
+
+
+def test_the_page_runs(tmp_path, capsys):
+    """docs/torch.md, whose blocks run only where PyTorch is."""
+    page = (HERE.parents[1] / "docs" / "torch.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "net.py").write_text("\n".join(blocks), encoding="utf-8")
+    space = runpy.run_path(str(tmp_path / "net.py"))
+    promised = re.search(r"# (net.py:.*)$", page, re.MULTILINE)[1]
+    assert promised in capsys.readouterr().out.splitlines()
+    assert len(blocks) == 2 and list(space["net"].state_dict()) == list(
+        space["module"].state_dict())
 
 
 def test_a_mistake_at_a_call_names_the_line_of_the_original_source():

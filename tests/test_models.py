@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 
 import minidl
 import minidl.functional as F
 from minidl import nn
+from minidl.explain.trace import Trace
 from minidl.models import DCGAN, MODELS, VAE, ConvGAN, DenseGAN, UpsampleGAN
 from minidl.random import Generator
+from minidl.training import first_step
 from minidl.training.config import config_for
 from minidl.training.job import Job
 
@@ -285,3 +289,34 @@ def test_batch_norm_before_the_last_layer_blinds_a_discriminator():
     assert blind(one).mean().item() == pytest.approx(blind(other).mean().item(), abs=1e-12)
     layers = list(DenseGAN(width=2).discriminator.children())
     assert not isinstance(layers[-2], nn.BatchNorm1d)
+
+
+@pytest.mark.parametrize("name", ["small-gan", "small-vae"])
+def test_a_step_of_a_small_model_fits_into_a_file_whole(name, tmp_path):
+    """Its file, packed, is far below 3 MB, and no array of it was cut."""
+    trace = first_step.of_model(name)
+    trace.save(tmp_path / "run.json")
+    content = (tmp_path / "run.json").read_bytes()
+    assert len(gzip.compress(content)) < 2_000_000
+    kept = Trace.load(tmp_path / "run.json")
+    assert len(kept.arrays) == len(trace.arrays) > 100
+    for a, b in zip(trace.arrays, kept.arrays):
+        assert (a is None) == (b is None)
+        assert a is None or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("small, whole, parts", [
+    ("small-gan", "gan", ("generator", "discriminator")),
+    ("small-vae", "vae", ("encoder", "mu", "logvar", "decoder"))])
+def test_a_small_model_has_the_layers_of_the_whole(small, whole, parts):
+    """The same kinds in the same order, with the same windows, strides and slopes."""
+    sizes = {"in_channels", "out_channels", "in_features", "out_features", "num_features",
+             "unflattened_size"}
+    def told(module):
+        return [(path, type(layer), {name: value for name, value in vars(layer).items()
+                                     if isinstance(value, (int, float, str, tuple))
+                                     and name not in sizes})
+                for path, layer in module.named_modules()]
+    a, b = MODELS[small].build(), MODELS[whole].build()
+    for part in parts:
+        assert told(getattr(a, part)) == told(getattr(b, part)) != []

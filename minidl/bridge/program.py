@@ -62,6 +62,7 @@ def frame_at(place: Place, operands: tuple[str, ...], compute: Callable) -> Call
     for node in ast.walk(tree):
         if hasattr(node, "lineno"):
             node.lineno = node.end_lineno = place.line or 1
+            node.col_offset = node.end_col_offset = 0
     space = {"compute": compute}
     exec(compile(tree, place.path or "<torch.fx>", "exec"), space)
     return space[name]
