@@ -452,9 +452,16 @@ REFUSED = {
     "assignment": (lambda: Deep(Assigns()), ["x[i] = v writes into a tensor",
                                              f"line {line_of(Assigns, 'x[0]')} (`x[0] = 1`)"]),
     "view": (lambda: Of(lambda x, y: (lambda v: (x.mul_(2), v))(x.view(-1))),
-             ["Tensor.mul_ writes into a value of which a view is used later"]),
+             ["Tensor.mul_ writes into a value of which a view is returned: in forward"]),
+    "view by keyword": (lambda: Of(lambda x, y: (lambda v: (torch.relu_(input=x), v))(
+        torch.flatten(input=x))), [
+            "torch.nn.functional.relu_ writes into a value of which a view is returned"]),
+    "statistics": (lambda: Of(lambda x, y: F.instance_norm(x, y, y, use_input_stats=False)),
+                   ["torch.nn.functional.instance_norm: running_mean", "is not offered"]),
+    "sparse": (lambda: Deep(nn.Embedding(4, 3, 1, sparse=True)), ["sparse=True is not offered"]),
+    "table": (lambda: Deep(nn.Embedding(4, 3, max_norm=1.0)), ["max_norm=1.0 is not offered"]),
     "output of a view": (lambda: Of(lambda x, y: (lambda v: (v.relu_(), x * y))(x.view(-1))),
-                         ["Tensor.relu_ writes into a value of which a view"]),
+                         ["Tensor.relu_ writes into a value of which a view is used later"]),
     "any number": (lambda: Gathers(), ["forward takes *images, any number of arguments"]),
     "list of layers": (lambda: One([nn.Linear(3, 3)][0]), ["not installed as a submodule"]),
     "arguments": (lambda: Of(lambda x, *y: x.softmax(1, 2, 3)),

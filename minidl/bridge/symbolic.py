@@ -81,9 +81,10 @@ def without_writes(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[str]:
     problems, order = [], {node: i for i, node in enumerate(graph.nodes)}
     shared: dict[fx.Node, set[fx.Node]] = {node: {node} for node in graph.nodes}
     for node in graph.nodes:
-        if node.op not in ("call_function", "call_method", "call_module") or not node.args:
+        if node.op not in ("call_function", "call_method", "call_module"):
             continue
-        source, layer = node.args[0], modules.get(node.target) if node.op == "call_module" else None
+        source = node.args[0] if node.args else node.kwargs.get("input")
+        layer = modules.get(node.target) if node.op == "call_module" else None
         if not isinstance(source, fx.Node):
             continue
         if isinstance(layer, nn.Identity):                         # the very same tensor
@@ -104,8 +105,10 @@ def without_writes(graph: fx.Graph, modules: dict[str, nn.Module]) -> list[str]:
             problems.append(f"{what_writes(node)} writes into a parameter or buffer, "
                             f"{node.meta['place']}")
         elif views := [user for member, user in later if member is not source]:
-            problems.append(f"{what_writes(node)} writes into a value of which a view is used "
-                            f"later, in line {views[0].meta['place'].line}: {node.meta['place']}")
+            where = ("returned" if views[0].op == "output" else
+                     f"used later, in line {views[0].meta['place'].line}")
+            problems.append(f"{what_writes(node)} writes into a value of which a view is {where}: "
+                            f"{node.meta['place']}")
         for member, user in later:
             if member is source:
                 user.replace_input_with(source, node)

@@ -232,9 +232,8 @@ VIEWS = {"view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "pe
 ONLY: dict[str, dict[str, tuple]] = {
     "interpolate": {"mode": ("nearest", "bilinear")},
     "pad": {"mode": ("constant", "reflect", "replicate", "circular")},
-    "normalize": {"p": (2,)}, "norm": {"p": (2, "fro")}, "instance_norm": {
-        "running_mean": (None,), "running_var": (None,)},
-    "embedding": {"max_norm": (None,)},
+    "normalize": {"p": (2,)}, "norm": {"p": (2, "fro")},
+    "instance_norm": {"running_mean": (None,), "running_var": (None,), "use_input_stats": (True,)},
 }
 IGNORED = {"inplace", "_stacklevel", "norm_type", "memory_format", "non_blocking", "layout"}
 RENAMED = {"axis": "dim", "keepdims": "keepdim"}
