@@ -15,6 +15,7 @@ from pathlib import Path
 import fakecupy
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from page.browser import Visit, launched
 
 import minidl
 
@@ -112,6 +113,22 @@ def gpu():
     with the real one. The fixture's value is the module."""
     with fakecupy.installed() as cupy:
         yield cupy
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser; not for longer than a module's tests, since while it runs so does an event loop."""
+    with launched() as running:
+        yield running
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """``show(trace)`` is its page in the browser, without a network: a ``page.browser.Shown``. The
+    test fails if a page asks for anything that is not in it, or complains."""
+    visit = Visit(browser, tmp_path)
+    yield visit
+    visit.end()
 
 
 @pytest.fixture(autouse=True)

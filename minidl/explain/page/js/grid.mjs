@@ -137,7 +137,7 @@ function canvasOf(a, plane, cell, marks, choose) {
 }
 
 function paint(canvas, a, plane, marks, zoom) {
-  const paper = canvas.getContext("2d"), style = getComputedStyle(canvas), scale = scaleOf(a);
+  const paper = canvas.getContext("2d"), style = getComputedStyle(document.documentElement), scale = scaleOf(a);
   const rgb = name => style.getPropertyValue(name).trim().match(/\w\w/g).map(v => parseInt(v, 16));
   const [plus, minus, ground, odd] = ["--plus", "--minus", "--paper", "--odd"].map(rgb);
   for (let r = 0; r < plane.rows; r++) {

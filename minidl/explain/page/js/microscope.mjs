@@ -26,7 +26,7 @@ export function microscope(app, n, cell, found) {
       figures.push(figure({name, what: name === "gradient" ? "g" : name === "before" ? "w, before the step" : "of the optimiser, before",
                            a, focus: cell, used: a && !a.missing && a.shape.length === cell.length ? [cell] : []}));
     }
-    figures.push(figure({...result, name: "after", what: `${trace.name(e.node)}, after the step`}));
+    figures.unshift(figure({...result, name: "after", what: `${trace.name(e.node)}, after the step`}));
   } else {
     const op = trace.ops[e.op], y = trace.result(e.op), backward = e.phase === "backward";
     if (backward) {
@@ -45,7 +45,7 @@ export function microscope(app, n, cell, found) {
       figures.push(figure({name, what: trace.name(node), a: shown(trace, trace.nodes[node].value), used: used(name)}));
     }
     const name = backward ? `g${trace.operand(e.op, e.input)}` : y;
-    figures.push(figure({...result, name, what: backward ? `this contribution to the gradient of ${trace.name(e.node)}` : "the result"}));
+    figures.unshift(figure({...result, name, what: backward ? `this contribution to the gradient of ${trace.name(e.node)}` : "the result"}));
   }
   const slices = trace.shape(n).length > 2 ? h("p", {class: "slices"},
     ...[[2, "slice"], ...trace.shape(n).length > 3 ? [[trace.shape(n).length - 1, "batch item"]] : []].map(([axis, what]) => h("span", {},

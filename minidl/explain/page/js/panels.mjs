@@ -215,14 +215,14 @@ export function ledgerPanel(app, n, cell) {
   box.dataset.rows = rows.length;
   box.append(h("p", {class: "dim", text: `of ${name} at ${indexed(cell) || "its only number"}`
     + (e.earlier !== undefined ? `; ${digits(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
-    h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
+    h("div", {class: "sideways"}, h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
       h("tbody", {}, data.map(({m, event, arrived, g, sum}) => h("tr", {class: m === n ? "now" : arrived ? "" : "later", "data-event": m + 1},
         h("td", {text: `${event.number} of ${event.of}`}),
         h("td", {}, h("button", {class: "link", text: described(trace, m).replace(/^backward, /, "").replace(/, gradient of.*/, ""),
                                  onclick: () => app.goto(m, cell)}), h("span", {class: "dim", text: ` event ${m + 1}${lossOf(trace, m)}`})),
         h("td", {class: "number secret", text: arrived ? digits(g) : "None"}),
         h("td", {class: "number secret", text: arrived ? digits(sum) : "None (not arrived)"}),
-        h("td", {}, arrived ? arrow(sum - g, sum, most) : ""))))));
+        h("td", {class: "arrows"}, arrived ? arrow(sum - g, sum, most) : "")))))));
   const cleared = trace.cleared.find(c => c.event > Math.max(now, 0) && c.parameters.includes(trace.nodes[node].parameter));
   if (cleared) box.append(h("p", {class: "dim", text: `Cleared before event ${cleared.event + 1} (zero_grad).`}));
   return box;

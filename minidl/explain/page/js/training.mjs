@@ -14,7 +14,7 @@ function tiles(a, sign = 1) {
   return Array.from({length: show}, (_, i) => {
     const canvas = h("canvas", {width: columns * zoom, height: rows * zoom, role: "img", "aria-label": `image ${i + 1} of ${n}`});
     requestAnimationFrame(() => {
-      const paper = canvas.getContext("2d"), style = getComputedStyle(canvas);
+      const paper = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
       const rgb = name => style.getPropertyValue(name).trim().match(/\w\w/g).map(v => parseInt(v, 16));
       const [plus, minus, ground] = ["--plus", "--minus", "--paper"].map(rgb);
       for (let r = 0; r < rows; r++) {
