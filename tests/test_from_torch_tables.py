@@ -133,7 +133,7 @@ def test_every_layer(layer, shapes, training):
 
 def test_no_layer_was_forgotten():
     containers = {"ModuleList", "ModuleDict"}
-    assert {*LAYERS, *containers} == {*torch_layers.SAME, *torch_layers.FUNCTIONS,
+    assert {*LAYERS, *containers} == {*torch_layers.SAME, *torch_layers.WRITTEN_AS_FUNCTIONS,
                                       *torch_layers.CONTAINERS}
     mapped = {name for name in ours.__all__ if isinstance(getattr(ours, name), type)}
     assert mapped - {"Module", "Parameter", "Residual", "Summary"} <= {*LAYERS, *containers}

@@ -27,7 +27,7 @@ from torch import fx, nn
 
 from .. import dtypes
 from . import torch_functions as functions
-from .program import Place
+from .program import SourceLine
 
 TORCH_DTYPES = {
     torch.float32: dtypes.float32, torch.float64: dtypes.float64, torch.int8: dtypes.int8,
@@ -116,13 +116,13 @@ class Follower(fx.Tracer):
         return super().to_bool(obj)
 
 
-def place_of(frame: FrameType | None, module: str) -> Place:
+def place_of(frame: FrameType | None, module: str) -> SourceLine:
     """The innermost line around `frame` that is neither PyTorch's nor this folder's."""
     while frame is not None and frame.f_code.co_filename.startswith(_SKIPPED):
         frame = frame.f_back
     if frame is None:
-        return Place("", 0, module)
-    return Place(frame.f_code.co_filename, frame.f_lineno, module)
+        return SourceLine("", 0, module)
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno, module)
 
 
 @contextlib.contextmanager

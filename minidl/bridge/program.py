@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..nn.module import Module
 
 
-class Place(NamedTuple):
+class SourceLine(NamedTuple):
     """A line of the source, and the module whose ``forward`` it stands in ("" is the outermost)."""
 
     path: str
@@ -35,7 +35,7 @@ class Ref(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Step:
+class ForwardStep:
     """One step: ``name = compute(layer, operands)``.
 
     `layer` is the dotted name of the module, parameter or buffer that the step uses, or None.
@@ -51,7 +51,7 @@ class Step:
     last: tuple[str, ...] = ()             # values that no later step uses
 
 
-def frame_at(place: Place, operands: tuple[str, ...], compute: Callable) -> Callable:
+def frame_at(place: SourceLine, operands: tuple[str, ...], compute: Callable) -> Callable:
     """A function (self, layer, *operands) whose code stands at `place`, and calls `compute`.
 
     An inner module's frame is called ``__call__`` and has that module as `self`: this is how
@@ -94,7 +94,7 @@ class Program:
     """The steps of a ``forward``, the arguments it takes, and what it returns."""
 
     signature: inspect.Signature
-    steps: tuple[Step, ...]
+    steps: tuple[ForwardStep, ...]
     result: Any                                                  # a structure with Refs
     text: str                                                    # as torch.fx prints it
 

@@ -15,7 +15,7 @@ from torch import fx, nn
 from ..tensor import Tensor
 from . import torch_functions as functions
 from .following import TORCH_DTYPES, Refused, array_of, followed, left_as_found
-from .program import Program, Ref, Step, filled, frame_at
+from .program import Program, Ref, ForwardStep, filled, frame_at
 
 
 # --------------------------------------------------------------------------- which function it is
@@ -140,7 +140,7 @@ def program_of(module: nn.Module, training: bool, called_whole: Callable[[nn.Mod
         for node in graph.nodes:
             try:
                 if node.op == "output":
-                    result = plain(node.args[0], node)
+                    result = as_minidl(node.args[0], node)
                 elif node.op != "placeholder":
                     steps.append(step_of(node, module))
             except Refused as refused:
@@ -152,7 +152,7 @@ def program_of(module: nn.Module, training: bool, called_whole: Callable[[nn.Mod
     return Program(taken, forgetting(steps, result), result, str(graph))
 
 
-def step_of(node: fx.Node, module: nn.Module) -> Step:
+def step_of(node: fx.Node, module: nn.Module) -> ForwardStep:
     """One node as a step."""
     place, layer = node.meta["place"], None
     operands = tuple(operand.name for operand in node.all_input_nodes)
@@ -166,7 +166,7 @@ def step_of(node: fx.Node, module: nn.Module) -> Step:
             fixed = Tensor(array_of(f"the tensor {node.target!r}", held))
             compute = lambda layer, values: fixed
     else:
-        args, kwargs = plain(node.args, node), plain(dict(node.kwargs), node)
+        args, kwargs = as_minidl(node.args, node), as_minidl(dict(node.kwargs), node)
         if node.op == "call_module":
             layer, function = node.target, None
         else:
@@ -177,11 +177,11 @@ def step_of(node: fx.Node, module: nn.Module) -> Step:
                 args, kwargs = functions.fitted(name, function, args, kwargs)
             except ValueError as error:
                 raise Refused(f"{spelt(node)}: {error}, {place}") from None
-        compute = called(function, args, kwargs, operands)
-    return Step(node.name, operands, layer, place.module, frame_at(place, operands, compute))
+        compute = computing(function, args, kwargs, operands)
+    return ForwardStep(node.name, operands, layer, place.module, frame_at(place, operands, compute))
 
 
-def called(function: Callable | None, args: tuple, kwargs: dict, operands: tuple[str, ...]
+def computing(function: Callable | None, args: tuple, kwargs: dict, operands: tuple[str, ...]
            ) -> Callable:
     """compute(layer, values): the function, or the layer, with values in the place of the Refs."""
     def compute(layer: Any, values: tuple) -> Any:
@@ -190,7 +190,7 @@ def called(function: Callable | None, args: tuple, kwargs: dict, operands: tuple
     return compute
 
 
-def plain(structure: Any, node: fx.Node) -> Any:
+def as_minidl(structure: Any, node: fx.Node) -> Any:
     """Arguments as minidl takes them: nodes as Refs, dtypes and devices as minidl's."""
     if isinstance(structure, fx.Node):
         return Ref(structure.name)
@@ -201,27 +201,27 @@ def plain(structure: Any, node: fx.Node) -> Any:
     if isinstance(structure, torch.device):
         return str(structure)
     if isinstance(structure, slice):
-        return slice(*(plain(part, node) for part in (structure.start, structure.stop,
+        return slice(*(as_minidl(part, node) for part in (structure.start, structure.stop,
                                                       structure.step)))
     if isinstance(structure, dict):
-        return {key: plain(value, node) for key, value in structure.items()}
+        return {key: as_minidl(value, node) for key, value in structure.items()}
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
-        return type(structure)(*(plain(value, node) for value in structure))
+        return type(structure)(*(as_minidl(value, node) for value in structure))
     if isinstance(structure, (tuple, list)):
         kind = list if isinstance(structure, list) else tuple     # torch.Size, fx's own lists
-        return kind(plain(value, node) for value in structure)
+        return kind(as_minidl(value, node) for value in structure)
     return structure
 
 
-def forgetting(steps: list[Step], result: Any) -> tuple[Step, ...]:
+def forgetting(steps: list[ForwardStep], result: Any) -> tuple[ForwardStep, ...]:
     """The steps, each of which forgets the values that it uses last."""
     kept = names_in(result)
-    done: list[Step] = []
+    done: list[ForwardStep] = []
     for step in reversed(steps):
         last = tuple(name for name in dict.fromkeys((*step.operands, step.name))
                      if name not in kept)
         kept |= set(last)
-        done.append(Step(step.name, step.operands, step.layer, step.around, step.frame, last))
+        done.append(ForwardStep(step.name, step.operands, step.layer, step.around, step.frame, last))
     return tuple(reversed(done))
 
 

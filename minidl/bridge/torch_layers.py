@@ -49,7 +49,7 @@ class OfFunction(NamedTuple):
     mode: str = ""                     # the option that says whether the layer is in training
 
 
-FUNCTIONS: dict[str, OfFunction] = {
+WRITTEN_AS_FUNCTIONS: dict[str, OfFunction] = {
     "SiLU": OfFunction(made.silu), "Mish": OfFunction(made.mish), "ReLU6": OfFunction(made.relu6),
     "Hardtanh": OfFunction(made.hardtanh, "min_val max_val"), "SELU": OfFunction(made.selu),
     "Hardsigmoid": OfFunction(made.hardsigmoid), "Hardswish": OfFunction(made.hardswish),
@@ -163,7 +163,7 @@ def kind_of_layer(module: Any, torch: Any) -> str | None:
     subclass; None for another module."""
     own: set[str] = set()
     for kind in type(module).__mro__:
-        known = kind.__name__ in SAME or kind.__name__ in FUNCTIONS or kind.__name__ in CONTAINERS
+        known = kind.__name__ in SAME or kind.__name__ in WRITTEN_AS_FUNCTIONS or kind.__name__ in CONTAINERS
         if known and getattr(torch.nn, kind.__name__, None) is kind:
             return kind.__name__ if own <= HARMLESS else None
         own |= set(vars(kind))
@@ -202,7 +202,7 @@ def mapped_layer(kind: str, layer: Any, tensor_of: Callable) -> nn.Module:
 
 def function_layer(kind: str, layer: Any) -> nn.Module:
     """The FunctionLayer for a layer of PyTorch, of a class with that layer's name."""
-    of = FUNCTIONS[kind]
+    of = WRITTEN_AS_FUNCTIONS[kind]
     options = {name: getattr(layer, name, None) for name in of.options.split() if name != "pad"}
     if "Pad" in kind:
         options["pad"] = tuple(layer.padding)
