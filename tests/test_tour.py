@@ -189,8 +189,8 @@ def _the_ending_is_true_of_the_page(path: Path, made: Path, unpacked: Path) -> N
     unpacked.write_text(json.dumps({k: v for k, v in document.items() if k not in parts}))
     trace = Trace.load(unpacked)
     ending = path.read_text(encoding="utf-8").partition("\n## The step as a page\n")[2]
-    (name, event, cell), = re.findall(r'<a href="([\w-]+\.html)#event=(\d+)(?:&amp;cell=([\d,]+))?">',
-                                      ending)
+    link = r'<a href="([\w-]+\.html)#event=(\d+)(?:&amp;cell=([\d,]+))?">'
+    (name, event, cell), = re.findall(link, ending)
     assert name == made.name and ending.count(name) == 3   # saved, opened, linked
     event, cell = trace.events[int(event) - 1], tuple(map(int, filter(None, cell.split(","))))
     place = {"forward": lambda: trace.nodes[trace.ops[event["op"]]["outputs"][0]]["value"],
