@@ -234,9 +234,14 @@ def step(args: argparse.Namespace) -> int:
     if args.save:
         trace.save(args.save)
         print(f"trace written: {args.save}", file=sys.stderr)
+    if args.html:
+        if Path(args.html).suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"step: the name of a page (--html) ends in .html, got {args.html}")
+        trace.save(args.html)
+        print(f"page written: {args.html} (open it in a browser)", file=sys.stderr)
     if args.json:
         write_json(trace, args.start, args.only, args.phase, args.cell)
-    else:
+    elif not args.html or args.plain or args.lines:
         show(trace, args.start, args.only, args.phase, args.cell, args.plain, args.lines)
     if trace.checks:
         print(trace.verdict(), file=sys.stderr if args.json else sys.stdout)
@@ -358,8 +363,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=script.at_least(0), metavar="N",
                    help="draw the cases of an earlier judgement again (default: new ones)")
 
-    p = command(step, "step run.json", "step --model cnn --check", "step my_script.py --only conv1",
-                "step run.json --from 25 --phase backward --cell 0,3,5,5")
+    p = command(step, "step run.json", "step --model cnn --html run.html", 
+                "step my_script.py --only conv1", "step run.json --from 25 --phase backward --cell 0,3,5,5")
     p.add_argument("source", nargs="?", metavar="FILE", help="a trace (.json), or a Python script "
                    "(.py): it is run until each of its optimisers has made its first step; what it "
                    "prints goes to standard error")
@@ -373,7 +378,9 @@ def _parser() -> argparse.ArgumentParser:
                    "result has it (default: the largest in magnitude)")
     p.add_argument("--check", action="store_true", help="first prove the step: every op replayed, "
                    "every gradient compared with finite differences (status 1: something is wrong)")
-    p.add_argument("--save", metavar="FILE", help="write the trace to this file")
+    p.add_argument("--save", metavar="FILE", help="write the trace to this file (.json, .json.gz)")
+    p.add_argument("--html", metavar="FILE", help="write the step as a page for a browser; walk "
+                   "only if asked to by --plain, --lines or --json")
     how = p.add_mutually_exclusive_group()
     how.add_argument("--plain", action="store_true", help="all events with all details, without "
                      "colours and keys")

@@ -15,7 +15,7 @@ from torch import fx, nn
 from ..tensor import Tensor
 from . import torch_functions as functions
 from .following import TORCH_DTYPES, Refused, array_of, followed, left_as_found
-from .program import Program, Ref, ForwardStep, filled, frame_at
+from .program import ForwardStep, Program, Ref, filled, frame_at
 
 
 # --------------------------------------------------------------------------- which function it is
@@ -221,7 +221,8 @@ def forgetting(steps: list[ForwardStep], result: Any) -> tuple[ForwardStep, ...]
         last = tuple(name for name in dict.fromkeys((*step.operands, step.name))
                      if name not in kept)
         kept |= set(last)
-        done.append(ForwardStep(step.name, step.operands, step.layer, step.around, step.frame, last))
+        done.append(ForwardStep(step.name, step.operands, step.layer, step.around, step.frame,
+                                last))
     return tuple(reversed(done))
 
 

@@ -163,7 +163,7 @@ def kind_of_layer(module: Any, torch: Any) -> str | None:
     subclass; None for another module."""
     own: set[str] = set()
     for kind in type(module).__mro__:
-        known = kind.__name__ in SAME or kind.__name__ in WRITTEN_AS_FUNCTIONS or kind.__name__ in CONTAINERS
+        known = kind.__name__ in {*SAME, *WRITTEN_AS_FUNCTIONS, *CONTAINERS}
         if known and getattr(torch.nn, kind.__name__, None) is kind:
             return kind.__name__ if own <= HARMLESS else None
         own |= set(vars(kind))

@@ -143,7 +143,7 @@ def _sum_of_products(kind: Contract) -> tuple[list[str], list[str]]:
                 summed, _conditions(k, (name, axes))) + " ".join(rest))
     for name, axes in bias[1:]:
         (y, own), element = bias[0], lambda k, *array: _element(k, array, "bx")
-        value += " + " + element(1, name, axes)
+        value += rf"\class{{bias}}{{ + {element(1, name, axes)}}}"
         gradients.append(element(1, "g" + name, axes) + " = " + _sum(
             [i for i in own if i not in axes], []) + element(0, "g" + y, own))
     return [value], gradients
