@@ -53,7 +53,7 @@ RECIPES = {
                    96, "falling"),
     "cgan": Row(steps.CGANSteps, optim.Adam, 1.5e-3, HALF, 6, 32, "falling"),
     "vae": Row(steps.VAESteps, optim.Adam, 1e-3, KERAS_ADAM, 5, 128),
-    "small-gan": Row(steps.GANSteps, optim.RMSprop, 2e-3, KERAS_RMSPROP, 2, 64, "falling"),
+    "small-gan": Row(steps.GANSteps, optim.RMSprop, 2e-3, KERAS_RMSPROP, 3, 64, "falling"),
     "small-vae": Row(steps.VAESteps, optim.Adam, 4e-3, KERAS_ADAM, 3, 128, "one cycle"),
 }
 # What the documents print. Keras's Adam() is Adam(1e-3, 0.9, 0.999, 1e-7), and its fit() takes
