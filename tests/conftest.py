@@ -118,7 +118,7 @@ def gpu():
 
 @pytest.fixture(scope="module")
 def browser():
-    """A browser; not for longer than a module's tests, since while it runs so does an event loop."""
+    """A browser; for one module's tests, since as long as it runs so does an event loop."""
     with launched() as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""The page in a browser, without a network: going through a recorded step, and what stands there."""
+"""The page in a browser, without a network: opening it, and going through a recorded step."""
 
 from __future__ import annotations
 

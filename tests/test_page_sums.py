@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from page import steps
 from page.browser import hash_of, needs_browser
 from page.every_op import every_op, explained, places
 
 from minidl import OPS
+from minidl.testing.compare import equal
 
 pytestmark = needs_browser
 
@@ -23,8 +23,9 @@ def compare(shown, trace, where) -> None:
         what = trace.ops[trace.events[n]["op"]]["op"], trace.events[n], cell, found, wanted
         assert found["cell"] == ",".join(map(str, cell)), what
         assert found["stored"] is not None and float(found["stored"]) == stored, what
-        assert abs(float(found["total"]) - wanted.total) <= 1e-6 * wanted.magnitude + 1e-9 * size, what
-        assert abs(float(found["total"]) - stored) <= ROUNDING * size, what
+        total = float(found["total"])
+        assert equal(total, wanted.total, 1, 1e-6 * wanted.magnitude + 1e-9 * size), what
+        assert equal(stored, total, ROUNDING, size), what
 
 
 def test_cells_of_every_op(show):

@@ -27,7 +27,8 @@ SIZE = {"width": 1280, "height": 900}
 
 # What is read of a page at one place of it; `text` and such are asked for by those who need them.
 READ = """() => {
-  const terms = document.querySelector("[data-panel=terms]"), at = document.querySelector("[data-cell]");
+  const terms = document.querySelector("[data-panel=terms]");
+  const at = document.querySelector("[data-cell]");
   return {hash: location.hash, cell: at && at.dataset.cell, total: terms.dataset.total ?? null,
           stored: terms.dataset.stored ?? null, terms: terms.querySelectorAll("[data-term]").length,
           status: document.querySelector("[role=status]").textContent,
@@ -141,8 +142,7 @@ class Shown:
     # ------------------------------------------------------------------ many places at once
     def walk(self, hashes: list[str], read: str = READ) -> list[Any]:
         """Go to each place by the hash; what `read`, a JavaScript function, gives there."""
-        return self.ask("""async hashes => {
-          const read = %s, found = [];
+        return self.ask(f"async hashes => {{ const read = {read}, found = [];" """
           for (const hash of hashes) {
             if (location.hash !== hash) {
               const come = new Promise(done => addEventListener("hashchange", done, {once: true}));
@@ -152,7 +152,7 @@ class Shown:
             found.push(read());
           }
           return found;
-        }""" % read, hashes)
+        }""", hashes)
 
 
 def hash_of(event: int, cell=None) -> str:

@@ -47,7 +47,7 @@ def plain() -> Trace:
     """The smallest: one convolution, one dense layer, and the checks of it."""
     minidl.manual_seed(0)
     trace = classified(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)),
-                       images(1, 5), 3, )
+                       images(1, 5), 3)
     trace.check()
     return trace
 
@@ -113,36 +113,32 @@ def vae() -> Trace:
     return minidl.record(step, minidl.rand(2, 1, 8, 8))
 
 
-class Players(nn.Module):
+def players() -> tuple[nn.Module, nn.Module]:
     """A DCGAN of a few channels: batch norm and transposed convolutions against convolutions."""
-
-    def __init__(self):
-        super().__init__()
-        self.generator = nn.Sequential(
-            nn.Linear(4, 64, bias=False), nn.BatchNorm1d(64), nn.LeakyReLU(0.3),
-            nn.Unflatten(1, (4, 4, 4)),
-            nn.ConvTranspose2d(4, 1, 4, stride=2, padding=1, bias=False), nn.Tanh())
-        self.discriminator = nn.Sequential(
-            nn.Conv2d(1, 3, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
-            nn.Flatten(), nn.Linear(48, 1))
+    return nn.Sequential(
+        nn.Linear(4, 64, bias=False), nn.BatchNorm1d(64), nn.LeakyReLU(0.3),
+        nn.Unflatten(1, (4, 4, 4)),
+        nn.ConvTranspose2d(4, 1, 4, stride=2, padding=1, bias=False), nn.Tanh()
+    ), nn.Sequential(
+        nn.Conv2d(1, 3, 5, stride=2, padding="same"), nn.LeakyReLU(0.3), nn.Dropout(0.3),
+        nn.Flatten(), nn.Linear(48, 1))
 
 
 @cache
 def gan() -> Trace:
     """The discriminator's turn on detached fakes, then the generator's."""
     minidl.manual_seed(0)
-    net = Players()
-    g = optim.Adam(net.generator.parameters(), lr=0.01)
-    d = optim.SGD(net.discriminator.parameters(), lr=0.1, momentum=0.9)
+    generator, discriminator = players()
+    g = optim.Adam(generator.parameters(), lr=0.01)
+    d = optim.SGD(discriminator.parameters(), lr=0.1, momentum=0.9)
 
     def step(real):
-        fake = net.generator(minidl.randn(len(real), 4))
-        d_loss = F.gan_discriminator_loss(net.discriminator(real),
-                                          net.discriminator(fake.detach()))
+        fake = generator(minidl.randn(len(real), 4))
+        d_loss = F.gan_discriminator_loss(discriminator(real), discriminator(fake.detach()))
         d.zero_grad()
         d_loss.backward()
         d.step()
-        g_loss = F.gan_generator_loss(net.discriminator(fake))
+        g_loss = F.gan_generator_loss(discriminator(fake))
         g.zero_grad()
         g_loss.backward()
         g.step()
