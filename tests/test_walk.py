@@ -11,6 +11,7 @@ import pytest
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
+from minidl.explain.grids import Plane
 from minidl.explain.show import select
 from minidl.explain.trace import Trace
 from minidl.explain.updates import worked
@@ -324,3 +325,26 @@ def test_a_cell_that_is_no_cell(saved, capsys):
     with pytest.raises(SystemExit):
         cli.main(["step", str(saved), "--cell", "a,b"])
     assert "no list of whole numbers" in capsys.readouterr().err
+
+
+def test_columns_of_numbers_are_as_wide_as_their_heads():
+    numbers = np.arange(200).reshape(1, 200) % 7
+    lines = Plane(numbers, (0, 100), [(0, 100)], []).window("x", colour=False)
+    assert lines == ["x[0,:], columns 96..103 of 200:",
+                     "         96    97    98    99   100   101   102   103",
+                     "          5     6     0     1    [2]    3     4     5"]
+
+
+def test_the_colours_of_a_heat_map():
+    """The largest number yellow, minus the largest blue, a quarter of it half as bright, 0 black;
+    of an odd number of rows the last half line is black."""
+    numbers = np.zeros((3, 9))
+    numbers[0, :4] = 8, -8, 2, np.nan
+    numbers[2, 8] = 5
+    first, second = Plane(numbers, (0, 0), [], [(2, 8)]).heat()
+    above, below = (re.findall(r"\x1b\[38;2;(\d+;\d+;\d+);48;2;(\d+;\d+;\d+)m", line)
+                    for line in (first, second))
+    assert [pair[0] for pair in above[:5]] == [
+        "255;210;60", "70;140;255", "127;105;30", "0;0;0", "0;0;0"]
+    assert {pair[1] for pair in above} == {pair[1] for pair in below} == {"0;0;0"}
+    assert below[8][0] == "255;0;0" and len(above) == len(below) == 9
