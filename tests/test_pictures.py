@@ -345,3 +345,15 @@ def test_overlaps_are_no_step_of_a_film(rng):
     assert "conv2d_input_grad, stride 1, padding 0, dilation 1" in texts(
         plots.overlaps(trace, trace.ops[0]))
     assert any(t.endswith(": step 9 of 9") for t in texts(plots.stamps(trace, trace.ops[0]).frame()))
+
+
+@pytest.mark.parametrize("shape", [(5,), (10, 10), (16, 16), (14, 4), (2, 3, 2, 2), (40, 3, 3)])
+def test_a_cell_has_room_for_six_characters(shape):
+    """A digit is about 0.56 of the letters' size wide."""
+    canvas = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+    figure = plots.wrong_cells(np.zeros(shape), np.zeros(shape), [(0,) * len(shape)])
+    canvas(figure).draw()
+    for axes in figure.axes:
+        wide, high = np.abs(np.diff(axes.transData.transform([(0, 0), (1, 1)]), axis=0))[0]
+        sizes = {t.get_fontsize() for t in axes.texts if t.get_text() == "0"}
+        assert len(sizes) == 1 and min(wide, high) * 72 / figure.dpi >= 6 * 0.56 * sizes.pop()
