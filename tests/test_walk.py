@@ -11,6 +11,7 @@ import pytest
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
+from minidl.explain import show
 from minidl.explain.grids import Plane
 from minidl.explain.show import select
 from minidl.explain.trace import Trace
@@ -348,3 +349,17 @@ def test_the_colours_of_a_heat_map():
         "255;210;60", "70;140;255", "127;105;30", "0;0;0", "0;0;0"]
     assert {pair[1] for pair in above} == {pair[1] for pair in below} == {"0;0;0"}
     assert below[8][0] == "255;0;0" and len(above) == len(below) == 9
+
+
+@pytest.mark.parametrize("environment, coloured", [
+    ({"FORCE_COLOR": "1", "TERM": "xterm-256color"}, True),
+    ({"FORCE_COLOR": "1", "TERM": "xterm-256color", "NO_COLOR": "1"}, False),
+    ({"FORCE_COLOR": "1", "TERM": "dumb"}, False), ({"TERM": "xterm-256color"}, False)])
+def test_colours_where_the_terminal_has_them(environment, coloured, monkeypatch):
+    """And none into a file: under pytest the output is none of a terminal, unless it is forced."""
+    pytest.importorskip("rich")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TERM", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (show._colours() is not None) is coloured
