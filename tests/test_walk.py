@@ -363,3 +363,24 @@ def test_colours_where_the_terminal_has_them(environment, coloured, monkeypatch)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert (show._colours() is not None) is coloured
+
+
+def test_the_numbers_that_a_sum_uses_are_marked():
+    """Those of each operand, and below a gradient those that were stretched over it."""
+    x = minidl.tensor(np.arange(1.0, 10).reshape(1, 1, 3, 3), requires_grad=True)
+    w = minidl.tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    column = minidl.tensor([[3.0], [2.0]], dtype="float64", requires_grad=True)
+    with minidl.record() as trace:
+        (F.conv2d(x, w)[0, 0] * column).sum().backward()
+    walk = Walk(trace)
+    events = {(e["phase"], trace.ops[e["op"]]["op"], e.get("input")): walk.event(number).split("\n")
+              for number, e in enumerate(trace.events, 1)}
+    told = events["forward", "conv2d", None]
+    assert {"        0   1   2   3", "        1   4  [5] [6]", "        2   7  [8] [9]"} < set(told)
+    assert told.count("        0  [1] [1]") == 1
+    assert "            3  [2]" in events["forward", "mul", None]
+    number = next(n for n, e in enumerate(trace.events, 1) if (e["phase"], e.get("input")) == (
+        "backward", 0) and trace.ops[e["op"]]["op"] == "mul")
+    assert "           [3]  2" in Walk(trace, cell=(0, 1)).event(number)
+    assert any("the output of conv2d (event 1), shape" in line
+               for line in events["forward", "getitem", None])
