@@ -484,7 +484,7 @@ def test_a_long_hunt_for_damages(good, file, rounds):
 def test_what_is_no_tensor_stands_where_no_tensor_may(argument):
     op = {"op": "exp", "library": True, "arguments": [{"node": 0}], "inputs": [0], "outputs": [1]}
     fitting.check_arguments(op, [[3], [3]], "ops[0]")
-    with pytest.raises(ValueError, match=r"^ops\[0\].inputs: must be the nodes among the arguments"):
+    with pytest.raises(ValueError, match=r"^ops\[0\].inputs: must be the nodes among"):
         fitting.check_arguments(op | {"arguments": [argument]}, [[3], [3]], "ops[0]")
 
 

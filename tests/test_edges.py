@@ -436,5 +436,5 @@ def test_attention_of_a_vector_is_refused(query, key, value):
 
 @pytest.mark.parametrize("groups", [-1, 0, 3])
 def test_groups_into_which_channels_do_not_divide_are_refused(groups):
-    with pytest.raises(ValueError, match=f"group_norm: 4 channels do not divide into {groups} groups"):
+    with pytest.raises(ValueError, match=f"4 channels do not divide into {groups} groups"):
         F.group_norm(T(np.zeros((2, 4, 3))), groups)

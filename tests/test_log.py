@@ -133,7 +133,8 @@ def test_a_line_with_other_values_than_those_before_it_is_named(stopped_run, tmp
         Run.open(tmp_path).records("step")
 
 
-@pytest.mark.parametrize("batches, steps", [(1, 1), (39, 1), (40, 2), (199, 9), (200, 10), (5000, 10)])
+@pytest.mark.parametrize("batches, steps", [(1, 1), (39, 1), (40, 2), (199, 9), (200, 10),
+                                            (5000, 10)])
 def test_losses_are_read_twenty_times_an_epoch_and_every_ten_steps_at_least(batches, steps):
     """Reading one makes a GPU wait."""
     one = tiny_trainer()

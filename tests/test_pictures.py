@@ -344,7 +344,8 @@ def test_overlaps_are_no_step_of_a_film(rng):
         F.conv_transpose2d(x, w)
     assert "conv2d_input_grad, stride 1, padding 0, dilation 1" in texts(
         plots.overlaps(trace, trace.ops[0]))
-    assert any(t.endswith(": step 9 of 9") for t in texts(plots.stamps(trace, trace.ops[0]).frame()))
+    film = plots.stamps(trace, trace.ops[0])
+    assert any(t.endswith(": step 9 of 9") for t in texts(film.frame()))
 
 
 @pytest.mark.parametrize("shape", [(5,), (10, 10), (16, 16), (14, 4), (2, 3, 2, 2), (40, 3, 3)])

@@ -199,7 +199,7 @@ def test_without_matplotlib(monkeypatch):
         plots.grid(np.zeros((1, 1, 2, 2)))
 
 
-# --------------------------------------------------------------------------- what is drawn, in numbers
+# --------------------------------------------------------------------------- numbers
 def lines_of(axes) -> list[np.ndarray]:
     """The heights of every line of points, in the order in which they were drawn."""
     return [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]

@@ -331,10 +331,11 @@ def test_other_data_are_refused_wherever_they_lie(vae_run, tmp_path, capsys):
 
 @pytest.mark.parametrize("step, images, sums, right", [
     (0, 0, {}, True), (1, 1, {"loss": 0.5}, True), (2, 7, {"loss": 0.5}, True),
-    (0, 1, {}, False), (1, 0, {"loss": 0.5}, False), (1, 1, {}, False), (0, 0, {"loss": 0.5}, False),
-    (3, 9, {"loss": 0.5}, False)])
+    (0, 1, {}, False), (1, 0, {"loss": 0.5}, False), (1, 1, {}, False),
+    (0, 0, {"loss": 0.5}, False), (3, 9, {"loss": 0.5}, False)])
 def test_the_place_in_batches_of_ones_own(step, images, sums, right):
-    """How many images there were is known only of a DataLoader: otherwise, whether there were any."""
+    """How many images there were is known only of a DataLoader: else, whether there were any."""
     state = {"step": step, "images": images, "sums": sums}
-    with contextlib.nullcontext() if right else pytest.raises(ValueError, match="its .?(step|sums)"):
+    refused = pytest.raises(ValueError, match="its .?(step|sums)")
+    with contextlib.nullcontext() if right else refused:
         restore.check_place(state, [1, 2])
