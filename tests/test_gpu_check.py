@@ -434,6 +434,25 @@ def test_a_contestant_works_as_long_as_its_turn(monkeypatch):
     np.testing.assert_allclose(np.diff(waited)[::2], [6e-3, 6e-3, 1.5, 1.5])
 
 
+@pytest.mark.parametrize("count, blocks", [(1, 1), (launch.THREADS, 1), (launch.THREADS + 1, 2),
+                                           (1000 * launch.THREADS, 1000)])
+def test_a_kernel_without_our_checks_is_launched_for_every_number(monkeypatch, count, blocks):
+    launches = []
+    class Raw:
+        kernel = staticmethod(lambda *launched: launches.append(launched))
+        def __call__(self, *launched):
+            launches.append(launched)
+    monkeypatch.setattr(launch, "compiled_kernel", lambda cupy, name, dtype: Raw())
+    array = np.zeros(1, np.float32)
+    for bound in (False, True):
+        clock._raw_kernel(None, (array, array, 3, 0.5, count), bound)()
+    (grid, block, given), bound = launches
+    assert (grid, block) == ((blocks,), (launch.THREADS,))
+    assert bound[:2] == ((blocks, 1, 1), (launch.THREADS, 1, 1))
+    assert given[2:] == (3, 0.5, count) and [type(n) for n in given[2:]] == [
+        np.int32, np.float32, np.int32]
+
+
 def test_answers_about_noise():
     """Fresh, repeated, and no noise at all."""
     class Array:
