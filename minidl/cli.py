@@ -363,8 +363,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=script.at_least(0), metavar="N",
                    help="draw the cases of an earlier judgement again (default: new ones)")
 
-    p = command(step, "step run.json", "step --model cnn --html run.html", 
-                "step my_script.py --only conv1", "step run.json --from 25 --phase backward --cell 0,3,5,5")
+    p = command(step, "step run.json", "step --model cnn --html run.html",
+                "step my_script.py --only conv1",
+                "step run.json --from 25 --phase backward --cell 0,3,5,5")
     p.add_argument("source", nargs="?", metavar="FILE", help="a trace (.json), or a Python script "
                    "(.py): it is run until each of its optimisers has made its first step; what it "
                    "prints goes to standard error")

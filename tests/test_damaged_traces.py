@@ -5,6 +5,7 @@ Every damage is followed to the end: what loads is walked through, explained and
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -25,7 +26,7 @@ from optable import call, every_op, leaf, noise_like, tensor_arguments
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
-from minidl.explain import packing, reading
+from minidl.explain import fitting, packing, reading
 from minidl.explain.choose import select
 from minidl.explain.controls import Controls
 from minidl.explain.place import Place
@@ -578,3 +579,25 @@ def compared_with_the_schema(good, file, count: int, seed: int) -> Counter:
 def test_a_long_hunt_for_damages(good, file, rounds):
     ends = hunt(good, file, damages := rounds(200, 600), seed=2)
     assert ends.total() == damages and min(ends.values()) > 5 and len(ends) == 4
+
+
+# --------------------------------------------------------------------------- arguments and shapes
+@pytest.mark.parametrize("argument", [5, None, "node", [0], {"tuple": [0]}, {"array": 0}])
+def test_what_is_no_tensor_stands_where_no_tensor_may(argument):
+    op = {"op": "exp", "library": True, "arguments": [{"node": 0}], "inputs": [0], "outputs": [1]}
+    fitting.check_arguments(op, [[3], [3]], "ops[0]")
+    with pytest.raises(ValueError, match=r"^ops\[0\].inputs: must be the nodes among"):
+        fitting.check_arguments(op | {"arguments": [argument]}, [[3], [3]], "ops[0]")
+
+
+@pytest.mark.parametrize("border, refused", [(1000, True), (500, False)])
+def test_a_border_belongs_to_the_image_not_to_the_kernel(border, refused):
+    """2,000 rows of one pixel, under kernels of one row of two: with a border of 1,000 there are
+    8 million numbers, with one of 500 there are 3 million."""
+    op = {"op": "conv2d", "library": True, "inputs": [0, 1], "outputs": [2], "arguments": [
+        {"node": 0}, {"node": 1}, None, {"tuple": [1000, 1000]}, {"tuple": [border] * 2},
+        {"tuple": [1, 1]}]}
+    shapes = [[1, 1, 2000, 1], [1, 1, 1, 2], [1, 1, 4, 2] if refused else [1, 1, 3, 1]]
+    with pytest.raises(ValueError, match=r"border \(1000, 1000\) makes far more of shape \[1, 1, "
+                       "2000, 1\\]") if refused else contextlib.nullcontext():
+        fitting.check_arguments(op, shapes, "ops[0]")

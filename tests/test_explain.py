@@ -564,3 +564,10 @@ def test_the_gradient_of_an_extreme_is_explained_whatever_the_extreme(name, ends
         found = x.explain_grad(index)
         assert found.total == pytest.approx(found.stored, rel=1e-6), (ends, index)
         assert "another number" not in repr(found)
+
+
+def test_operands_that_are_not_shown_are_counted():
+    for count, notes in ((8, ()), (9, ("and 1 more operands",))):
+        with minidl.keep():
+            y = F.softmax(minidl.ones(1, count, requires_grad=True), 1)
+        assert y.explain(0, 0).notes == notes
