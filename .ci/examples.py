@@ -35,8 +35,20 @@ def kept_promises(block: str, printed: str) -> None:
             raise AssertionError(f"the page promises {text!r}; printed was\n{printed}")
 
 
-def page(path: Path) -> tuple[int, bool]:
-    """Run one page's blocks; (how many ran, whether all of them worked)."""
+@contextlib.contextmanager
+def empty_folder():
+    """Work in an empty folder; afterwards in the one before, and the empty one is gone."""
+    start = Path.cwd()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as empty:
+        os.chdir(empty)
+        try:
+            yield Path(empty)
+        finally:
+            os.chdir(start)
+
+
+def page(path: Path, run=exec) -> tuple[int, bool]:
+    """Run one page's blocks by `run(code, names)`; (how many ran, whether all of them worked)."""
     namespace: dict = {"__name__": "__main__"}
     ran = 0
     text = path.read_text(encoding="utf-8")
@@ -49,7 +61,7 @@ def page(path: Path) -> tuple[int, bool]:
         try:
             with contextlib.redirect_stdout(out):
                 # The newlines in front make a traceback's line numbers those of the page.
-                exec(compile("\n" * (line - 1) + match[2], str(path), "exec"), namespace)
+                run(compile("\n" * (line - 1) + match[2], str(path), "exec"), namespace)
             kept_promises(match[2], out.getvalue())
         except Exception:
             traceback.print_exc()
@@ -85,14 +97,9 @@ def main() -> int:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     pages += sorted((ROOT / "docs" / "tour").glob("*.md"))
     good = True
-    start = Path.cwd()
     for path in pages:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as empty:
-            os.chdir(empty)
-            try:
-                ran, worked = page(path)
-            finally:
-                os.chdir(start)
+        with empty_folder():
+            ran, worked = page(path)
         print(f"{path.relative_to(ROOT).as_posix()}: {ran} blocks")
         good = good and worked
     for path in sorted(ROOT.glob("*.md")):

@@ -47,6 +47,7 @@ REST = {                               # what nobody has to open; a training ent
     "testing": ["testing"],
     "exercises": ["exercises"],
     "gpu-check": ["gpu_check"],
+    "bridge": ["bridge"],
 }
 ENTERED = "checks", "kernels", "data", "run-keeping"       # by the three trainings
 

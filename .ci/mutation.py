@@ -38,7 +38,7 @@ import numpy as np  # noqa: F401
 import pytest
 from mutants import EQUIVALENTS, ROOT, SETTINGS, Mutant, explained, modules, mutants, sample, source
 
-MEMORY = 8 * 2**30                    # bytes that a mutant may have: some ask for huge arrays
+MEMORY = 8 * 2**30                    # bytes of arrays that a mutant may have: some ask for many
 OUTCOMES = ("killed", "timed out", "incompetent", "equivalent", "survived", "wrongly listed")
 
 
@@ -78,7 +78,7 @@ def run(tests: dict, tree: Path, limit: float) -> tuple[int | None, float]:
         try:
             os.setsid()
             os.chdir(tree)
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             os.environ.update(tests.get("environment", {}), PYTHONPATH=str(tree))
             sys.path[0] = str(tree)
             log = os.open(tree.parent / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

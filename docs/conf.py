@@ -1,9 +1,13 @@
-"""The docs site: Markdown pages by MyST, the look by furo, the examples by sphinx-gallery."""
+"""The docs site: Markdown pages by MyST, the look by furo, the examples by sphinx-gallery. The
+chapters of the tour are run, for the HTML pages of their steps."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,5 +73,26 @@ def _underline_title(app, docname: str, source: list[str]) -> None:
         )
 
 
+def _save_steps(app, exception) -> None:
+    """Each chapter of the tour saves the page of its step: here it is put beside the chapter."""
+    if exception is not None or app.builder.name != "html":
+        return
+    from sphinx.errors import ExtensionError
+
+    spec = importlib.util.spec_from_file_location("run_examples", ROOT / ".ci" / "examples.py")
+    examples = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(examples)
+    for chapter in sorted((ROOT / "docs" / "tour").glob("*.md")):
+        # At the bottom of a thread's stack stands the chapter alone: the page names no other file.
+        with examples.empty_folder() as folder, ThreadPoolExecutor(1) as thread:
+            _, worked = examples.page(
+                chapter, lambda code, names: thread.submit(exec, code, names).result())
+            if not worked:
+                raise ExtensionError(f"a block of {chapter.name} does not run")
+            for made in folder.glob("*.html"):
+                shutil.copy(made, Path(app.outdir) / "tour")
+
+
 def setup(app) -> None:
     app.connect("source-read", _underline_title)
+    app.connect("build-finished", _save_steps)

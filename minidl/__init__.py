@@ -34,25 +34,26 @@ from .random import Generator, manual_seed
 __all__ = ["Generator", "OPS", "Tensor", "abs", "add", "allclose", "amax", "amin", "arange",
            "argmax", "argmin", "as_tensor", "bool_", "cat", "chunk", "clamp", "cos", "cuda", "data",
            "device", "div", "enable_grad", "exercises", "exp", "explain", "eye", "flatten", "flip",
-           "float32", "float64", "formulas", "from_numpy", "full", "functional", "get_num_threads",
-           "grad", "int16", "int32", "int64", "int8", "is_grad_enabled", "keep", "kernels",
-           "kernels_in_use", "linspace", "load", "log", "log_softmax", "logsumexp", "manual_seed",
-           "matmul", "max", "maximum", "mean", "metrics", "min", "minimum", "models", "mul", "neg",
-           "nn", "no_grad", "norm", "ones", "ones_like", "op", "ops", "optim", "permute", "plots",
-           "pow", "profile", "rand", "randint", "randn", "random", "randperm", "record", "relu",
-           "reshape", "save", "script", "set_grad_enabled", "set_num_threads", "sigmoid", "sin",
-           "softmax", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum", "tanh", "tensor",
-           "testing", "training", "transpose", "uint8", "unsqueeze", "use_kernels", "var", "where",
-           "zeros", "zeros_like"]
+           "float32", "float64", "formulas", "from_numpy", "from_torch", "full", "functional",
+           "get_num_threads", "grad", "int16", "int32", "int64", "int8", "is_grad_enabled", "keep",
+           "kernels", "kernels_in_use", "linspace", "load", "log", "log_softmax", "logsumexp",
+           "manual_seed", "matmul", "max", "maximum", "mean", "metrics", "min", "minimum", "models",
+           "mul", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "op", "ops", "optim",
+           "permute", "plots", "pow", "profile", "rand", "randint", "randn", "random", "randperm",
+           "record", "relu", "reshape", "save", "script", "set_grad_enabled", "set_num_threads",
+           "sigmoid", "sin", "softmax", "split", "sqrt", "squeeze", "stack", "std", "sub", "sum",
+           "tanh", "tensor", "testing", "training", "transpose", "uint8", "unsqueeze",
+           "use_kernels", "var", "where", "zeros", "zeros_like"]
 
 if TYPE_CHECKING:                          # for editors; at run time they wait, below
+    from .bridge.conversion import from_torch
     from .explain.keeping import keep
     from .explain.record import record
     from .training.profiling import profile
 
 # Functions that stand deeper than their public names say.
-_LATER_FUNCTIONS = {"keep": "explain.keeping", "profile": "training.profiling",
-                    "record": "explain.record"}
+_LATER_FUNCTIONS = {"from_torch": "bridge.conversion", "keep": "explain.keeping",
+                    "profile": "training.profiling", "record": "explain.record"}
 
 
 def __getattr__(name: str):

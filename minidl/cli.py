@@ -57,6 +57,9 @@ def train(args: argparse.Namespace) -> int:
     procedure, loader = job.procedure, job.train_loader()
     test = None if job.recipe.kind == "gan" else job.test_loader()
     run = run or Run.create(job.config, args.out)
+    if args.film:
+        from .training.filming import Filmed
+        procedure = Filmed(procedure, job.config["epochs"] * len(loader))
     trainer = Trainer(procedure, loader, test, run=run, device=device, schedule=job.recipe.schedule,
                       after_epoch=lambda epoch: report.after_epoch(run, job, epoch))
     try:
@@ -95,6 +98,8 @@ def _train(args: argparse.Namespace, trainer: Trainer, run: Run, job: Job) -> in
     (run.folder / "evaluation.json").unlink(missing_ok=True)       # of an earlier state
     with profile() if args.profile else contextlib.nullcontext():
         trainer.fit(config["epochs"])
+    if args.film:
+        trainer.procedure.save(args.film, job)
     print(f"trained in {time.monotonic() - began:.0f} s" + (
         " (--quick: long enough to see it work, too short to learn)" if config["quick"] else ""))
     _draw_pictures(run, job)
@@ -118,7 +123,8 @@ def _new_config(args: argparse.Namespace) -> dict[str, Any]:
 
 def _run_to_resume(args: argparse.Namespace) -> Run:
     run = Run.open(args.resume)
-    for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick"):
+    for option in ("batch_size", "lr", "seed", "data", "out", "latent", "likelihood", "quick",
+                   "film"):
         value = getattr(args, option)
         if value is not None and value is not False:          # 0 is a value too
             raise ValueError(f"train: --{option.replace('_', '-')} belongs to a new run; beside "
@@ -210,6 +216,7 @@ def exercise(args: argparse.Namespace) -> int:
 
 def step(args: argparse.Namespace) -> int:
     """Walk through one training step event by event: forward, backward, update."""
+    from .explain.jsonlines import write_json
     from .explain.show import show
     from .explain.trace import Trace
     from .training import first_step
@@ -227,9 +234,17 @@ def step(args: argparse.Namespace) -> int:
     if args.save:
         trace.save(args.save)
         print(f"trace written: {args.save}", file=sys.stderr)
-    show(trace, args.start, args.only, args.phase, args.cell, args.plain)
+    if args.html:
+        if Path(args.html).suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"step: the name of a page (--html) ends in .html, got {args.html}")
+        trace.save(args.html)
+        print(f"page written: {args.html} (open it in a browser)", file=sys.stderr)
+    if args.json:
+        write_json(trace, args.start, args.only, args.phase, args.cell)
+    elif not args.html or args.plain or args.lines:
+        show(trace, args.start, args.only, args.phase, args.cell, args.plain, args.lines)
     if trace.checks:
-        print(trace.verdict())
+        print(trace.verdict(), file=sys.stderr if args.json else sys.stdout)
     return 1 if any(c["status"] == "fail" for c in trace.checks) else 0
 
 
@@ -311,6 +326,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--quick", action="store_true", help="a few images and steps: done in seconds")
     p.add_argument("--profile", action="store_true", help="print in the end where the time went, "
                    "op by op, forward and backward")
+    p.add_argument("--film", type=script.writable, metavar="FILE", help="losses, kernels and "
+                   "samples of some moments, and one recorded step, as a trace (.json.gz)")
     p.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     _add_machine(p)
 
@@ -346,7 +363,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=script.at_least(0), metavar="N",
                    help="draw the cases of an earlier judgement again (default: new ones)")
 
-    p = command(step, "step run.json", "step --model cnn --check", "step my_script.py --only conv1",
+    p = command(step, "step run.json", "step --model cnn --html run.html",
+                "step my_script.py --only conv1",
                 "step run.json --from 25 --phase backward --cell 0,3,5,5")
     p.add_argument("source", nargs="?", metavar="FILE", help="a trace (.json), or a Python script "
                    "(.py): it is run until each of its optimisers has made its first step; what it "
@@ -361,8 +379,16 @@ def _parser() -> argparse.ArgumentParser:
                    "result has it (default: the largest in magnitude)")
     p.add_argument("--check", action="store_true", help="first prove the step: every op replayed, "
                    "every gradient compared with finite differences (status 1: something is wrong)")
-    p.add_argument("--save", metavar="FILE", help="write the trace to this file")
-    p.add_argument("--plain", action="store_true", help="no colours, pictures or waiting for a key")
+    p.add_argument("--save", metavar="FILE", help="write the trace to this file (.json, .json.gz)")
+    p.add_argument("--html", metavar="FILE", help="write the step as a page for a browser; walk "
+                   "only if asked to by --plain, --lines or --json")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--plain", action="store_true", help="all events with all details, without "
+                     "colours and keys")
+    how.add_argument("--lines", action="store_true", help="commands from standard input, one a "
+                     "line, in the place of keys (? lists them)")
+    how.add_argument("--json", action="store_true", help="a JSON object a line for each event, "
+                     "with its explanation")
 
     p = command(gpu_check, "gpu-check", "gpu-check --quick --only ops,kernels")
     p.add_argument("--quick", action="store_true", help="small sizes, to see that it works: the "

@@ -67,9 +67,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.dist = "worksteal"                # neighbours stay together, and with them fixtures
 
 
-# Files whose tests compare with a package (CuPy, scikit-learn, jsonschema ...) where it is there.
+# Files whose tests compare with a package (CuPy, scikit-learn, PyTorch ...) where it is there.
 HELD_TO_PACKAGES = re.compile(
-    "test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super_resolution)")
+    "test_(gpu|cuda|fakecupy|device|checks|metrics|trace|tune|music|super_resolution|"
+    "from_torch)")
 
 
 def _beyond_quick(item: pytest.Item) -> bool:

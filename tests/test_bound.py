@@ -70,7 +70,7 @@ def value_and_gradients(found, xs, y, gy, arrays, names):
                 reached[p] = True
                 gradients[k].flat[q] += gy.flat[p]
         return value.reshape(y.shape), gradients
-    names = names | dict(zip(found["operands"], xs)) | {"out": y}
+    names = names | dict(zip(found["operands"], xs)) | {"y": y}
     value = np.broadcast_to(steps_value(found["value"], names), y.shape) if (
         found["kind"] == "elementwise") else steps_value(found["value"], names).reshape(y.shape)
     if found["kind"] == "composite":

@@ -5,13 +5,17 @@ Every damage is followed to the end: what loads is walked through, explained and
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import os
 import random
 import re
 import time
 import tracemalloc
+import zlib
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,11 +26,16 @@ from optable import call, every_op, leaf, noise_like, tensor_arguments
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
-from minidl.explain import packing, reading
-from minidl.explain.show import select
+from minidl.explain import fitting, packing, reading
+from minidl.explain.choose import select
+from minidl.explain.controls import Controls
+from minidl.explain.place import Place
+from minidl.explain.screen import Screen
 from minidl.explain.trace import Trace
 from minidl.explain.walk import Walk
 from minidl.testing.domains import DOMAINS
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +87,11 @@ def followed(path) -> str:
     walk = Walk(trace, colour=True)
     for number in range(1, len(trace.events) + 1):
         assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", walk.event(number))
+    controls = Controls(Place(trace)) if trace.events else None
+    for _ in trace.events:
+        for key in ("Enter", "Backspace", "n"):
+            assert all(line.isprintable() for line in controls.block(Screen()))
+            controls.press(key)
     found = trace.check(entries=4, directions=1)
     assert {c["status"] for c in found} <= {"pass", "fail", "skipped"}
     trace.verdict(), trace.to_dot(), repr(trace)
@@ -172,6 +186,36 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch, good):
     assert path.read_bytes() == good
 
 
+# --------------------------------------------------------------------------- gzipped
+def test_a_sound_gzipped_file_is_harmless(good, file):
+    assert followed(file(gzip.compress(good))) == ""
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda zipped: zipped[:-1], "gzip: it ends too soon"),
+    (lambda zipped: zipped[:20], "gzip: it ends too soon"),
+    (lambda zipped: zipped[:2], "gzip: it ends too soon"),
+    (lambda zipped: zipped + b"x", "gzip: something follows after its end"),
+    (lambda zipped: zipped + zipped, "gzip: something follows after its end"),
+    (lambda zipped: zipped[:-8] + b"\0" * 8, "gzip: Error -3"),
+    (lambda zipped: zipped[:100] + b"\xff" * 9 + zipped[109:], "gzip: Error -3"),
+    (lambda zipped: gzip.compress(zipped), "byte 1 is no UTF-8")])
+def test_a_damaged_gzipped_file(damage, message, good, file):
+    said = followed(file(damage(gzip.compress(good))))
+    assert said.startswith("no trace, or a damaged one: ") and message in said
+
+
+def test_no_more_is_unpacked_than_a_trace_may_have(file):
+    """A file of 256 kB that would be 256 MB."""
+    packer, block = zlib.compressobj(wbits=31), b" " * (1 << 24)
+    bomb = b"".join(packer.compress(block) for _ in range(16)) + packer.flush()
+    path = file(bomb)
+    tracemalloc.start()
+    assert "unpacked, it has more than 67,108,864 bytes" in followed(path)
+    assert tracemalloc.get_traced_memory()[1] < 3 * reading.LARGEST_TRACE
+    tracemalloc.stop()
+
+
 # --------------------------------------------------------------------------- single fields
 def changed(good: bytes, *path, to=None, **fields):
     """The document with one entry replaced, or with fields of an object set."""
@@ -205,7 +249,7 @@ def changed(good: bytes, *path, to=None, **fields):
     ({"coding": "delta"}, "arrays[0]: must have no coding, not being whole numbers"),
     ({"coding": "other"}, "arrays[0].coding: must be one of delta"),
     ({"full": False, "fill": 1}, "arrays[0]: must have data, being cut"),
-    ({"full": False, "shape": [9, 9]}, "arrays[0].data: must be 256 bytes for shape [9, 9]"),
+    ({"full": False, "shape": [9, 9]}, "arrays[0].data: must be 64 bytes for shape [9, 9]"),
     ({"dtype": "u1", "fill": 300}, "arrays[0].fill: must be a number that u1 holds, got 300"),
     ({"dtype": "i4", "fill": 1.5}, "arrays[0].fill: must be a number that i4 holds"),
     ({"dtype": "f4", "fill": 1e39}, "arrays[0].fill: must be a number that f4 holds"),
@@ -485,6 +529,8 @@ def hunt(good, file, count: int, seed: int) -> Counter:
     for number in range(count):
         make = edited if number % 3 else damaged
         content = make(good, chance)
+        if number % 5 == 0 and isinstance(content, bytes):
+            content = damaged(gzip.compress(good), chance)
         tracemalloc.reset_peak()
         began = time.perf_counter()
         said = followed(file(content))
@@ -499,7 +545,59 @@ def test_damaged_files_are_refused_or_harmless(good, file):
     assert hunt(good, file, 24, seed=1).total() == 24
 
 
+def test_the_schema_refuses_nothing_that_is_read(good, file):
+    """What is read keeps to the schema; the rules by hand are the stricter ones."""
+    agreed = compared_with_the_schema(good, file, 30, seed=3)
+    assert agreed["read"] and agreed["refused by both"] > 10
+
+
+@pytest.mark.hunt
+def test_the_schema_at_length(good, file, rounds):
+    compared_with_the_schema(good, file, rounds(600, 2000), seed=4)
+
+
+def compared_with_the_schema(good, file, count: int, seed: int) -> Counter:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "docs" / "trace.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    chance, found = random.Random(seed), Counter()
+    assert not list(validator.iter_errors(json.loads(good)))
+    for _ in range(count):
+        document = edited(good, chance)
+        errors = [error.message for error in validator.iter_errors(document)]
+        try:
+            Trace.load(file(document))
+        except ValueError:
+            found["refused by both" if errors else "refused by hand alone"] += 1
+        else:
+            assert not errors, errors
+            found["read"] += 1
+    return found
+
+
 @pytest.mark.hunt
 def test_a_long_hunt_for_damages(good, file, rounds):
     ends = hunt(good, file, damages := rounds(200, 600), seed=2)
     assert ends.total() == damages and min(ends.values()) > 5 and len(ends) == 4
+
+
+# --------------------------------------------------------------------------- arguments and shapes
+@pytest.mark.parametrize("argument", [5, None, "node", [0], {"tuple": [0]}, {"array": 0}])
+def test_what_is_no_tensor_stands_where_no_tensor_may(argument):
+    op = {"op": "exp", "library": True, "arguments": [{"node": 0}], "inputs": [0], "outputs": [1]}
+    fitting.check_arguments(op, [[3], [3]], "ops[0]")
+    with pytest.raises(ValueError, match=r"^ops\[0\].inputs: must be the nodes among"):
+        fitting.check_arguments(op | {"arguments": [argument]}, [[3], [3]], "ops[0]")
+
+
+@pytest.mark.parametrize("border, refused", [(1000, True), (500, False)])
+def test_a_border_belongs_to_the_image_not_to_the_kernel(border, refused):
+    """2,000 rows of one pixel, under kernels of one row of two: with a border of 1,000 there are
+    8 million numbers, with one of 500 there are 3 million."""
+    op = {"op": "conv2d", "library": True, "inputs": [0, 1], "outputs": [2], "arguments": [
+        {"node": 0}, {"node": 1}, None, {"tuple": [1000, 1000]}, {"tuple": [border] * 2},
+        {"tuple": [1, 1]}]}
+    shapes = [[1, 1, 2000, 1], [1, 1, 1, 2], [1, 1, 4, 2] if refused else [1, 1, 3, 1]]
+    with pytest.raises(ValueError, match=r"border \(1000, 1000\) makes far more of shape \[1, 1, "
+                       "2000, 1\\]") if refused else contextlib.nullcontext():
+        fitting.check_arguments(op, shapes, "ops[0]")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from minidl import data
+from minidl.files.cache import make_private
 
 # `minidl.data.mnist` is the function; this is its module.
 mnist_module = importlib.import_module("minidl.data.mnist")
@@ -565,3 +566,18 @@ def test_shipped_files_are_what_was_published():
     labels = mnist_module._unpack(mnist_module.FILES / "t10k-labels-idx1-ubyte.xz", 20_000)
     digest = hashlib.sha256(labels).hexdigest()
     assert digest == mnist_module.DIGESTS["t10k-labels-idx1-ubyte"]
+
+
+def test_two_processes_may_make_the_cache_at_once(tmp_path, monkeypatch):
+    """The other one makes it after this one saw that there is none."""
+    folder, is_dir = tmp_path / "above" / "cache", Path.is_dir
+
+    def is_dir_but_late(path):
+        found = is_dir(path)
+        if path == folder and not found:
+            folder.parent.mkdir()
+            folder.mkdir(0o700)
+        return found
+    monkeypatch.setattr(Path, "is_dir", is_dir_but_late)
+    make_private(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -416,3 +416,25 @@ def test_a_power_with_exponent_0_has_no_slope_where_1_over_x_is_infinite(x):
     a = T(np.float64(x), requires_grad=True)
     (a**0).backward()
     assert a.grad.item() == 0
+
+
+@pytest.mark.parametrize("T_, S", [(2, 4), (4, 2), (3, 3), (1, 5)])
+def test_causal_attention_of_more_or_fewer_queries_than_keys(T_, S):
+    """Position t sees the keys 0 ... t, however many there are."""
+    v = np.arange(2.0 * S).reshape(S, 2)
+    y = F.scaled_dot_product_attention(T(np.zeros((T_, 3))), T(np.zeros((S, 3))), T(v),
+                                       is_causal=True)
+    close(y.data, [v[:t + 1].mean(0) for t in range(T_)])
+
+
+@pytest.mark.parametrize("query, key, value", [((3,), (2, 3), (2, 3)), ((2, 3), (3,), (2, 3)),
+                                               ((2, 3), (2, 3), (2,)), ((3,), (3,), (3,))])
+def test_attention_of_a_vector_is_refused(query, key, value):
+    with pytest.raises(ValueError, match="scaled_dot_product_attention: query .* do not fit"):
+        F.scaled_dot_product_attention(*(T(np.zeros(shape)) for shape in (query, key, value)))
+
+
+@pytest.mark.parametrize("groups", [-1, 0, 3])
+def test_groups_into_which_channels_do_not_divide_are_refused(groups):
+    with pytest.raises(ValueError, match=f"4 channels do not divide into {groups} groups"):
+        F.group_norm(T(np.zeros((2, 4, 3))), groups)

@@ -416,6 +416,43 @@ def test_contestants_take_turns():
     assert all(host <= whole for times in rounds.values() for whole, host in times)
 
 
+def test_a_contestant_works_as_long_as_its_turn(monkeypatch):
+    """Of a step that takes a millisecond, and half as long again until the GPU is done: its turn of
+    a second and a half is 1000 steps."""
+    now, steps, waited = [0.0], [], []
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    def step():
+        steps.append(now[0])
+        now[0] += 1e-3
+    def wait():
+        now[0] += 0.5e-3 * len(steps)
+        steps.clear()
+        waited.append(now[0])
+    sizes = replace(gpu_check.QUICK, rounds=2, turn=1.5, warm=4)
+    rounds = clock.in_turns({"it": (step, wait)}, sizes)
+    np.testing.assert_allclose(rounds["it"], [(1.5, 1.0)] * 2)
+    np.testing.assert_allclose(np.diff(waited)[::2], [6e-3, 6e-3, 1.5, 1.5])
+
+
+@pytest.mark.parametrize("count, blocks", [(1, 1), (launch.THREADS, 1), (launch.THREADS + 1, 2),
+                                           (1000 * launch.THREADS, 1000)])
+def test_a_kernel_without_our_checks_is_launched_for_every_number(monkeypatch, count, blocks):
+    launches = []
+    class Raw:
+        kernel = staticmethod(lambda *launched: launches.append(launched))
+        def __call__(self, *launched):
+            launches.append(launched)
+    monkeypatch.setattr(launch, "compiled_kernel", lambda cupy, name, dtype: Raw())
+    array = np.zeros(1, np.float32)
+    for bound in (False, True):
+        clock._raw_kernel(None, (array, array, 3, 0.5, count), bound)()
+    (grid, block, given), bound = launches
+    assert (grid, block) == ((blocks,), (launch.THREADS,))
+    assert bound[:2] == ((blocks, 1, 1), (launch.THREADS, 1, 1))
+    assert given[2:] == (3, 0.5, count) and [type(n) for n in given[2:]] == [
+        np.int32, np.float32, np.int32]
+
+
 def test_answers_about_noise():
     """Fresh, repeated, and no noise at all."""
     class Array:
@@ -511,6 +548,21 @@ def test_cublas_is_called_with_the_right_matrices():
         cuda_graphs.cublas_product(cupy, library, a, b, y)
 
 
+@pytest.mark.parametrize("path", ["/usr/lib/libcublas.so.12", "/opt/my libraries/libcublas.so.12"])
+def test_the_cublas_that_is_loaded_is_found(monkeypatch, path):
+    lines = ["7f00-7f01 rw-p 00000000 00:00 0 ", f"7f01-7f02 r-xp 00001000 08:01 77   {path}"]
+    monkeypatch.setattr(cuda_graphs, "Path", lambda name: SimpleNamespace(
+        read_text=lambda: "\n".join(lines)))
+    monkeypatch.setattr(ctypes, "CDLL", str)
+    asked = []
+    cupy = SimpleNamespace(cuda=SimpleNamespace(device=SimpleNamespace(
+        get_cublas_handle=lambda: asked.append(1))))
+    assert cuda_graphs.cublas(cupy) == path and asked
+    del lines[1]
+    with pytest.raises(OSError, match="no libcublas.so is loaded"):
+        cuda_graphs.cublas(cupy)
+
+
 @needs_kernels
 @pytest.mark.slow
 def test_the_accuracy_part_trains_and_judges(gpu, monkeypatch):
@@ -540,9 +592,12 @@ def test_accuracy_after_each_epoch_has_its_limit(monkeypatch, reached, ok):
     monkeypatch.setattr(learning, "Trainer", Trainer)
     monkeypatch.setattr(learning, "Job", lambda config, device: SimpleNamespace(
         procedure=None, train_loader=list, test_loader=list, recipe=minidl.models.MODELS["cnn"]))
+    moments = iter((10.0, 12.0, 15.5))
+    monkeypatch.setattr(learning, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     part = results.Part("accuracy")
     learning.check_accuracy(part, gpu_check.FULL)
     assert [e["ok"] for e in part.entries if e["limit"] is not None] == ok
+    assert [e["value"] for e in part.entries if e["of"] == "s"] == [2.0, 3.5]
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn-rgb", "gan", "vae"])

@@ -192,6 +192,32 @@ def test_convolution_with_many_channels(C, O):
     agree("_conv2d_weight_grad", x, y, (3, 2), *geometry)
 
 
+def test_convolution_adds_up_in_short_chains():
+    """2^24 + 1 is 2^24 in float32, and so on: ones after it in the same chain are lost, no others.
+    There are four chains of two taps and 576 channels."""
+    from minidl.kernels.cpu import conv
+    C, O = 2 * conv.CHAIN, conv.FEW
+    x, w = np.ones((1, C, 1, 2), np.float32), np.ones((O, C, 1, 2), np.float32)
+    x[0, 0, 0, 0] = 2**24
+    for y in (kernel("_conv2d")(x, w, None, (1, 1), (0, 0), (1, 1)),
+              kernel("_conv2d_input_grad")(x, w.swapaxes(0, 1), None, (1, 3), (1, 1), (0, 0),
+                                           (1, 1))[..., 1:2]):
+        assert y.shape == (1, O, 1, 1)
+        assert ((y - 2.0**24 >= 3 * conv.CHAIN) & (y - 2.0**24 < 4 * conv.CHAIN)).all()
+
+
+def test_convolution_of_small_images_keeps_its_tables():
+    """A small geometry is thought out once; a larger one again for each call, and not kept."""
+    from minidl.kernels.cpu import conv
+    again = lambda side: [conv._pairs((side, side), (side, side), (1, 1), (1, 1), (0, 0), (1, 1))
+                          for _ in range(2)]
+    assert 255 * 255 < conv.KEPT < 257 * 257
+    first, second = again(255)
+    assert first is second
+    first, second = again(257)
+    assert first is not second and np.array_equal(first.down, second.down)
+
+
 @some
 @given(generators(), dtypes, st.tuples(*[st.integers(1, 40)] * 3), st.booleans(), st.booleans())
 def test_matrix_product(rng, dtype, sizes, a_turned, b_turned):
@@ -223,6 +249,13 @@ def test_a_1x1_convolution_with_as_many_pixels_out_as_in(geometry):
     (y,) = agree("_conv2d", x, w, None, *geometry)
     agree("_conv2d_input_grad", y, w, None, (4, 4), *geometry)
     agree("_conv2d_weight_grad", x, y, (1, 1), *geometry)
+
+
+@pytest.mark.parametrize("stride, padding, same", [(1, 0, True), (2, 2, False), (3, 4, False)])
+def test_convolution_of_one_tap_is_a_matrix_product_where_pixels_stay(stride, padding, same):
+    from minidl.kernels.cpu import conv
+    pairs = conv._pairs((4, 4), (4, 4), (1, 1), (stride,) * 2, (padding,) * 2, (1, 1))
+    assert conv._is_itself(pairs, 16) is same
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
@@ -413,6 +446,18 @@ def test_update_rules(name, states, numbers, dtype, order):
         assert_close(a, b, 1e-6 if dtype == np.float32 else 1e-13)
 
 
+@pytest.mark.parametrize("name, states", [("_sgd", 0), ("_sgd_momentum", 1), ("_rmsprop", 1),
+                                          ("_adam", 2), ("_adagrad", 1)])
+def test_update_rules_write_only_where_one_may(name, states):
+    """Kernels do not ask: an array that may only be read is left to NumPy, which refuses it."""
+    for locked in (None, *range(2 + states)):
+        arrays = [np.ones(10**5, np.float32) for _ in range(2 + states)]
+        if locked is not None:
+            arrays[locked].flags.writeable = False
+        taken = kernels.replacement(name, tuple(arrays))
+        assert taken is (kernel(name) if locked in (None, 1) else None)      # 1: the gradient
+
+
 @pytest.mark.parametrize("shape_", [(7,), (3, 5, 3, 3), (9000,), (4, 6, 2, 2), (5, 1000)])
 @pytest.mark.parametrize("p", [0.3, 0.5, 1.0])
 @pytest.mark.parametrize("first", [0, 1, 6, 2**62 + 3, "last"])
@@ -456,6 +501,14 @@ def test_large_images_are_brought_to_channels_last(shape_):
     x = in_order(drawn(np.random.default_rng(0), *shape_), "channels-last")
     assert x.size > layout.LARGE
     np.testing.assert_array_equal(layout.channels_last(x.copy()), layout.channels_last(x))
+
+
+@pytest.mark.parametrize("count, rows, columns", [(3, 64, 5), (2, 33, 40), (1, 1, 70)])
+def test_matrices_brought_to_channels_last(count, rows, columns):
+    from minidl.kernels.cpu import transpose
+    x = drawn(np.random.default_rng(0), count, rows, columns)
+    np.testing.assert_array_equal(transpose.transposed(x, count, rows, columns),
+                                  x.swapaxes(1, 2).ravel())
 
 
 # --------------------------------------------------------------------------- threads

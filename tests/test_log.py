@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from test_training import Stop, raise_stop, stop_at, tiny_trainer
+from test_training import Quiet, Stop, raise_stop, stop_at, tiny_trainer
 
-from minidl.training import Run, checkpoint
+from minidl.training import Run, Trainer, checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +131,11 @@ def test_a_line_with_other_values_than_those_before_it_is_named(stopped_run, tmp
     number = lines.count(b"\n")
     with pytest.raises(ValueError, match=f"line {number} is damaged .it has kind, epoch, step, "):
         Run.open(tmp_path).records("step")
+
+
+@pytest.mark.parametrize("batches, steps", [(1, 1), (39, 1), (40, 2), (199, 9), (200, 10),
+                                            (5000, 10)])
+def test_losses_are_read_twenty_times_an_epoch_and_every_ten_steps_at_least(batches, steps):
+    """Reading one makes a GPU wait."""
+    one = tiny_trainer()
+    assert Trainer(one.procedure, [None] * batches, show=Quiet()).read_every == steps

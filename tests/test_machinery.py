@@ -71,11 +71,12 @@ def test_it_stands_once(what):
 
 
 def test_tensors_are_placed_among_arguments_by_the_op():
-    """`Op.inputs` and `Op.with_inputs` know where the tensors are. Others ask for the places: cells
+    """`Op.inputs` and `Op.with_inputs` know where the tensors are. Others ask for the places: texts
     and the errors of a call for the operands' names, fitting for the entries of a file, which are
     no tensors yet, and the tape for arguments that are None."""
-    assert files_with("places") == ["checks/calls.py", "explain/cells.py", "explain/fitting.py",
-                                    "op.py", "tape.py"]
+    assert files_with("places") == ["checks/calls.py", "explain/fitting.py",
+                                    "explain/formula_text.py", "explain/origins.py", "op.py",
+                                    "tape.py"]
 
 
 def test_every_path_has_the_output_size_of_the_formula():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 
 import minidl
 import minidl.functional as F
 from minidl import nn
+from minidl.explain.trace import Trace
 from minidl.models import DCGAN, MODELS, VAE, ConvGAN, DenseGAN, UpsampleGAN
 from minidl.random import Generator
+from minidl.training import first_step
 from minidl.training.config import config_for
 from minidl.training.job import Job
 
@@ -55,12 +59,17 @@ COUNTS = {
         "discriminator": (24 * 16 + 24) + (24 * 48 * 16 + 48) + 10 * (7 * 7 * 48 + 1)},
     "vae": {"vae": 320 + 18_496 + 2 * (64 * 28 * 28 * 100 + 100) + (100 * 3_136 + 3_136)
             + (64 * 64 * 9 + 64) + (64 * 32 * 9 + 32) + 289},
+    "small-gan": {
+        "generator": 16 * 1_568 + 2 * 1_568 + 32 * 16 * 25 + 32 + 16 * 8 * 25 + 16 + 8 * 25,
+        "discriminator": (25 * 4 + 4) + (4 * 8 * 25 + 8) + (7 * 7 * 8 + 1)},
+    "small-vae": {"vae": 40 + (4 * 8 * 9 + 8) + 2 * (8 * 28 * 28 * 4 + 4) + (4 * 392 + 392)
+                  + (8 * 8 * 9 + 8) + (8 * 4 * 9 + 4) + 37},
 }
 SOURCES = {"cnn": "D1-CNN", "cnn-dropout": "D2-CNN", "cnn-padded": "D0-CNN", "cnn-rgb": "D4-CNN",
            "resnet": "D3-RESNET", "attention": "D3-ATTNET",
            "gan": "D1-GAN", "gan-16": "D1-GAN", "dcgan": "D0-GAN", "gan-upsample": "D2-GAN",
            "gan-dense": "D4-GAN", "lsgan": "D3-LSGAN", "wgan": "D3-WGAN", "wgan-gp": "D3-WGAN",
-           "cgan": "D3-CGAN", "vae": "D1-VAE"}
+           "cgan": "D3-CGAN", "vae": "D1-VAE", "small-gan": "D1-GAN", "small-vae": "D1-VAE"}
 GANS = [name for name, recipe in MODELS.items() if recipe.kind == "gan"]
 CLASSIFIERS = [name for name, recipe in MODELS.items() if recipe.kind == "classifier"]
 
@@ -280,3 +289,34 @@ def test_batch_norm_before_the_last_layer_blinds_a_discriminator():
     assert blind(one).mean().item() == pytest.approx(blind(other).mean().item(), abs=1e-12)
     layers = list(DenseGAN(width=2).discriminator.children())
     assert not isinstance(layers[-2], nn.BatchNorm1d)
+
+
+@pytest.mark.parametrize("name", ["small-gan", "small-vae"])
+def test_a_step_of_a_small_model_fits_into_a_file_whole(name, tmp_path):
+    """Its file, packed, is far below 3 MB, and no array of it was cut."""
+    trace = first_step.of_model(name)
+    trace.save(tmp_path / "run.json")
+    content = (tmp_path / "run.json").read_bytes()
+    assert len(gzip.compress(content)) < 2_000_000
+    kept = Trace.load(tmp_path / "run.json")
+    assert len(kept.arrays) == len(trace.arrays) > 100
+    for a, b in zip(trace.arrays, kept.arrays):
+        assert (a is None) == (b is None)
+        assert a is None or np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("small, whole, parts", [
+    ("small-gan", "gan", ("generator", "discriminator")),
+    ("small-vae", "vae", ("encoder", "mu", "logvar", "decoder"))])
+def test_a_small_model_has_the_layers_of_the_whole(small, whole, parts):
+    """The same kinds in the same order, with the same windows, strides and slopes."""
+    sizes = {"in_channels", "out_channels", "in_features", "out_features", "num_features",
+             "unflattened_size"}
+    def told(module):
+        return [(path, type(layer), {name: value for name, value in vars(layer).items()
+                                     if isinstance(value, (int, float, str, tuple))
+                                     and name not in sizes})
+                for path, layer in module.named_modules()]
+    a, b = MODELS[small].build(), MODELS[whole].build()
+    for part in parts:
+        assert told(getattr(a, part)) == told(getattr(b, part)) != []

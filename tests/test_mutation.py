@@ -177,9 +177,17 @@ def test_a_failure_prints_everything():
         assert part in text, part
 
 
+def test_what_is_exact_passes_without_a_tolerance():
+    zero = lambda x: x * 0.0
+    assert check_vjp(zero, lambda gy, x: gy * 0.0, np.ones(2), rtol=0.0, atol=0.0).comparisons == 2
+    with pytest.raises(GradientError, match="differ by"):
+        check_vjp(zero, lambda gy, x: gy * 1e-300, np.ones(2), rtol=0.0, atol=0.0)
+
+
 def test_large_inputs_are_checked_along_directions():
     x = np.linspace(-1, 1, 10_000)
     assert check_vjp(np.sin, lambda gy, x: gy * np.cos(x), x, directions=5).comparisons == 5
+    assert check_gradients(minidl.sin, x).comparisons == 6
     with pytest.raises(GradientError, match="random direction"):
         check_vjp(np.sin, lambda gy, x: gy * np.where(x > 0.999, 1.1, 1) * np.cos(x), x)
 

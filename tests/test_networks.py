@@ -6,6 +6,8 @@ leave in the running ones) and at rest; and how the weights begin.
 
 from __future__ import annotations
 
+from functools import partial
+
 import byhand
 import numpy as np
 import pytest
@@ -263,6 +265,7 @@ def small_discriminator(net, x, outputs=1):
 SMALL = small_generator, small_discriminator
 GANS = {"gan": (conv_generator, conv_discriminator),
         "gan-16": (lambda net, z: conv_generator(net, z, 4), conv_discriminator),
+        "small-gan": (conv_generator, conv_discriminator),
         "dcgan": (dc_generator, dc_discriminator),
         "gan-upsample": (upsample_generator, upsample_discriminator),
         "gan-dense": (dense_generator, dense_discriminator),
@@ -271,16 +274,16 @@ GANS = {"gan": (conv_generator, conv_discriminator),
 
 
 # --------------------------------------------------------------------------- the VAE
-def encoder(net, x):
-    h = relu(net.conv(x, 32, 3, 1, "same"))
-    h = flat(relu(net.conv(h, 64, 3, 1, "same")))
+def encoder(net, x, w=32):
+    h = relu(net.conv(x, w, 3, 1, "same"))
+    h = flat(relu(net.conv(h, 2 * w, 3, 1, "same")))
     return np.concatenate([net.dense(h, 5), net.dense(h, 5)], 1)            # mu, log sigma^2
 
 
-def decoder(net, z):
-    x = relu(net.dense(z, 7 * 7 * 64)).reshape(-1, 64, 7, 7)
-    x = relu(net.tconv(x, 64, 3, 2))
-    x = relu(net.tconv(x, 32, 3, 2))
+def decoder(net, z, w=32):
+    x = relu(net.dense(z, 7 * 7 * 2 * w)).reshape(-1, 2 * w, 7, 7)
+    x = relu(net.tconv(x, 2 * w, 3, 2))
+    x = relu(net.tconv(x, w, 3, 2))
     return net.tconv(x, 1, 3)
 
 
@@ -329,13 +332,15 @@ def test_players_are_their_listings(name):
     z = np.random.default_rng(2).normal(size=(3, model.latent + model.classes))
     assert_is(generator, model.generator, z)
     assert_is(discriminator, model.discriminator, pixels(3, *recipe.image))
-    assert model.latent == (64 if GANS[name][0] is small_generator else 100)
+    assert model.latent == (64 if GANS[name][0] is small_generator else
+                            16 if name == "small-gan" else 100)
 
 
-def test_the_vae_is_its_listing():
+@pytest.mark.parametrize("name, latent, w", [("vae", 100, 32), ("small-vae", 4, 4)])
+def test_the_vae_is_its_listing(name, latent, w):
     """D1-VAE: mu and log sigma^2 of images, the decoder's output of codes."""
-    model = spread(MODELS["vae"].build(latent=5))
-    assert MODELS["vae"].build().latent == 100
+    model = spread(MODELS[name].build(latent=5))
+    assert MODELS[name].build().latent == latent
 
     class Encoder(nn.Module):
         def __init__(self):
@@ -346,15 +351,15 @@ def test_the_vae_is_its_listing():
         before = minidl.kernels_in_use()
         minidl.use_kernels(kernels)
         try:
-            assert_is(encoder, Encoder(), pixels(3, 1, 28, 28),
+            assert_is(partial(encoder, w=w), Encoder(), pixels(3, 1, 28, 28),
                       lambda x: minidl.cat(list(model.encode(x)), 1))
         finally:
             minidl.use_kernels(before)
-    assert_is(decoder, model.decoder, pixels(3, 5), model.decode)
+    assert_is(partial(decoder, w=w), model.decoder, pixels(3, 5), model.decode)
 
 
 # --------------------------------------------------------------------------- how weights begin
-KERAS = ("gan", "gan-16", "gan-upsample", "gan-dense")
+KERAS = ("gan", "gan-16", "small-gan", "gan-upsample", "gan-dense")
 NORMAL = {("gan-upsample", "generator.4.weight"), ("gan-upsample", "discriminator.0.weight"),
           ("attention", "position")}                     # He's, and one that is no layer's
 XAVIER = ("attention.in_proj_weight",)                   # as PyTorch's layer of attention
@@ -366,7 +371,7 @@ def test_weights_begin_as_the_document_s_library_has_them(name):
     else PyTorch's, within 1 / sqrt(fan_in), biases too. Norms begin as 1 and 0."""
     recipe = MODELS[name]
     model = recipe.build(**({"width": 16} if name in GANS and name != "dcgan" else
-                            {"latent": 10} if name == "vae" else {}))
+                            {"latent": 10} if recipe.kind == "vae" else {}))
     params = dict(model.named_parameters())
     for key, p in params.items():
         value, owner = p.numpy(), key.rpartition(".")[0]

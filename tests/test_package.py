@@ -37,7 +37,7 @@ LAYERS = [
     ["plots"],
     ["testing", "explain", "training.profiling"],
     ["training", "exercises", "metrics", "script"],
-    ["gpu_check"],
+    ["gpu_check", "bridge"],
     ["cli"],
     ["__init__", "__main__"],
 ]

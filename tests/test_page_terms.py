@@ -13,7 +13,8 @@ from optable import call, every_op, few, noise_like, tensor_arguments
 
 import minidl
 from minidl.explain.bound import bound_map
-from minidl.explain.cells import explain_call, explain_contribution
+from minidl.explain.cells import explain_call
+from minidl.explain.gradient_cells import explain_contribution
 from minidl.ops.terms import Composite
 from minidl.testing.compare import equal, scale_of
 from minidl.testing.domains import DOMAINS

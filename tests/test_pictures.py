@@ -293,3 +293,68 @@ def test_a_film_is_written_as_a_gif(rng, tmp_path):
     assert "<img" in film._repr_html_()
     with pytest.raises(IndexError, match="film of 4"):
         film.frame(4)
+
+
+# --------------------------------------------------------------------------- where things stand
+def test_the_boxes_of_a_graph_hold_their_text_and_the_picture_its_boxes():
+    """And while a gradient arrives, its box alone has a thick edge."""
+    patches = pytest.importorskip("matplotlib.patches")
+    trace = branched()
+    film = plots.graph(trace)
+    for i in range(len(film)):
+        (axes,) = film.frame(i).axes
+        boxes = [p for p in axes.patches if isinstance(p, patches.FancyBboxPatch)]
+        right = max(b.get_x() + b.get_width() for b in boxes)
+        low = max(b.get_y() + b.get_height() for b in boxes)
+        assert axes.get_xlim() == pytest.approx((0, right + 0.34))         # inches, as the figure
+        assert 0.3 < axes.get_ylim()[0] - low < 1
+        written = [(*t.get_position(), t.get_text()) for t in axes.texts]
+        for box in boxes:
+            heights = sorted((y, text) for x, y, text in written
+                             if x == pytest.approx(box.get_x() + box.get_width() / 2)
+                             and box.get_y() < y < box.get_y() + box.get_height())
+            name, shape, gradient = (text for _, text in heights)
+            assert shape.startswith(("shape", "a number")) and gradient.startswith("gradient")
+        thick = [b for b in boxes if b.get_linewidth() > 2]
+        assert len(thick) == (i > 0) and all(b.get_linewidth() >= 1 for b in boxes)
+        assert [to_hex(b.get_edgecolor()) for b in thick] == [plots.ORANGE] * (i > 0)
+
+
+def test_lines_of_a_film_stand_above_and_below_its_panels(rng):
+    x, w = leaf(rng, 1, 2, 5, 6), leaf(rng, 3, 2, 3, 3)
+    with minidl.record() as trace:
+        F.conv2d(x, w, padding=1)
+    film = plots.sweep(trace, trace.ops[0])
+    (axes,) = film.frame().axes
+    panels = np.concatenate([mesh.get_coordinates().reshape(-1, 2) for mesh in axes.collections
+                             if isinstance(mesh, QuadMesh)])
+    heights = {t.get_text(): t.get_position()[1] for t in axes.texts}
+    head = next(y for text, y in heights.items() if text.startswith("conv2d, stride"))
+    titles = [heights[name] for name in "xwy"]
+    assert 0 < head < min(titles) < panels[:, 1].min()
+    assert panels[:, 1].max() < axes.get_ylim()[0] and panels[:, 0].max() < axes.get_xlim()[1]
+    lines = [c for c in axes.collections if type(c).__name__ in ("LineCollection", "QuadMesh")]
+    widths = {float(c.get_linewidth()[0]) for c in lines}
+    assert widths == {0.6, 2}                              # between cells, and around used ones
+
+
+def test_overlaps_are_no_step_of_a_film(rng):
+    x, w = leaf(rng, 1, 1, 3, 3), leaf(rng, 1, 1, 2, 2)
+    with minidl.record() as trace:
+        F.conv_transpose2d(x, w)
+    assert "conv2d_input_grad, stride 1, padding 0, dilation 1" in texts(
+        plots.overlaps(trace, trace.ops[0]))
+    film = plots.stamps(trace, trace.ops[0])
+    assert any(t.endswith(": step 9 of 9") for t in texts(film.frame()))
+
+
+@pytest.mark.parametrize("shape", [(5,), (10, 10), (16, 16), (14, 4), (2, 3, 2, 2), (40, 3, 3)])
+def test_a_cell_has_room_for_six_characters(shape):
+    """A digit is about 0.56 of the letters' size wide."""
+    canvas = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+    figure = plots.wrong_cells(np.zeros(shape), np.zeros(shape), [(0,) * len(shape)])
+    canvas(figure).draw()
+    for axes in figure.axes:
+        wide, high = np.abs(np.diff(axes.transData.transform([(0, 0), (1, 1)]), axis=0))[0]
+        sizes = {t.get_fontsize() for t in axes.texts if t.get_text() == "0"}
+        assert len(sizes) == 1 and min(wide, high) * 72 / figure.dpi >= 6 * 0.56 * sizes.pop()

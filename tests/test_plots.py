@@ -197,3 +197,55 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         plots.grid(np.zeros((1, 1, 2, 2)))
+
+
+# --------------------------------------------------------------------------- numbers
+def lines_of(axes) -> list[np.ndarray]:
+    """The heights of every line of points, in the order in which they were drawn."""
+    return [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+
+
+def test_a_moving_average_is_over_a_twentieth_of_the_run():
+    """At the ends over what there is."""
+    impulse = np.zeros(400)
+    impulse[[0, 200]] = 21.0
+    steps = [{"epoch": i / 50, "d_loss": y, "g_loss": 1.0, "d_real": 0.5, "d_fake": 0.5}
+             for i, y in enumerate(impulse)]
+    left, right = plots.gan_curves(steps).axes
+    pale, smooth, _, level, *_ = lines_of(left)
+    np.testing.assert_array_equal(pale, impulse)
+    expected = np.zeros(400)
+    expected[190:211] = 1.0
+    expected[:11] = 21 / np.arange(11, 22)
+    np.testing.assert_allclose(smooth, expected, atol=1e-12)
+    np.testing.assert_allclose(level, 1.0)
+
+
+def test_curves_draw_the_numbers_of_the_records():
+    history = [{"epoch": 1, "loss": 2.0, "accuracy": 0.0, "test_loss": 1.5, "test_accuracy": 0.25},
+               {"epoch": 2, "loss": 1.0, "accuracy": 0.5, "test_loss": 0.5, "test_accuracy": 0.75}]
+    loss, accuracy = plots.curves(history).axes
+    np.testing.assert_allclose(lines_of(loss), [[2, 1], [1.5, 0.5]])
+    np.testing.assert_allclose(lines_of(accuracy), [[0, 50], [25, 75]])
+    assert accuracy.get_ylim() == (0.0, 100.2)
+    assert loss.get_axisbelow() is accuracy.get_axisbelow() is True        # the grid, below curves
+    history = [{"epoch": 1, "loss": 5.0, "reconstruction": 4.0, "kl": 1.0}]
+    np.testing.assert_allclose([lines_of(axes)[0] for axes in plots.vae_curves(history).axes],
+                               [[5], [4], [1]])
+
+
+@pytest.mark.parametrize("classes, turned", [(["cat", "dog"], 0), (["ship", "dog"], 45)])
+def test_long_names_of_classes_are_turned(classes, turned):
+    axes = plots.confusion(np.eye(2, dtype=int), classes).axes[0]
+    assert [t.get_rotation() for t in axes.get_xticklabels()] == [turned] * 2
+
+
+def test_one_image_may_be_of_any_class():
+    probabilities = np.full((1, 5), 0.2)
+    assert "4, called 0" in texts(plots.worst(np.zeros((1, 1, 2, 2)), probabilities, np.array([4])))
+
+
+@pytest.mark.parametrize("count, height", [(8, 2.4), (16, 2.4), (17, 3.3), (32, 4.2)])
+def test_rows_of_kernels_make_a_picture_taller(count, height):
+    figure = plots.kernels(np.zeros((count, 1, 3, 3)))
+    np.testing.assert_allclose(figure.get_size_inches(), (7.4, height))

@@ -53,6 +53,8 @@ RECIPES = {
                    96, "falling"),
     "cgan": Row(steps.CGANSteps, optim.Adam, 1.5e-3, HALF, 6, 32, "falling"),
     "vae": Row(steps.VAESteps, optim.Adam, 1e-3, KERAS_ADAM, 5, 128),
+    "small-gan": Row(steps.GANSteps, optim.RMSprop, 2e-3, KERAS_RMSPROP, 3, 64, "falling"),
+    "small-vae": Row(steps.VAESteps, optim.Adam, 4e-3, KERAS_ADAM, 3, 128, "one cycle"),
 }
 # What the documents print. Keras's Adam() is Adam(1e-3, 0.9, 0.999, 1e-7), and its fit() takes
 # batches of 32 where nothing is said. D1's, D2's and D4's GANs count single steps, not epochs.
@@ -81,7 +83,7 @@ SHARES = {  # of the learning rate, at the share t of the run
 
 def small(name: str) -> dict:
     """Options that make a network small, where it has such."""
-    if name == "vae":
+    if MODELS[name].kind == "vae":
         return {"latent": 2}
     return {"width": 2} if MODELS[name].kind == "gan" and name != "dcgan" else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ from test_training import Quiet, assert_same, state, tiny_gan, tiny_trainer
 import minidl
 from minidl import cli, data
 from minidl.files import saving
-from minidl.training import Run, Trainer, checkpoint
+from minidl.training import Run, Trainer, checkpoint, restore
 from minidl.training.config import config_for
 from minidl.training.job import Job
 
@@ -326,3 +327,15 @@ def test_other_data_are_refused_wherever_they_lie(vae_run, tmp_path, capsys):
         assert cli.main([*map(str, arguments)]) == 2
         err = capsys.readouterr().err
         assert "made with other data" in err or "is not what the run was made with" in err
+
+
+@pytest.mark.parametrize("step, images, sums, right", [
+    (0, 0, {}, True), (1, 1, {"loss": 0.5}, True), (2, 7, {"loss": 0.5}, True),
+    (0, 1, {}, False), (1, 0, {"loss": 0.5}, False), (1, 1, {}, False),
+    (0, 0, {"loss": 0.5}, False), (3, 9, {"loss": 0.5}, False)])
+def test_the_place_in_batches_of_ones_own(step, images, sums, right):
+    """How many images there were is known only of a DataLoader: else, whether there were any."""
+    state = {"step": step, "images": images, "sums": sums}
+    refused = pytest.raises(ValueError, match="its .?(step|sums)")
+    with contextlib.nullcontext() if right else refused:
+        restore.check_place(state, [1, 2])

@@ -18,7 +18,7 @@ from test_training import Stop, raise_stop, stop_at, tiny_trainer
 import minidl
 from minidl import cli, training
 from minidl.files import saving
-from minidl.training import Run, report
+from minidl.training import Run, lock, report
 
 ROOT = Path(minidl.__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and permissions of POSIX")
@@ -430,3 +430,17 @@ def test_a_config_takes_numpys_numbers(tmp_path):
     config = training.config.config_for("vae", epochs=np.int64(2), lr=np.float32(0.5),
                                         batch_size=np.int8(4), seed=np.uint64(3))
     assert json.loads(json.dumps(config)) == config
+
+
+def test_one_who_waits_for_a_lock_gives_up_within_a_second(tmp_path, monkeypatch):
+    """It tries six times, a little later each time."""
+    waits = []
+    monkeypatch.setattr(lock.time, "sleep", waits.append)
+    holder, other = lock.Lock(tmp_path / "lock"), lock.Lock(tmp_path / "lock")
+    holder.take()
+    with pytest.raises(BlockingIOError, match="in use by process"):
+        other.take()
+    assert waits == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    holder.free()
+    other.take()
+    other.free()

@@ -272,3 +272,11 @@ def test_too_short_a_text_is_an_error(parts):
     model, codes = SequenceModel(4, 8, dim=8, heads=2), np.arange(9) % 4
     with pytest.raises(ValueError, match="train: there are 9 symbols, and 8 held out"):
         parts.train(model, codes, codes[:8], 1, np.random.default_rng(0))
+
+
+def test_the_smallest_sequence_model_has_one_of_each():
+    model = SequenceModel(1, 1, dim=4, heads=1, depth=1)
+    assert model(minidl.tensor([[0]])).shape == (1, 1, 1)
+    for sizes in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        with pytest.raises(ValueError, match="must be at least 1, got 0"):
+            SequenceModel(*sizes[:2], dim=4, heads=1, depth=sizes[2])

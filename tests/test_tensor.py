@@ -253,3 +253,8 @@ def test_plus_equals_inside_and_outside_a_graph():
     assert total.requires_grad
 
 
+
+
+def test_up_to_a_hundred_numbers_are_shown():
+    assert "..." not in repr(minidl.zeros(100)) and "..." in repr(minidl.zeros(101))
+    assert repr(minidl.zeros(101)) == "tensor([0., 0., 0., ..., 0., 0., 0.])"

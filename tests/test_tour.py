@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import cli
+from minidl.explain.trace import Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "docs" / "tour").glob("*.md"))
@@ -126,7 +130,7 @@ def test_the_ten_chapters_are_in_order():
     for number, path in enumerate(CHAPTERS, 1):
         (title,) = _headings(path, 1)
         assert title.startswith(f"{number}. ")
-        assert _headings(path, 2)[-1] == "Step through it"
+        assert _headings(path, 2)[-2:] == ["Step through it", "The step as a page"]
     listed = re.findall(r"^tour/(\S+)$", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"),
                         re.MULTILINE)
     assert listed == [path.stem for path in CHAPTERS]
@@ -172,6 +176,32 @@ def test_the_chapter_runs_and_prints_what_it_shows(path, tmp_path, monkeypatch, 
             for shown in block[2].splitlines():
                 assert shown.strip() in lines, f"{path.name} shows {shown!r}; printed:\n{printed}"
     assert ran >= 5 and minidl.kernels_in_use() == kernels
+    (made,) = tmp_path.glob("*.html")
+    _the_ending_is_true_of_the_page(path, made, tmp_path / "run.json")
+
+
+def _the_ending_is_true_of_the_page(path: Path, made: Path, unpacked: Path) -> None:
+    """The last section links the page at a number, and says that number first in bold. The lines
+    that the page shows are the chapter's."""
+    packed = re.search(r'id="trace">([^<]*)<', made.read_text(encoding="utf-8"))[1]
+    document = json.loads(gzip.decompress(base64.b64decode(packed)))
+    parts = ("formulas", "lines", "signatures")            # what a page has beside its trace
+    unpacked.write_text(json.dumps({k: v for k, v in document.items() if k not in parts}))
+    trace = Trace.load(unpacked)
+    ending = path.read_text(encoding="utf-8").partition("\n## The step as a page\n")[2]
+    link = r'<a href="([\w-]+\.html)#event=(\d+)(?:&amp;cell=([\d,]+))?">'
+    (name, event, cell), = re.findall(link, ending)
+    assert name == made.name and ending.count(name) == 3   # saved, opened, linked
+    event, cell = trace.events[int(event) - 1], tuple(map(int, filter(None, cell.split(","))))
+    place = {"forward": lambda: trace.nodes[trace.ops[event["op"]]["outputs"][0]]["value"],
+             "backward": lambda: event["contribution"], "update": lambda: event["after"]}
+    array, said = trace.arrays[place[event["phase"]]()], re.search(r"\*\*(-?[\d.]+)\*\*", ending)[1]
+    half = 0.5 * 10.0 ** -len(said.partition(".")[2])
+    assert len(cell) == array.ndim and abs(array[cell] - float(said)) <= 1.02 * half
+    if event["phase"] != "update":
+        line = trace.sources[trace.ops[event["op"]]["line"]]
+        assert line["path"] == path.name
+        assert line["text"] in path.read_text(encoding="utf-8")
 
 
 # --------------------------------------------------------------------------- the glossary

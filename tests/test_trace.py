@@ -570,3 +570,31 @@ def test_a_bias_longer_than_its_images_are_wide_is_no_image(tmp_path):
     loaded = Trace.load(tmp_path / "run.json")
     assert [op["op"] for op in loaded.ops] == [op["op"] for op in trace.ops]
     assert {found["status"] for found in loaded.check()} == {"pass"}
+
+
+def test_what_a_hook_computes_is_its_modules():
+    """A hook runs where its module is called, and beside its forward()."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    net[0].register_forward_hook(lambda module, args, out: out * 2.0)
+    with minidl.record() as trace:
+        net(minidl.ones(1, 2))
+    assert {op["op"]: op["module"] for op in trace.ops} == {"linear": "0", "mul": "0", "relu": "1"}
+
+
+def test_a_method_that_is_no_call_of_its_module_has_none():
+    class Half(nn.Module):
+        def twice(self, x):
+            return x * 2.0
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.half = Half()
+
+        def forward(self, x):
+            return self.half.twice(x)
+    whole = Whole()
+    with minidl.record() as trace:
+        whole.forward(minidl.ones(1))
+        whole(minidl.ones(1))
+    assert [op["module"] for op in trace.ops] == ["", ""]

@@ -11,7 +11,9 @@ import pytest
 import minidl
 from minidl import cli, nn, optim
 from minidl import functional as F
-from minidl.explain.show import select
+from minidl.explain import show
+from minidl.explain.choose import select
+from minidl.explain.grids import Plane
 from minidl.explain.trace import Trace
 from minidl.explain.updates import worked
 from minidl.explain.walk import Walk
@@ -96,7 +98,7 @@ def test_an_events_block_has_its_parts(trace):
     assert float(total) == pytest.approx(float(stored), rel=1e-5)     # both have six digits
     value = trace.grad(trace.events[number - 1]["node"])[tuple(map(int, cell.split(",")))]
     assert float(stored) == pytest.approx(float(value), rel=1e-4)
-    assert f"at [{cell}]: not arrived before, + {value:.6g} = {value:.6g}" in text
+    assert f"at [{cell}]: None (nothing had arrived), + {value:.6g} = {value:.6g}" in text
     assert "check     not made" in text
 
 
@@ -122,15 +124,15 @@ def test_contributions_add_up(trace):
         assert f"contribution {i} of 3" in text
         before, part, after = re.search(r"so far .*: (.+), \+ (\S+) = (\S+)$", text,
                                         re.MULTILINE).groups()
-        assert (before == "not arrived before") == (i == 1)
+        assert (before == "None (nothing had arrived)") == (i == 1)
         start = 0.0 if i == 1 else float(before)
         assert start + float(part) == pytest.approx(float(after), abs=1e-5)
 
 
 def test_result_and_second_operand_have_different_names(trace):
     text = Walk(trace).event(find(trace, "backward", "mul"))
-    assert "formula   out = x * y" in text and "gout[" in text and "dout/dx" in text
-    assert "y = x" not in text
+    assert "formula   y = x * z" in text and "gy[" in text and "dy/dx" in text
+    assert "out" not in text.split("formula", 1)[1].split("\n")[0]
 
 
 def test_updates_are_worked_out(trace):
@@ -324,3 +326,61 @@ def test_a_cell_that_is_no_cell(saved, capsys):
     with pytest.raises(SystemExit):
         cli.main(["step", str(saved), "--cell", "a,b"])
     assert "no list of whole numbers" in capsys.readouterr().err
+
+
+def test_columns_of_numbers_are_as_wide_as_their_heads():
+    numbers = np.arange(200).reshape(1, 200) % 7
+    lines = Plane(numbers, (0, 100), [(0, 100)], []).window("x", colour=False)
+    assert lines == ["x[0,:], columns 96..103 of 200:",
+                     "         96    97    98    99   100   101   102   103",
+                     "          5     6     0     1    [2]    3     4     5"]
+
+
+def test_the_colours_of_a_heat_map():
+    """The largest number yellow, minus the largest blue, a quarter of it half as bright, 0 black;
+    of an odd number of rows the last half line is black."""
+    numbers = np.zeros((3, 9))
+    numbers[0, :4] = 8, -8, 2, np.nan
+    numbers[2, 8] = 5
+    first, second = Plane(numbers, (0, 0), [], [(2, 8)]).heat()
+    above, below = (re.findall(r"\x1b\[38;2;(\d+;\d+;\d+);48;2;(\d+;\d+;\d+)m", line)
+                    for line in (first, second))
+    assert [pair[0] for pair in above[:5]] == [
+        "255;210;60", "70;140;255", "127;105;30", "0;0;0", "0;0;0"]
+    assert {pair[1] for pair in above} == {pair[1] for pair in below} == {"0;0;0"}
+    assert below[8][0] == "255;0;0" and len(above) == len(below) == 9
+
+
+@pytest.mark.parametrize("environment, coloured", [
+    ({"FORCE_COLOR": "1", "TERM": "xterm-256color"}, True),
+    ({"FORCE_COLOR": "1", "TERM": "xterm-256color", "NO_COLOR": "1"}, False),
+    ({"FORCE_COLOR": "1", "TERM": "dumb"}, False), ({"TERM": "xterm-256color"}, False)])
+def test_colours_where_the_terminal_has_them(environment, coloured, monkeypatch):
+    """And none into a file: under pytest the output is none of a terminal, unless it is forced."""
+    pytest.importorskip("rich")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TERM", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (show._coloured(show._console()) is not None) is coloured
+
+
+def test_the_numbers_that_a_sum_uses_are_marked():
+    """Those of each operand, and below a gradient those that were stretched over it."""
+    x = minidl.tensor(np.arange(1.0, 10).reshape(1, 1, 3, 3), requires_grad=True)
+    w = minidl.tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    column = minidl.tensor([[3.0], [2.0]], dtype="float64", requires_grad=True)
+    with minidl.record() as trace:
+        (F.conv2d(x, w)[0, 0] * column).sum().backward()
+    walk = Walk(trace)
+    events = {(e["phase"], trace.ops[e["op"]]["op"], e.get("input")): walk.event(number).split("\n")
+              for number, e in enumerate(trace.events, 1)}
+    told = events["forward", "conv2d", None]
+    assert {"        0   1   2   3", "        1   4  [5] [6]", "        2   7  [8] [9]"} < set(told)
+    assert told.count("        0  [1] [1]") == 1
+    assert "            3  [2]" in events["forward", "mul", None]
+    number = next(n for n, e in enumerate(trace.events, 1) if (e["phase"], e.get("input")) == (
+        "backward", 0) and trace.ops[e["op"]]["op"] == "mul")
+    assert "           [3]  2" in Walk(trace, cell=(0, 1)).event(number)
+    assert any("the output of conv2d (event 1), shape" in line
+               for line in events["forward", "getitem", None])

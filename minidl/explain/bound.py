@@ -18,7 +18,6 @@ All have ``result``, the name of what they compute; ``operands``, the names of t
 
 from __future__ import annotations
 
-import ast
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -27,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from ..ops.terms import Composite, Contract, Elementwise, Gather
-from .cells import WINDOW, names_of, result_of
+from .fields import WINDOW
+from .formula_text import linear_form, names_of
 from .maps import Call, axis_expressions, factors, linear_terms
 from .steps import FUNCTIONS, REDUCTIONS, Step, parsed
 
@@ -40,7 +40,7 @@ def bound_map(trace, op: dict) -> dict | None:
     except ValueError:
         return None
     kind, names = call.op.terms, names_of(call)
-    about = {"result": result_of(call), "operands": names,
+    about = {"result": "y", "operands": names,
              "arrays": _further_arrays(trace, op, names)}
     if isinstance(kind, Contract):
         return {"kind": "contract", **about, **_contract(call, kind)}
@@ -77,27 +77,6 @@ def _product(call: Call, kind: Contract, operands: list) -> dict:
         loops |= {e: n for e, n in zip(expressions, array.shape) if e.isidentifier()}
     forms = [[linear_form(e, numbers) for e in expressions] for expressions in axes]
     return {"loops": {i: int(n) for i, n in loops.items()}, "out": forms[0], "factors": forms[1:]}
-
-
-def linear_form(text: str, numbers: Mapping[str, int]) -> dict[str, int]:
-    """``i*SH - PH + u`` as coefficients of its indices, the constant under "". Raises ValueError
-    for what is not linear."""
-    def of(e: ast.expr) -> dict[str, int]:
-        if isinstance(e, ast.Constant):
-            return {"": e.value}
-        if isinstance(e, ast.Name):
-            return {"": int(numbers[e.id])} if e.id in numbers else {e.id: 1}
-        if isinstance(e, ast.BinOp):
-            a, b = of(e.left), of(e.right)
-            if isinstance(e.op, ast.Mult) and (set(a) <= {""} or set(b) <= {""}):
-                scale, form = (a, b) if set(a) <= {""} else (b, a)
-                return {k: v * scale.get("", 0) for k, v in form.items()}
-            sign = {ast.Add: 1, ast.Sub: -1}.get(type(e.op))
-            if sign:
-                return {k: a.get(k, 0) + sign * b.get(k, 0) for k in (*a, *b)}
-        raise ValueError(f"not linear: {text}")
-    form = of(ast.parse(text, mode="eval").body)
-    return {k: v for k, v in form.items() if v} or {"": 0}
 
 
 # --------------------------------------------------------------------------- formulas

@@ -204,7 +204,7 @@ def _gradient(trace, event: dict, entries: int, directions: int, rng) -> dict:
 
 def _by_terms(call, k: int, recorded, gy, entries: int, rng) -> dict:
     """Against the declaration: every cell where that is cheap, else the largest and some others."""
-    from .cells import explain_contribution
+    from .gradient_cells import explain_contribution
     kind, what, used = call.op.terms, "the sum of its terms", (*call.operands, gy)
     if not isinstance(kind, Composite) and _term_count(call) <= MANY:
         found = maps.gradient(call, gy, k)

@@ -24,12 +24,12 @@ class Course:
         self.first_op = 0                          # of the turn that goes on
 
     # ------------------------------------------------------------------ passes
-    def pass_begins(self, outputs: Sequence[int | None], seeds: Sequence[Tensor], deposits: bool
-                    ) -> None:
+    def pass_begins(self, line: int, outputs: Sequence[int | None], seeds: Sequence[Tensor],
+                    deposits: bool) -> None:
         """A pass back, from these nodes and with these gradients of them."""
         self.look(closely=True)
         self.open.append({"begin": len(self.trace.events), "end": len(self.trace.events),
-                          "outputs": list(outputs), "deposits": bool(deposits),
+                          "line": line, "outputs": list(outputs), "deposits": bool(deposits),
                           "seeds": [self.trace.array(seed.data) for seed in seeds]})
         self.trace.passes.append(self.open[-1])
 
@@ -62,14 +62,14 @@ class Course:
                                for to, which in gone.items() if which]
 
     # ------------------------------------------------------------------ turns
-    def turn_ends(self, optimizer: str, moved: list[int]) -> None:
+    def turn_ends(self, line: int, optimizer: str, moved: list[int]) -> None:
         """An optimiser has moved these parameters."""
         trace, begin = self.trace, self.trace.turns[-1]["end"] if self.trace.turns else 0
         used = {trace.nodes[node]["parameter"] for op in trace.ops[self.first_op:] if op["grad"]
                 for node, needed in zip(op["inputs"], op["needs"]) if not needed}
         self.first_op = len(trace.ops)
-        trace.turns.append({"name": optimizer, "optimizer": optimizer, "begin": begin,
-                            "end": len(trace.events), "moved": moved,
+        trace.turns.append({"name": optimizer, "optimizer": optimizer, "line": line,
+                            "begin": begin, "end": len(trace.events), "moved": moved,
                             "frozen": sorted(used - {None})})
 
     def finish(self) -> None:

@@ -2,7 +2,8 @@
 
 A mask of elements is carried back (or forward) through the ops, each by its declaration: exactly,
 for strides, padding, dilation and branches of any kind. Of a max pooling the whole window counts,
-for any of its pixels might have been the largest.
+for any of its pixels might have been the largest; of an op of the user's without a declaration what
+moves when its operands are moved.
 """
 
 from __future__ import annotations
@@ -16,14 +17,26 @@ from ..more.grad_enabled import enable_grad
 from ..ops.terms import Composite, Contract, Elementwise
 from ..tensor import Tensor
 from . import maps as maps
-from .keeping import made, uses
+from .keeping import Kept, made, uses
+from .own_ops import moved_elements, moving_places
+
+WINDOW = Contract("y[n,c,i,j] += x[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]",
+                  {"u": "KH", "v": "KW"})
+"""What a max pooling window may see; which of them it takes, the data decides."""
 
 
 class Fields(list):
-    """(tensor, mask) pairs that print as the box around each mask."""
+    """(tensor, mask) pairs that print as the box around each mask; `names`: what each tensor is
+    called, or "the output of conv2d in 0, Conv2d"."""
+
+    def __init__(self, pairs=(), names=()):
+        super().__init__(pairs)
+        self.names = list(names)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{t._brief()}: {_box(mask)}" for t, mask in self) or "nothing"
+        names = [*self.names, *[""] * (len(self) - len(self.names))]
+        return "\n".join(f"{f'{name}, shape {t.shape}' if name else t._brief()}: {_box(mask)}"
+                         for (t, mask), name in zip(self, names)) or "nothing"
 
 
 def _box(mask: np.ndarray) -> str:
@@ -39,7 +52,9 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     """The elements of operand k that the masked elements of the output depend on."""
     kind, x = call.op.terms, call.operands[k]
     reached = np.zeros(x.size, bool)
-    if isinstance(kind, Composite):
+    if kind is None:
+        reached[list(moving_places(call, k, mask))] = True
+    elif isinstance(kind, Composite):
         spread = _mixed(call, mask) if k == 0 else mask
         reached[maps.broadcast_positions(x, spread.shape)[spread]] = True
     elif isinstance(kind, Elementwise):
@@ -59,9 +74,11 @@ def back(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
 def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
     """The elements of the output that depend on the masked elements of operand k."""
     kind, x = call.op.terms, call.operands[k]
+    if kind is None:
+        return moved_elements(call, k, np.flatnonzero(mask))
     if isinstance(kind, (Composite, Elementwise)):
         if isinstance(kind, Composite) and k == 0:
-            dims = _dims(call)
+            dims = mixed_axes(call)
             mask = np.broadcast_to(mask.any(dims, keepdims=True), x.shape)
             if call.out.shape != x.shape:
                 return mask.any(dims).reshape(call.out.shape)
@@ -81,19 +98,27 @@ def forward(call: maps.Call, k: int, mask: np.ndarray) -> np.ndarray:
 def groups(call: maps.Call) -> list[maps.Terms]:
     """The terms of a rearrangement; of a max pooling, all that its windows see."""
     if call.op.name == "max_pool2d":
-        from .cells import WINDOW
         return [maps.contraction_terms(call, WINDOW, None)]
     return maps.linear_terms(call)
 
 
-def _dims(call: maps.Call) -> tuple[int, ...]:
+def _result_called(use: Kept) -> str:
+    """What an op's result is called: by a later use of it, or by its op and module."""
+    sites = [later.site for later in uses(use.out) if later.site]
+    name = next(filter(None, (site.name_of(use.out) for site in sites)), "")
+    module = use.site.module_shown if use.site else ""
+    return name or f"the output of {use.op.name}" + (f" in {module}" if module else "")
+
+
+def mixed_axes(call: maps.Call) -> tuple[int, ...]:
+    """The axes along which an op mixes the elements of its first operand."""
     dim = call.named().get("dim", 1)
     return tuple(d % call.operands[0].ndim for d in (dim if isinstance(dim, tuple) else (dim,)))
 
 
 def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
     """Of an op that mixes the elements along some axes: everything along them."""
-    shape, dims = call.operands[0].shape, _dims(call)
+    shape, dims = call.operands[0].shape, mixed_axes(call)
     if mask.shape != shape:
         return np.broadcast_to(mask.reshape([1 if i in dims else n for i, n in enumerate(shape)]),
                                shape)
@@ -101,13 +126,15 @@ def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------- through all ops
+@maps.unwatched()
 def receptive_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.receptive_field`."""
-    from .cells import call_of, checked, made_by
+    from .cells import checked
+    from .origins import call_of, made_by
     kept, index = made_by(t, "receptive_field"), checked(t, index, "receptive_field")
     mask = np.zeros(t.shape, bool)
     mask[index] = True
-    waiting, masks, leaves = [(-kept.born, kept)], {kept.born: mask}, {}
+    waiting, masks, leaves, names = [(-kept.born, kept)], {kept.born: mask}, {}, {}
     while waiting:
         kept = heapq.heappop(waiting)[1]
         mask = masks.pop(kept.born)
@@ -118,16 +145,19 @@ def receptive_field(t: Tensor, index: tuple) -> Fields:
             source, reached = made(x), back(call, k, mask)
             if source is None:
                 leaves[x] = leaves.get(x, False) | reached
+                names[x] = names.get(x) or (kept.site.name_of(x) if kept.site else "")
                 continue
             if source.born not in masks:
                 heapq.heappush(waiting, (-source.born, source))
             masks[source.born] = masks.get(source.born, False) | reached
-    return Fields(leaves.items())
+    return Fields(leaves.items(), names.values())
 
 
+@maps.unwatched()
 def projective_field(t: Tensor, index: tuple) -> Fields:
     """See :meth:`minidl.Tensor.projective_field`."""
-    from .cells import call_of, checked
+    from .cells import checked
+    from .origins import call_of
     index, waiting = checked(t, index, "projective_field"), uses(t)
     if not waiting:
         raise RuntimeError("projective_field: no op is known that used this tensor; `with "
@@ -146,6 +176,7 @@ def projective_field(t: Tensor, index: tuple) -> Fields:
                 reached |= forward(call, k, masks[x])
         masks[out] = reached
         found.append((out, reached))
+        found.names.append(_result_called(use))
         for later in dict.fromkeys(uses(out)):
             if later.born not in seen:
                 seen.add(later.born)

@@ -18,7 +18,7 @@ import numpy as np
 from ..ops.terms import Contract
 from ..ops.windows import sides
 from ..plots import TEN, Film
-from .cells import names_of
+from .formula_text import names_of
 from .maps import factors, linear_terms
 from .pictures import (
     DARK,

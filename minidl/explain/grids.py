@@ -65,15 +65,17 @@ class Plane:
                 mark[tuple(index)] = True
         self.values, self.used, self.wrong = (np.atleast_2d(m[at]) for m in (a, *marks))
 
-    def window(self, name: str, colour: bool) -> list[str]:
-        """The numbers around the cell: at most WINDOW_SIDE rows, and as many columns as fit."""
+    def window(self, name: str, colour: bool, most: int = WINDOW_SIDE, width: int = WIDTH
+               ) -> list[str]:
+        """The numbers around the cell: at most `most` rows, and as many columns as fit into a line
+        of `width`; two lines above them say which."""
         (h, w), two = self.values.shape, len(self.axes) == 2
-        rows = _around(self.cell[0], h, WINDOW_SIDE)
-        for count in range(WINDOW_SIDE, 0, -1):
+        rows = _around(self.cell[0], h, most)
+        for count in range(max(WINDOW_SIDE, width // 10), 0, -1):
             columns = _around(self.cell[1], w, count)
             words = [[self._word(i, j) for j in columns] for i in rows]
             wide = 1 + max(len(f"{columns[-1]}") + 2, *(len(x) for line in words for x in line))
-            if LABEL + wide * len(columns) <= WIDTH:
+            if LABEL + wide * len(columns) <= width:
                 break
         said = [f"rows {rows[0]}..{rows[-1]} of {h}"] * two
         said.append(f"columns {columns[0]}..{columns[-1]} of {w}")

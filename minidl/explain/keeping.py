@@ -31,6 +31,16 @@ class Kept:
         self.born = now() if node is None else node.born
 
 
+class Returned:
+    """Where a gradient that ``minidl.grad()`` returned came from: the tensor it is the gradient of,
+    what the pass began with there, and its `parts`: the call that gave it, through which of its
+    operands, from which upstream gradient, and whether the pass began with that one."""
+
+    def __init__(self, of: Tensor, seed: Tensor | None):
+        self.of, self.seed = of, seed
+        self.parts: list[tuple[Kept, int, Tensor, bool]] = []
+
+
 class History:
     """What is known of one tensor."""
 
@@ -39,6 +49,7 @@ class History:
     grad: Tensor | None = None             # the gradient that a pass left here last,
     began = 0                              # and when that began to be added up
     hooked = 0                             # when hooks saw it last
+    returned: Returned | None = None       # of a gradient: where it came from
 
     def __init__(self):
         self.uses: list[Kept] = []         # the calls that used it, one an argument
@@ -82,9 +93,10 @@ class Keeper(Watcher):
     def __init__(self):
         self._thread = threading.local()
 
-    def _passes(self) -> list[tuple[int, dict[Tensor, Tensor | None]]]:
-        """This thread's passes, the innermost last: the moment (0 for ``grad()``), and each tensor
-        that it reached with the gradient there was before."""
+    def _passes(self) -> list[tuple[int, dict]]:
+        """This thread's passes, the innermost last: the moment, and each tensor that it reached
+        with the gradient there was before. Of ``grad()`` the moment is 0, and by each place on the
+        tape there are the gradient it began with, and what arrives, a :class:`Returned`."""
         self._thread.__dict__.setdefault("passes", [])
         return self._thread.passes
 
@@ -93,7 +105,7 @@ class Keeper(Watcher):
         if not outputs:
             return
         out = outputs[0]
-        kept = history(out).made = Kept(op, out.node, args, out, call_site())
+        kept = history(out).made = Kept(op, out.node, args, out, call_site(inputs))
         if out.node is None:
             return
         out.node.kept += (kept,)
@@ -106,7 +118,8 @@ class Keeper(Watcher):
 
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
-        self._passes().append((now() if deposits else 0, {}))
+        begun = {} if deposits else {y.node or y: gy for y, gy in zip(outputs, gradients)}
+        self._passes().append((now() if deposits else 0, begun))
         for y, gy in zip(outputs, gradients):
             if deposits and y.node is not None and kept_of(y.node):
                 history(y).seed = gy
@@ -118,9 +131,21 @@ class Keeper(Watcher):
             self._arrived(kept.out, node.hooks)
 
     def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
-        leaf = node.parents[k]
-        if isinstance(leaf, Tensor) and self._passes()[-1][0]:
-            self._arrived(leaf, leaf._hooks)
+        (moment, reached), place = self._passes()[-1], node.parents[k]
+        if moment:
+            if isinstance(place, Tensor):
+                self._arrived(place, place._hooks)
+            return
+        kept, before = kept_of(node), kept_of(place) if isinstance(place, Node) else None
+        of = before.out if before else place
+        if kept is None or not isinstance(of, Tensor):
+            return                             # made where nothing was kept
+        known = reached.get(place)
+        if not isinstance(known, Returned):
+            known = reached[place] = Returned(of, known)
+        operand = k - node.shapes[:k].count(None)
+        known.parts.append((kept, operand, gy, isinstance(reached.get(node), Tensor)))
+        history(total).returned = known
 
     def _arrived(self, t: Tensor, hooks) -> None:
         moment, before = self._passes()[-1]
@@ -130,7 +155,7 @@ class Keeper(Watcher):
 
     def backward_ends(self) -> None:
         moment, before = self._passes().pop()
-        for t, earlier in before.items():
+        for t, earlier in before.items() if moment else ():
             known = history(t)
             if earlier is None:
                 known.began = moment

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType
 
 from ..files.regular import shown
-from .source import Site
+from .source import Site, cell_number
 
 AROUND = 5                    # lines before and after one of a program
 LONGEST_FUNCTION = 40         # lines of an op's function
@@ -46,6 +46,10 @@ class Listing:
             self._places[key] = self._put(path, line, function, text, first, around)
         return self._places[key]
 
+    def line_of(self, site: Site) -> int:
+        """The place of the line of a site."""
+        return self.line(site.path, site.line, site.stack[0][2] if site.stack else "?")
+
     def callers(self, site: Site) -> list[int]:
         """The places of the lines that called the function of the site's line, from the innermost
         out: those of the program, not those of the libraries that it is run by."""
@@ -73,7 +77,9 @@ class Listing:
         return self._paths[path]
 
     def _short(self, path: str) -> str:
-        file = Path(os.path.abspath(path))
+        file, cell = Path(os.path.abspath(path)), cell_number(path)
+        if cell is not None:
+            return f"cell [{cell}]"
         if path.startswith("<"):                       # no file: "<stdin>", "<string>"
             return path
         if _LIBRARY in file.parents:

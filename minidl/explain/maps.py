@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..device import to_host
+from ..modes import Switch
 from ..more.grad import grad
 from ..more.grad_enabled import enable_grad
 from ..op import Op
@@ -27,7 +28,7 @@ from ..ops.windows import sides
 from ..tensor import Tensor
 from .steps import value_of
 
-SHORT_NAMES = {"input": "x", "other": "y", "condition": "c"}
+SHORT_NAMES = {"input": "x", "other": "z", "condition": "c"}
 _CAPITALS = {"stride": "SH SW", "padding": "PH PW", "pads": "PH PW", "dilation": "DH DW",
              "window": "KH KW", "kernel": "KH KW"}
 
@@ -171,8 +172,8 @@ def float64_array(value) -> np.ndarray:
 
 # --------------------------------------------------------------------------- formulas
 def evaluated(text: str, call: Call):
-    """A declaration's formula, of the arguments and of `out`, y itself."""
-    return value_of(text, call.named() | {"out": call.out})
+    """A declaration's formula, of the arguments and of `y`, its own value."""
+    return value_of(text, call.named() | {"y": call.out})
 
 
 def broadcast_positions(x: np.ndarray, shape) -> np.ndarray:
@@ -271,6 +272,11 @@ def _grid(axes: dict) -> dict:
 
 
 # --------------------------------------------------------------------------- rearrangements
+def unwatched() -> Switch:
+    """Inside, ops that an explanation runs are told to nobody."""
+    return Switch("watchers", ())
+
+
 def again(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The (first) output of the op called again, with `operands` for its own."""
     y = call.op.call(*call.op.with_inputs(call.args, operands))

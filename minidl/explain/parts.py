@@ -180,7 +180,7 @@ def _number_or_array(array: Check) -> Check:
 
 def _check_course(of: dict, at: dict) -> None:
     """Passes, turns, and gradients that were cleared."""
-    span = {"begin": at["moments"], "end": at["moments"]}
+    span = {"begin": at["moments"], "end": at["moments"], "line": at["sources"]}
     learnt = a_list(at["parameters"])
     a_list(an_object({**span, "outputs": a_list(or_null(at["nodes"])), "deposits": a_flag,
                       "seeds": a_list(at["arrays"])}))(of["passes"], "passes")

@@ -56,7 +56,7 @@ def draw_cells(axes: Any, values: np.ndarray, bound: float, at=(0, 0), state=Non
                   fontsize=size, color=DARK, zorder=5)
 
 
-def fill(axes: Any, mask: np.ndarray, at=(0, 0), **look: Any) -> None:
+def fill(axes: Any, mask: np.ndarray, at: tuple, **look: Any) -> None:
     """Cover the cells of a region."""
     from matplotlib.collections import PolyCollection
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])

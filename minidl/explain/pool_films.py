@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..plots import ORANGE, Film
-from .cells import WINDOW
+from .fields import WINDOW
 from .films import head_of
 from .maps import contraction_terms, linear_terms
 from .pictures import EMPTY, TEXT, Panels, bound_of, cell_mask, draw_cells, outline, short, some

@@ -95,11 +95,10 @@ class Recorder(Watcher):
         args = bound_arguments(entry, args)
         site = call_site(inputs)
         self.networks.meet(site)
-        function = site.stack[0][2] if site.stack else "?"
         op = {"id": len(self.trace.ops), "op": entry.name, "library": OPS.get(entry.name) is entry,
               "formula": entry.source, "module": "", "within": None,
-              "line": self.listing.line(site.path, site.line, function),
-              "callers": self.listing.callers(site), **self._functions(entry, outputs[0].node),
+              "line": self.listing.line_of(site), "callers": self.listing.callers(site),
+              **self._functions(entry, outputs[0].node),
               "grad": bool(mode.grad)}
         kind = _ROLES.get(entry.name, "constant")
         op["arguments"] = [self._argument(a, site, kind) for a in args]
@@ -119,7 +118,11 @@ class Recorder(Watcher):
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
         self.counts = {}                       # a pass's contributions are counted by themselves
-        self.course.pass_begins([self._found(y) for y in outputs], gradients, deposits)
+        site, found = call_site(outputs), [self._found(y) for y in outputs]
+        for y, node in zip(outputs, found):
+            if node is not None and self.trace.nodes[node]["name"] is None:
+                self.trace.nodes[node]["name"] = site.names.get(id(y))
+        self.course.pass_begins(self.listing.line_of(site), found, gradients, deposits)
 
     def contribution(self, node: Node, k: int, gy: Tensor, g: Tensor, total: Tensor) -> None:
         op = self.made.get(node)
@@ -170,7 +173,7 @@ class Recorder(Watcher):
                 "state_after": {name: self.trace.array(value) for name, value in after.items()}})
             event |= rule_of(event, first=not any(name in old for name in after))
         if moved:
-            self.course.turn_ends(type(optimizer).__name__,
+            self.course.turn_ends(self.listing.line_of(call_site()), type(optimizer).__name__,
                                   [self.networks.parameter(p) for p, _ in moved])
 
     # ------------------------------------------------------------------ tensors

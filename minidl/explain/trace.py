@@ -85,6 +85,7 @@ class Trace:
         self.meta = {"minidl": __version__, "dtype": "/".join(sorted(kinds)), "probe": None,
                      "script": None, **self.meta}
         self.nodes, self.events = cleaned(self.nodes), cleaned(self.events)     # names and options
+        self.modules, self.turns = cleaned(self.modules), cleaned(self.turns)
         self.parameters = cleaned(self.parameters)
         self._equal.clear()
 
@@ -153,28 +154,34 @@ class Trace:
             raise ValueError(f"its argument {value} could not be kept")
         return Ellipsis if kind == "ellipsis" else np.dtype(value)
 
-    def explain(self, op: int | dict, *index):
-        """One element of what an op of the trace computed: see ``Tensor.explain``."""
-        from .cells import checked, explain_call
+    def explain(self, op: int | dict, *index, depth: int = 1):
+        """One element of what an op of the trace computed: see ``Tensor.explain``. Told is this op,
+        also where it only hands numbers on; ``.terms[0].up()`` goes on to what made them."""
+        from .cells import checked, explain_applied
+        from .recorded import recorded_call
         if not isinstance(op, dict):
             number = whole("explain: op (one of this trace's ops, or its id)", op)
             if number >= len(self.ops):
                 raise ValueError(f"explain: op must be one of this trace's ops, or its id in 0.."
                                  f"{len(self.ops) - 1}, got {op!r}")
             op = self.ops[number]
-        call = self.call(op)
-        return explain_call(call, checked(call.out, index, "explain"), self.site(op))
+        made = recorded_call(self, op)._replace(plain=True)
+        return explain_applied(made, checked(made.call.out, index, "explain"), depth)
 
-    def explain_event(self, event: dict, *index):
+    def explain_event(self, event: dict, *index, depth: int = 1):
         """One element of a contribution to a gradient: see ``Tensor.explain_grad``."""
-        from .cells import checked, explain_contribution
+        from .cells import checked
+        from .explanation import followed_to
+        from .gradient_cells import explain_contribution
+        from .recorded import RecordedGradient
         if event["phase"] != "backward":
             raise ValueError(f"explain_event: wanted is a backward event, this is {event['phase']}")
-        op = self.ops[event["op"]]
-        call, k = self.call(op), event["input"]
-        index = checked(call.operands[k], index, "explain_event")
-        return explain_contribution(call, k, index, np.asarray(
-            self.arrays[event["gy"]], np.float64), self.site(op))
+        place = next((n for n, e in enumerate(self.events) if e is event), len(self.events))
+        came = RecordedGradient(self, event["node"]).arrival(event, place)
+        made, k = came.applied._replace(plain=True), event["input"]
+        index = checked(made.call.operands[k], index, "explain_event")
+        found = explain_contribution(made.call, k, index, came.gy, made.site, made, came.above)
+        return followed_to(found, depth, "gy")
 
     def site(self, op: dict) -> str:
         """The line that called an op."""

@@ -28,6 +28,7 @@ from .gan import ConvGAN
 from .more.classifiers import ColourCNN, PaddedCNN
 from .more.gans import DCGAN, DenseGAN, SmallGAN, UpsampleGAN
 from .more.residual import ResNet
+from .more.small import SmallConvGAN, SmallVAE
 from .more.transformer import PatchAttention
 from .vae import VAE
 
@@ -137,4 +138,11 @@ MODELS = {recipe.name: recipe for recipe in (
     Recipe("vae", "vae", "Digits to normally distributed codes and back",
            "D1-VAE: document D1, section 4.3", DIGIT, VAE, keras_adam,
            lr=1e-3, epochs=5, batch_size=128),
+    # For reading: their numbers, too, are this project's.
+    Recipe("small-gan", "gan", "gan with a sixteenth of the channels: a step fits into a file",
+           "D1-GAN: document D1, section 4.2", DIGIT, SmallConvGAN, keras_rmsprop,
+           lr=2e-3, epochs=3, batch_size=64, schedule=falling),
+    Recipe("small-vae", "vae", "vae with an eighth of the channels: a step fits into a file",
+           "D1-VAE: document D1, section 4.3", DIGIT, SmallVAE, keras_adam,
+           lr=4e-3, epochs=3, batch_size=128, schedule=one_cycle),
 )}

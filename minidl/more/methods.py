@@ -108,19 +108,22 @@ class FurtherMethods:
 
     # ------------------------------------------------------------------ why it is what it is
 
-    def explain(self, *index):
+    def explain(self, *index, depth: int = 1):
         """An element's formula, terms, sum and source line: ``y.explain(0, 3, 5, 5)``. It prints
-        well, and has ``.terms``, ``.total``, ``.stored``. See :func:`minidl.keep`."""
-        return minidl.explain.cells.explain(self, index)
+        well, and has ``.terms``, ``.total``, ``.stored``, ``.to_dict()``; ``.terms[0].up()`` is the
+        explanation of the term's largest factor, and `depth` levels of these are told at once. Of
+        a gradient that ``minidl.grad()`` returned: as :meth:`explain_grad`. See
+        :func:`minidl.keep`."""
+        return minidl.explain.cells.explain(self, index, depth)
 
-    def explain_grad(self, *index):
+    def explain_grad(self, *index, depth: int = 1):
         """The same for an element of ``.grad``: a part for each op that used this tensor under
-        ``keep()``."""
-        return minidl.explain.cells.explain_grad(self, index)
+        ``keep()``. ``.terms[0].up("gy")`` goes on towards the loss."""
+        return minidl.explain.gradient_cells.explain_grad(self, index, depth)
 
     def why(self):
         """The op that made this tensor, its inputs and attributes, and the line that called it."""
-        return minidl.explain.cells.why(self)
+        return minidl.explain.whence.why(self)
 
     @property
     def consumers(self):
@@ -129,7 +132,7 @@ class FurtherMethods:
 
     def where_used(self):
         """The ops that used this tensor under ``keep()``, each with the line that called it."""
-        return minidl.explain.cells.where_used(self)
+        return minidl.explain.whence.where_used(self)
 
     def receptive_field(self, *index):
         """Which elements of the leaves this element depends on, through all ops."""

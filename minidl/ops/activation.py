@@ -31,12 +31,12 @@ def relu(input: Tensor):
     return _relu(input.data), backward
 
 
-@op("D2-RELU", terms=Elementwise("gy * (y > 0)", "(y > 0) * 1.0"))
-def relu_grad(gy: Tensor, y):
-    """gy where y > 0, else 0 (y: relu's output, an array): linear in gy, so its own adjoint."""
-    def backward(g):
-        return relu_grad(g, y)
-    return _relu_grad(gy.data, y), backward
+@op("D2-RELU", terms=Elementwise("g * (x > 0)", "(x > 0) * 1.0"))
+def relu_grad(g: Tensor, x):
+    """g where x > 0, else 0 (x: relu's output, an array): linear in g, so its own adjoint."""
+    def backward(gy):
+        return relu_grad(gy, x)
+    return _relu_grad(g.data, x), backward
 
 
 @replaceable("x")
@@ -61,14 +61,14 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01):
     return (_leaky_relu(x, negative_slope) if negative_slope else _relu(x)), backward
 
 
-@op("D0-LRELU", terms=Elementwise("where(y > 0, gy, negative_slope * gy)",
-                                  "where(y > 0, 1.0, negative_slope)", ""))
-def leaky_relu_grad(gy: Tensor, y: Tensor, negative_slope):
-    """gy where y > 0, else alpha gy: linear in gy, so its own adjoint. y is the input or the output
-    of leaky_relu, whose signs are equal; the derivative with respect to y is 0."""
-    def backward(g, need):
-        return leaky_relu_grad(g, y, negative_slope) if need[0] else None, None
-    return _leaky_relu_grad(gy.data, y.data, negative_slope), backward
+@op("D0-LRELU", terms=Elementwise("where(x > 0, g, negative_slope * g)",
+                                  "where(x > 0, 1.0, negative_slope)", ""))
+def leaky_relu_grad(g: Tensor, x: Tensor, negative_slope):
+    """g where x > 0, else alpha g: linear in g, so its own adjoint. x is the input or the output of
+    leaky_relu, whose signs are equal; the derivative with respect to x is 0."""
+    def backward(gy, need):
+        return leaky_relu_grad(gy, x, negative_slope) if need[0] else None, None
+    return _leaky_relu_grad(g.data, x.data, negative_slope), backward
 
 
 @op(terms=Elementwise("log1p(exp(-abs(x))) + maximum(x, 0)", "1 / (1 + exp(-x))"))
@@ -81,7 +81,7 @@ def softplus1(input: Tensor):
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))), backward
 
 
-@op("D0-SIGMOID", terms=Elementwise("1 / (1 + exp(-x))", "out * (1 - out)"))
+@op("D0-SIGMOID", terms=Elementwise("1 / (1 + exp(-x))", "y * (1 - y)"))
 def sigmoid(input: Tensor):
     """s = 1 / (1 + e^-x); gx = gy s (1 - s). Source: D0-SIGMOID."""
     x, xp = as_floats(input), namespace(input.data)
@@ -91,7 +91,7 @@ def sigmoid(input: Tensor):
     return xp.where(x >= 0, 1, e) / (1 + e), backward
 
 
-@op("D0-TANH", terms=Elementwise("tanh(x)", "1 - out**2"))
+@op("D0-TANH", terms=Elementwise("tanh(x)", "1 - y**2"))
 def tanh(input: Tensor):
     """t = tanh x; gx = gy (1 - t^2). Source: D0-TANH."""
     def backward(gy, need, out):

@@ -27,18 +27,18 @@ def as_constant(array) -> Tensor:
     return Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
 
 
-@op(terms=Elementwise("x + y", "1", "1"))
+@op(terms=Elementwise("x + z", "1", "1"))
 def add(input: Tensor, other: Tensor):
-    """x + y."""
+    """x + z."""
     a, b = paired(input.data, other.data)
     def backward(gy):
         return gy, gy
     return a + b, backward
 
 
-@op(terms=Elementwise("x - y", "1", "-1"))
+@op(terms=Elementwise("x - z", "1", "-1"))
 def sub(input: Tensor, other: Tensor):
-    """x - y. Raises TypeError for two booleans."""
+    """x - z. Raises TypeError for two booleans."""
     a, b = paired(input.data, other.data)
     if a.dtype.kind == "b":
         raise TypeError("sub: booleans are not subtracted; use x ^ y, or .int()")
@@ -47,18 +47,18 @@ def sub(input: Tensor, other: Tensor):
     return a - b, backward
 
 
-@op(terms=Elementwise("x * y", "y", "x"))
+@op(terms=Elementwise("x * z", "z", "x"))
 def mul(input: Tensor, other: Tensor):
-    """x y."""
+    """x z."""
     a, b = paired(input.data, other.data)
     def backward(gy, need):
         return (gy * other if need[0] else None), (gy * input if need[1] else None)
     return a * b, backward
 
 
-@op(terms=Elementwise("x / y", "1 / y", "-x / y**2"))
+@op(terms=Elementwise("x / z", "1 / z", "-x / z**2"))
 def div(input: Tensor, other: Tensor):
-    """x / y; of two integers float32."""
+    """x / z; of two integers float32."""
     floats = "f" in (input.data.dtype.kind, other.data.dtype.kind)
     a, b = paired(input.data, other.data) if floats else (as_floats(input), as_floats(other))
     def backward(gy, need, out):
@@ -67,20 +67,20 @@ def div(input: Tensor, other: Tensor):
     return a / b, backward
 
 
-@op(terms=Elementwise("x ** y", "where(y == 0, 0, y * x ** (y - 1))", "out * log(x)"))
+@op(terms=Elementwise("x ** z", "where(z == 0, 0, z * x ** (z - 1))", "y * log(x)"))
 def pow(input: Tensor, other: Tensor):
-    """x^y. Its gradient for x is 0 where y = 0, also at x = 0; that for y is 0 where x = 0 and
-    y >= 0 (for y > 0 the limit). Raises ValueError for integers to a negative power, TypeError for
+    """x^z. Its gradient for x is 0 where z = 0, also at x = 0; that for z is 0 where x = 0 and
+    z >= 0 (for z > 0 the limit). Raises ValueError for integers to a negative power, TypeError for
     two booleans."""
     a, b = paired(input.data, other.data)
     power_exists(a, other.data)
     def backward(gy, need, out):
         gx = gb = None
         if need[0]:
-            # y x^(y-1), but y x^0 = 0 where y = 0 and x^-1 is inf or nan: 0 * inf would be nan.
+            # z x^(z-1), but z x^0 = 0 where z = 0 and x^-1 is inf or nan: 0 * inf would be nan.
             x_to_0 = as_constant((b == 0) & ~namespace(a).isfinite(1 / a))
             gx = gy * other * input ** (more.choices.where(x_to_0, 1, other) - 1)
-        if need[1]:                               # x^y log x, with log 1 for log 0 = -inf
+        if need[1]:                               # x^z log x, with log 1 for log 0 = -inf
             zero = as_constant((input.data == 0) & (other.data >= 0))
             base = to(more.choices.where(zero, 1, input), gy.dtype)
             gb = gy * out * more.elementary.log(base)
@@ -98,7 +98,7 @@ def neg(input: Tensor):
     return -input.data, backward
 
 
-@op(terms=Elementwise("exp(x)", "out"))
+@op(terms=Elementwise("exp(x)", "y"))
 def exp(input: Tensor):
     """e^x."""
     def backward(gy, need, out):

@@ -1,7 +1,7 @@
 """How an op's value is put together, declared beside the op: its index map or its formula.
 
 Six kinds are enough. A declaration only says; ``minidl.explain.maps`` reads it. Operands go by
-their parameters' names, but `input`, `other` and `condition` are written x, y and c.
+their parameters' names, but `input`, `other` and `condition` are written x, z and c.
 
 * ``Contract``: a sum of products. ``y[n,o] += x[n,i] * w[o,i]`` names every index once: indices of
   y are its axes, the others are summed over. One array's index may be affine (``i*SH - PH + u``);
@@ -12,8 +12,8 @@ their parameters' names, but `input`, `other` and `condition` are written x, y a
   Capital names are the op's arguments: SH, SW of ``stride``, PH, PW of ``padding`` or ``pads``,
   DH, DW of ``dilation``, KH, KW of ``window`` or ``kernel``; an index whose range no array gives
   has it in `ranges`.
-* ``Elementwise``: f(x, y) element by element, then the partial derivative for each operand ("" for
-  none), written in NumPy's names; here ``y`` is the second operand and ``out`` the value itself.
+* ``Elementwise``: f(x, z) element by element, then the partial derivative for each operand ("" for
+  none), written in NumPy's names; ``y`` is the value itself.
 * ``Reduce``: y = the sum of x over `dim`.
 * ``Gather``: every element of y is one of x (or the argument `value`). Which one is found by
   sending positions through the op's derivative, which for a rearrangement is the op again.
@@ -39,7 +39,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Elementwise:
-    """``Elementwise("x * y", "y", "x")``: the value and its partial derivatives."""
+    """``Elementwise("x * z", "z", "x")``: the value and its partial derivatives."""
 
     value: str
     partials: tuple[str, ...]

@@ -143,7 +143,7 @@ def _compare(check: CheckedFunction, entries: int, directions: int, rng) -> Chec
             if not error <= tolerance:                       # also when it is nan
                 raise check.error(GradientError, k, d, analytic, found, (
                     f"gradients differ by {error:.6g}, allowed is {tolerance:.2g}"))
-            count, largest = count + 1, max(largest, float(error / tolerance))
+            count, largest = count + 1, max(largest, float(error and error / tolerance))
     return Checked(count, largest)
 
 

@@ -14,7 +14,8 @@ from functools import cache
 
 from ...op import OPS, Op
 from ...ops.terms import Composite, Contract, Elementwise, Gather, Reduce
-from ..cells import WINDOW, names_of, result_of
+from ..fields import WINDOW
+from ..formula_text import names_of
 from ..maps import Call
 from ..steps import parsed
 
@@ -82,15 +83,14 @@ def mathml(latex: str) -> str:
 def latex_of(entry: Op) -> tuple[list[str], list[str]]:
     """An op's value, line by line, and its gradient for each operand, as LaTeX."""
     kind, call = entry.terms, Call(entry, (), [None] * (1 if entry.sequence else 9), None)
-    names, y = names_of(call), result_of(call)
+    names, y = names_of(call), "y"
     if entry.name == "max_pool2d":
         return _largest_in_window()
     if isinstance(kind, Contract):
         return _sum_of_products(kind)
     if isinstance(kind, Elementwise):
         value = f"{_symbol(y)} = {_latex(kind.value)}"
-        mine = lambda partial: re.sub(r"\bout\b", y, partial or "0")     # the value itself
-        return [value], [rf"{_upstream(x)} = {_upstream(y)} \cdot {_latex(mine(partial), binds=3)}"
+        return [value], [rf"{_upstream(x)} = {_upstream(y)} \cdot {_latex(partial or '0', binds=3)}"
                          for x, partial in zip(names, kind.partials)]
     if isinstance(kind, Composite):
         lines = [step.text for step in parsed(kind.value) if step.text] or [f"{y} = {kind.value}"]
@@ -143,7 +143,7 @@ def _sum_of_products(kind: Contract) -> tuple[list[str], list[str]]:
                 summed, _conditions(k, (name, axes))) + " ".join(rest))
     for name, axes in bias[1:]:
         (y, own), element = bias[0], lambda k, *array: _element(k, array, "bx")
-        value += " + " + element(1, name, axes)
+        value += rf"\class{{bias}}{{ + {element(1, name, axes)}}}"
         gradients.append(element(1, "g" + name, axes) + " = " + _sum(
             [i for i in own if i not in axes], []) + element(0, "g" + y, own))
     return [value], gradients

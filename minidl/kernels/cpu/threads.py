@@ -179,7 +179,8 @@ def parallel(kernel: Callable) -> Callable:
     if not JIT:
         @functools.wraps(kernel)
         def launch(total, piece, *arguments):
-            kernel(0, total, *arguments)
+            for begin in range(0, total, piece):
+                kernel(begin, min(begin + piece, total), *arguments)
         return launch
 
     def on_pool(cells, total, piece, *arguments):

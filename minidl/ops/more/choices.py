@@ -11,9 +11,9 @@ from ...tensor import Tensor
 from ..terms import Elementwise
 
 
-@op(terms=Elementwise("where(c, x, y)", "", "c * 1.0", "1.0 - c"))
+@op(terms=Elementwise("where(c, x, z)", "", "c * 1.0", "1.0 - c"))
 def where(condition: Tensor, input: Tensor, other: Tensor):
-    """x where the condition (a boolean tensor) holds, y elsewhere."""
+    """x where the condition (a boolean tensor) holds, z elsewhere."""
     c = condition.data
     if c.dtype != np.bool_:
         raise TypeError(f"where: condition must be boolean, got {c.dtype}")
@@ -25,9 +25,9 @@ def where(condition: Tensor, input: Tensor, other: Tensor):
     return namespace(c).where(c, a, b), backward
 
 
-@op(terms=Elementwise("where(x == 0, 0, x * y)", "y", "x"))
+@op(terms=Elementwise("where(x == 0, 0, x * z)", "z", "x"))
 def weighed(input: Tensor, other: Tensor):
-    """x y, but 0 where the weight x is 0, whatever y is: what counts nothing may be inf or nan."""
+    """x z, but 0 where the weight x is 0, whatever z is: what counts nothing may be inf or nan."""
     a, b = paired(input.data, other.data)
     def backward(gy, need):
         return (weighed(gy, other) if need[0] else None,

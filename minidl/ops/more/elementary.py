@@ -27,7 +27,7 @@ def log(input: Tensor):
     return y, backward
 
 
-@op(terms=Elementwise("sqrt(x)", "1 / (2 * out)"))
+@op(terms=Elementwise("sqrt(x)", "1 / (2 * y)"))
 def sqrt(input: Tensor):
     """The square root; nan below 0. The gradient at 0 is infinite, as the slope is."""
     y = namespace(input.data).sqrt(as_floats(input))

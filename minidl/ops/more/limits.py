@@ -75,10 +75,10 @@ def clamp(input: Tensor, min=None, max=None) -> Tensor:
     return input
 
 
-@op(terms=Elementwise("maximum(x, y)", "where(x < y, 0.0, where(x == y, 0.5, 1.0))",
-                      "where(y < x, 0.0, where(x == y, 0.5, 1.0))"))
+@op(terms=Elementwise("maximum(x, z)", "where(x < z, 0.0, where(x == z, 0.5, 1.0))",
+                      "where(z < x, 0.0, where(x == z, 0.5, 1.0))"))
 def maximum(input: Tensor, other: Tensor):
-    """The larger of x and y; where they are equal each gets half of the gradient."""
+    """The larger of x and z; where they are equal each gets half of the gradient."""
     def backward(gy, need):
         a, b = paired(input.data, other.data)
         return _larger(gy, a, b) if need[0] else None, _larger(gy, b, a) if need[1] else None
@@ -86,10 +86,10 @@ def maximum(input: Tensor, other: Tensor):
     return namespace(a).maximum(a, b), backward
 
 
-@op(terms=Elementwise("minimum(x, y)", "where(x > y, 0.0, where(x == y, 0.5, 1.0))",
-                      "where(y > x, 0.0, where(x == y, 0.5, 1.0))"))
+@op(terms=Elementwise("minimum(x, z)", "where(x > z, 0.0, where(x == z, 0.5, 1.0))",
+                      "where(z > x, 0.0, where(x == z, 0.5, 1.0))"))
 def minimum(input: Tensor, other: Tensor):
-    """The smaller of x and y; where they are equal each gets half of the gradient."""
+    """The smaller of x and z; where they are equal each gets half of the gradient."""
     def backward(gy, need):
         a, b = paired(input.data, other.data)
         return _larger(gy, b, a) if need[0] else None, _larger(gy, a, b) if need[1] else None

@@ -87,6 +87,12 @@ function numbered(text, values) {
   return element;
 }
 
+/** The formula without its bias, of a call that has none. */
+function withoutBias(element, map) {
+  if (!map?.bias) element.querySelectorAll("[class='bias']").forEach(part => part.remove());
+  return element;
+}
+
 /** What the formula panel shows of an event's cell: elements, one a line. */
 export function formulaOf(trace, n, cell, found) {
   const e = trace.events[n];
@@ -95,10 +101,10 @@ export function formulaOf(trace, n, cell, found) {
   if (!made) return [h("p", {class: "dim", text: "an op of your own: it declares no formula"})];
   const backward = e.phase === "backward", own = backward ? e.input + 1 : 0;
   const texts = backward ? [made.gradients[e.input] ?? made.gradients[0]] : made.value;
-  const lines = texts.map(text => h("div", {class: "formula"}, parsed(text)));
+  const lines = texts.map(text => h("div", {class: "formula"}, withoutBias(parsed(text), map)));
   if (!map || typeof found === "string") return lines;
   if (map.kind === "contract") {
-    lines.push(h("div", {class: "formula put-in"}, contracted(texts[0], map, own, cell)));
+    lines.push(h("div", {class: "formula put-in"}, withoutBias(contracted(texts[0], map, own, cell), map)));
   } else if (map.kind === "elementwise" && found.terms.length === 1) {
     const factors = found.terms[0].factors;
     const values = Object.fromEntries(factors.map(f => [f.name, f.value]));

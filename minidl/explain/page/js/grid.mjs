@@ -106,7 +106,7 @@ function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
       cells.push(h("td", {
         role: chosen ? "gridcell" : null, tabindex: here ? "0" : null,
         "data-cell": here ? index(r, c).join(",") : null, "aria-selected": chosen ? String(Boolean(here)) : null,
-        class: [here ? "here" : "", marks.used.has(key) ? "used" : "", bad ? "wrong" : ""].join(" ").trim() || null,
+        class: [here ? "here" : "", marks.used.has(key) ? marks.used.size > 60 ? "used many" : "used" : "", bad ? "wrong" : ""].join(" ").trim() || null,
         style: `background:${tint(value, scale)}`, "data-at": index(r, c).join(","),
         onclick: choose ? () => choose(index(r, c)) : null, title: chosen || !choose ? null : "click: who made this number",
       }, digits(value, 3), bad ? h("b", {class: "bad", text: " WRONG"}) : ""));

@@ -148,7 +148,7 @@ function cellOf(call, index) {
     values[name] = at(a, place);
     factors.push({name, index: place, value: values[name], operand: null});
   }
-  if (!("out" in values)) values.out = at(call.out, index);
+  if (!("y" in values)) values.y = at(call.out, index);
   return [values, factors];
 }
 

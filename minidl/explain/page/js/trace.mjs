@@ -128,7 +128,9 @@ export class Trace {
   /** A node's gradient when event n has happened: an array's place, or null: not arrived. */
   gradientAt(node, n) {
     const came = this.came(node, n + 1);
-    return came.length ? this.events[came.at(-1)].sum : null;
+    if (came.length) return this.events[came.at(-1)].sum;
+    const began = this.passes.filter(p => p.begin <= n && p.deposits && p.outputs.includes(node)).at(-1);
+    return began ? began.seeds[began.outputs.indexOf(node)] : null;
   }
 
   // ------------------------------------------------------------------ whence
