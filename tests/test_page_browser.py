@@ -90,7 +90,7 @@ def test_a_band_that_there_is_not_is_said(show):
         minidl.ones(2) + 1
     shown = show(trace)
     shown.press("b")
-    assert shown.status() == "There are no backward events in this recording."
+    assert shown.note() == "There are no backward events in this recording."
     assert shown.event() == 0
 
 
@@ -118,14 +118,16 @@ def test_by_number_and_by_words(show):
     shown.press("g", "2", "1", "Enter")
     assert shown.event() == 20
     shown.press("g", *"999", "Enter")
-    assert shown.status() == f"There is no event 999: 1 to {len(trace.events)}."
+    assert shown.note() == f'There is no event "999": 1 to {len(trace.events)}.'
     shown.press("Escape")
     wanted = next(n for n in of(trace, "backward") if n > 20
                   and trace.nodes[trace.events[n]["node"]]["name"] == "7.weight")
     shown.press("/", *"gradient of 7.weight", "Enter")
     assert shown.event() == wanted and "gradient of 7.weight" in shown.status()
     shown.press("/", *"no such words", "Enter")
-    assert shown.status() == 'No event has the words "no such words".'
+    assert shown.note() == 'No event has the words "no such words".'
+    shown.press("Escape", "/", *"7.weight[2, 3]", "Enter")
+    assert shown.read()["cell"] == "2,3" and "7.weight" in shown.status()
 
 
 def test_every_event_can_be_clicked(show):
@@ -188,7 +190,7 @@ def gradients(shown) -> dict[int, str]:
 def test_a_gradient_is_none_until_it_arrives(show):
     trace = steps.plain()
     shown = show(trace)
-    arrives = {}
+    arrives = {trace.passes[0]["outputs"][0]: trace.passes[0]["begin"]}      # the loss itself: 1
     for n in of(trace, "backward"):
         e = trace.events[n]
         arrives.setdefault(e["node"], n)
@@ -240,14 +242,14 @@ def test_back_is_back(show):
                   " all[Math.min(2, all.length - 1)].focus(); }")
         way.append((shown.read(), shown.focused("data-factor"), shown.focused("data-index")))
         shown.press("Enter")
-    assert len(way) > 3 and "it was given" in shown.status()
+    assert len(way) > 3 and "it was given" in shown.note()
     way.pop()
     for place, name, index in reversed(way):
         shown.press("Backspace")
         assert shown.read() == place
         assert (shown.focused("data-factor"), shown.focused("data-index")) == (name, index)
     shown.press("Backspace")
-    assert shown.status() == "You are where you began."
+    assert shown.note() == "You are where you began."
 
 
 def test_a_factor_leads_to_the_number_that_it_is(show):
@@ -263,7 +265,7 @@ def test_a_factor_leads_to_the_number_that_it_is(show):
         }""")
         before = shown.event()
         shown.press("Enter")
-        if factor is None or shown.event() == before or "backward() began" in shown.status():
+        if factor is None or shown.event() == before or "backward() began" in shown.note():
             continue                        # nothing to follow, or an input
         there = shown.text("[role=grid] .here")
         e = trace.events[shown.event()]
@@ -281,4 +283,4 @@ def test_what_was_given_has_no_maker(show):
     shown = show(trace)
     shown.ask("() => document.querySelector('button[data-factor=x]').focus()")
     shown.press("Enter")
-    assert shown.event() == 0 and "it was given, no op made it" in shown.status()
+    assert shown.event() == 0 and "it was given, no op made it" in shown.note()

@@ -100,8 +100,8 @@ def to_the_loss(shown, trace: Trace, n: int, cell) -> None:
         shown.press("Enter")
         now = shown.read()
         places.append(now)
-        assert now["hash"] != places[-2]["hash"] or "backward() began" in now["status"], now
-        if "backward() began here" in now["status"] or shown.event() == last:
+        assert now["hash"] != places[-2]["hash"], now
+        if "backward() began here" in shown.note() or shown.event() == last:
             break
         assert len(places) <= 12, [p["status"] for p in places]
     assert len(places) - 1 <= 12 and shown.event() == last

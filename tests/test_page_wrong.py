@@ -94,7 +94,7 @@ def test_no_red_where_nothing_is_wrong(show):
     shown = show(trace)
     assert shown.count(".event.wrong") == 0 and "none wrong" in shown.text("header")
     shown.press("c")
-    assert shown.status() == "No number is known to be wrong." and shown.event() == 0
+    assert shown.note() == "No number is known to be wrong." and shown.event() == 0
 
 
 def test_a_flipped_sign_is_marked_in_a_terminal():

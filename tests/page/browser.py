@@ -128,6 +128,10 @@ class Shown:
     def status(self) -> str:
         return self.text("[role=status]")
 
+    def note(self) -> str:
+        """The word beside the status line; it is gone after the next step."""
+        return self.text(".note:not([hidden])")
+
     def text(self, selector: str) -> str:
         """The text of the first element that fits."""
         return self.ask("s => document.querySelector(s)?.textContent ?? ''", selector)
