@@ -1,7 +1,7 @@
 // The panels about one event's cell: terms, formula, source, what arrived, checks, the update rule.
 
 import {digits, h, indexed, panel} from "./dom.mjs";
-import {flatOf} from "./decode.mjs";
+import {flatOf, isCell} from "./decode.mjs";
 import {formulaOf, parsed} from "./formula.mjs";
 import {numbers} from "./steps.mjs";
 import {described} from "./words.mjs";
@@ -9,7 +9,7 @@ import {described} from "./words.mjs";
 const MOST_ROWS = 4000;                      // terms that are listed; the rest is one row
 
 /** Null where the file had no room for the array: which is neither None nor 0. */
-const numberAt = (a, cell) => a ? Number(a.data[flatOf(cell, a.shape)]) : null;
+const numberAt = (a, cell) => a && isCell(cell, a.shape) ? Number(a.data[flatOf(cell, a.shape)]) : null;
 const kept = (value, precision) => value === null ? "not in the file" : digits(value, precision);
 const apart = (a, b) => a === null || b === null ? null : a - b;
 
@@ -30,7 +30,7 @@ function factorButton(app, factor) {
 
 /** The cell as its terms, the largest first, with the sum so far; then what is stored. */
 export function termsPanel(app, n, cell, found) {
-  const {trace} = app, stored = numberAt(trace.result_of(n), cell);
+  const {trace} = app, stored = numberAt(trace.wholeResult(n), cell);
   if (trace.events[n].phase === "update") return updatePanel(app, n, cell);
   const box = panel("terms", "Terms");
   if (stored !== null) box.dataset.stored = stored;
@@ -56,7 +56,7 @@ export function termsPanel(app, n, cell, found) {
   }
   const difference = apart(found.total, stored);
   box.append(
-    h("p", {class: "dim", text: countText(found)}),
+    h("p", {class: "dim", text: countText(found) + legend(trace, n)}),
     app.predict.question(n, cell, stored),
     h("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": "all terms"}, h("table", {class: "terms"},
       h("thead", {}, h("tr", {}, ["what", "value", "sum so far"].map(t => h("th", {scope: "col", text: t})))),
@@ -70,6 +70,14 @@ export function termsPanel(app, n, cell, found) {
     box.insertBefore(h("p", {"data-candidates": found.candidates.length}, "The largest of ", found.candidates.map((f, i) => [i ? ", " : "", factorButton(app, f)])), box.querySelector(".scroll"));
   }
   return box;
+}
+
+/** What gy and gx are, where they are met. */
+function legend(trace, n) {
+  const e = trace.events[n];
+  if (e.phase !== "backward") return "";
+  const y = trace.result(e.op), x = trace.operand(e.op, e.input);
+  return ` g${y} is the loss's gradient with respect to ${y}, this op's result, and leads on to the loss; g${x} is that of ${x}.`;
 }
 
 function countText(found) {
