@@ -51,14 +51,18 @@ class App {
     document.addEventListener("pointerover", e => this.light(e.target));
     document.addEventListener("focusin", e => this.light(e.target));
     addEventListener("hashchange", () => {
-      if (location.hash !== this.place.hash && this.place.set(location.hash)) this.render();
+      if (location.hash === this.place.hash) return;
+      const wrong = this.place.set(location.hash);
+      this.render();
+      this.say(wrong);
     });
-    this.place.set(location.hash);
+    const wrong = this.place.set(location.hash);
     const frames = framesPanel(this);
     if (frames) this.more.append(frames);
     this.moving = h("div", {class: "moving"});
     this.more.append(this.moving);
     this.render();
+    this.say(wrong);
   }
 
   summary() {
@@ -264,9 +268,9 @@ class App {
     this.asked.hidden = false;
     this.asked.onsubmit = e => {
       e.preventDefault();
-      const text = input.value.trim(), number = /^(\d+)\s*(?:\[(.*)\])?$/.exec(text), n = Number(number?.[1]);
-      const done = what === "goto" && number ? this.jump(() => n >= 1 && n <= count && (number[2] === undefined ? this.place.goto(n - 1)
-          : this.place.set(`#event=${n}&cell=${number[2].trim().replace(/[\s,]+/g, ",")}`)), `There is no event "${text}": 1 to ${count}.`)
+      const text = input.value.trim(), number = /^(\d+)\s*(?:\[(.*)\])?$/.exec(text), n = number?.[1];
+      const address = number && `#event=${n}${number[2] === undefined ? "" : `&cell=${number[2]}`}`;
+      const done = what === "goto" && number ? this.jump(() => this.place.set(address) || true)
         : this.jump(() => this.place.find(text, m => searched(trace, m)));
       if (!done) return;
       this.asked.hidden = true;
@@ -302,7 +306,7 @@ export async function start() {
     root.removeAttribute("aria-busy");
     document.documentElement.dataset.ready = "true";
   } catch (error) {
-    root.replaceChildren(h("h1", {text: "This page cannot be shown"}), h("p", {role: "alert", text: `The recorded step in it is damaged, or this browser is too old: ${error.message}`}));
+    root.replaceChildren(h("h1", {text: "This page cannot be shown"}), h("p", {role: "alert", text: `The recorded step in this file is damaged or not whole, or this browser is older than 2023. (${error.message})`}));
     document.documentElement.dataset.ready = "failed";
     throw error;
   }

@@ -119,6 +119,10 @@ function updatePanel(app, n, cell) {
     const after = e.state_after ? [" \u2192 ", h("span", {class: "secret", text: kept(get(e.state_after[name]))})] : "";
     rows.push([`${name}${e.state_after ? ", before \u2192 after" : ", before"}`, [kept(get(place)), after]]);
   }
+  const came = trace.came(e.node, n), arrived = came.length ? get(trace.events[came.at(-1)].sum) : null;
+  if (arrived !== null && arrived !== g.value) {
+    rows.splice(1, 0, ["as it had arrived", [digits(arrived), " (changed before the step: by clipping, a hook, or the program)"]]);
+  }
   const named = Object.entries(e.names ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => `${name} ${digits(v)}`);
   if (named.length) rows.push(["numbers of the rule", named.join(", ")]);
   box.append(h("table", {class: "steps"}, h("tbody", {}, rows.map(([what, value]) => h("tr", {},
@@ -283,7 +287,7 @@ export function checksPanel(app, n, cell) {
   const box = panel("checks", "Is it right?"), checks = app.trace.verdicts.get(n) ?? [];
   if (!checks.length) {
     if (app.trace.checks.length) {
-      box.append(h("p", {text: app.trace.events[n].phase === "update" ? "An update has no check of its own: the rule is worked again above." : "This event was not among what was checked."}));
+      box.append(h("p", {text: app.trace.events[n].phase === "update" ? app.trace.events[n].steps?.length ? "The check worked the rule again for the whole parameter, and its state, and found the same numbers." : "A rule that is not minidl's: it was not checked." : "This event was not among what was checked."}));
       return box;
     }
     box.append(h("p", {text: "Not checked. Whoever records the step can prove every event: trace.check() before trace.save(), or minidl step --check."}));

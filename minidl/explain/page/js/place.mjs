@@ -155,12 +155,15 @@ export class Place {
     return `#event=${this.event + 1}` + (this.cell.length ? `&cell=${this.cell.join(",")}` : "");
   }
 
-  /** To where such a text says; false where it says nothing that there is. */
+  /** To where such a text says. Returns "" then, else what is wrong with it in words. */
   set(hash) {
-    const found = new URLSearchParams(hash.replace(/^#/, "")), event = Number(found.get("event"));
-    if (!(Number.isInteger(event) && event >= 1 && event <= this.trace.events.length)) return false;
-    const cell = found.get("cell");
-    this.goto(event - 1, cell === null ? null : cellOf(cell));
-    return true;
+    const found = new URLSearchParams(hash.replace(/^#/, "")), count = this.trace.events.length;
+    if (!found.has("event")) return hash ? `The address says nothing that there is here: ${hash}` : "";
+    const event = Number(found.get("event")), cell = found.get("cell");
+    if (!(Number.isInteger(event) && event >= 1 && event <= count)) return `There is no event ${found.get("event")}: 1 to ${count}.`;
+    const index = cell === null ? null : cellOf(cell);
+    this.goto(event - 1, index);
+    return index === null || isCell(index, this.trace.shape(event - 1)) ? ""
+      : `[${index}] is outside the result of event ${event}, whose shape is (${this.trace.shape(event - 1).join(", ")}).`;
   }
 }
