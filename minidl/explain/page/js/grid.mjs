@@ -3,7 +3,7 @@
 import {digits, h, indexed, shapeText} from "./dom.mjs";
 import {flatOf, isCell} from "./decode.mjs";
 
-const SIDE = 9;                              // rows and columns of numbers, at most
+const SIDE = 10;                             // rows and columns of numbers, at most
 
 /** From 0 to n (or wider, for padding), at most SIDE of them, around what lies from a to b. */
 function around(a, b, low, high) {
@@ -33,10 +33,10 @@ const range = a => a.data.length > 1 && a.stats && a.stats.min !== undefined
     + (a.stats.nan ? `, ${a.stats.nan} NaN` : "") + (a.stats.inf ? `, ${a.stats.inf} inf` : "") : "";
 
 /** A figure of an array.
- * options: name, what (in words), a (null: not in the file), focus (a cell of it), used and wrong and
- * padding (lists of cells), chosen (the grid whose cell is chosen; a click calls `choose`), open (what a
+ * options: name, what (in words), a (null: not in the file), focus (a cell of it), used, spot (of one
+ * term), wrong and padding (lists of cells), chosen (the grid whose cell is chosen; a click calls `choose`), open (what a
  * click on a cell of another grid does). */
-export function figure({name, what, a, focus, used = [], wrong = [], padding = [], chosen, choose, open}) {
+export function figure({name, what, a, focus, used = [], spot = [], wrong = [], padding = [], chosen, choose, open}) {
   const caption = h("figcaption", {}, h("b", {class: `sym s-${name}`, text: name}), ` ${what}`);
   if (!a || a.missing) {
     const first = a?.first ? `; its first numbers: ${a.first}` : "";
@@ -47,7 +47,7 @@ export function figure({name, what, a, focus, used = [], wrong = [], padding = [
   if (!a.data.length) return h("figure", {"data-array": name}, caption, h("p", {text: "no numbers"}));
   const cell = isCell(focus, a.shape) ? focus : isCell(used[0], a.shape) ? used[0] : a.shape.map(() => 0);
   const plane = planeOf(a, cell);
-  const marks = {used: keys(used, cell), wrong: keys(wrong, cell), padding: padding.filter(
+  const marks = {used: keys(used, cell), spot: keys(spot, cell), wrong: keys(wrong, cell), padding: padding.filter(
     p => samePlane(p, cell, a.shape))};
   const table = numbersOf(a, cell, plane, marks, {name, chosen, choose: chosen ? choose : open});
   const picture = plane.rows > 4 && plane.columns > 4 && plane.rows * plane.columns > 81
@@ -106,7 +106,7 @@ function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
       cells.push(h("td", {
         role: chosen ? "gridcell" : null, tabindex: here ? "0" : null,
         "data-cell": here ? index(r, c).join(",") : null, "aria-selected": chosen ? String(Boolean(here)) : null,
-        class: [here ? "here" : "", marks.used.has(key) ? marks.used.size > 60 ? "used many" : "used" : "", bad ? "wrong" : ""].join(" ").trim() || null,
+        class: [here ? "here" : "", marks.used.has(key) ? marks.used.size > 60 ? "used many" : "used" : "", marks.spot.has(key) ? "spot" : "", bad ? "wrong" : ""].join(" ").trim() || null,
         style: `background:${tint(value, scale)}`, "data-at": index(r, c).join(","),
         onclick: choose ? () => choose(index(r, c)) : null, title: chosen || !choose ? null : "click: who made this number",
       }, digits(value, 3), bad ? h("b", {class: "bad", text: " WRONG"}) : ""));

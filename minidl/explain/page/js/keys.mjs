@@ -5,7 +5,7 @@ export const HELP = [
   ["Home End", "first, last event"], ["f b u", "to the forward, backward, update band"],
   ["Enter", "follow the factor to its maker"], ["Backspace", "back to where you came from"],
   ["arrows in a grid", "choose a cell; Esc leaves the grid"], ["PgUp PgDn", "slice before, next slice"],
-  ["[ ]", "batch item (first axis) before, next one"], ["/", "find an event by its words, or a number by its name: 0.weight[3,0,1,2]"], ["g", "go to an event by its number"],
+  ["[ ]", "along the first axis: batch item, or output channel"], ["/", "find an event by its words, or a number by its name: 0.weight[3,0,1,2]"], ["g", "go to an event by its number"],
   ["c", "next wrong (red) cell"], ["s", "to the source"], ["p", "predict first: hide the number"], ["?", "this help"],
 ];
 

@@ -75,6 +75,7 @@ class App {
     const {trace, place} = this, {event: n, cell} = place;
     const found = trace.terms(n, cell), e = trace.events[n];
     this.say("");
+    this.spotted = 0;
     this.timeline.show(n);
     this.graph.show(n);
     this.status.textContent = status(trace, n, cell);
@@ -87,6 +88,15 @@ class App {
     this.moving.replaceChildren(...[codesPanel(this, n), imagesPanel(this, n)].filter(Boolean));
     this.colour(e);
     if (focus) focus();
+  }
+
+  /** Show the numbers of one term in the grids: their slices, and their cells. */
+  spot(i) {
+    const {event: n, cell} = this.place, found = this.trace.terms(n, cell), old = this.middle.querySelector("[data-panel=microscope]");
+    if (i === this.spotted || typeof found === "string" || !found.terms[i] || !old || old.contains(document.activeElement)) return;
+    this.spotted = i;
+    old.replaceWith(microscope(this, n, cell, {...found, terms: [found.terms[i], ...found.terms.filter((_, k) => k !== i)], spotted: found.terms[i]}));
+    this.colour(this.trace.events[n]);
   }
 
   /** The colours of symbols: the same in formula, terms and figures. */
@@ -135,7 +145,8 @@ class App {
 
   /** A jump, to which Backspace leads back; or a word why there is none. */
   jump(change, otherwise = "", focus = null) {
-    if (this.place.jump(change) === false) { this.say(otherwise); return false; }
+    const done = this.place.jump(change);
+    if (done === false || typeof done === "string") { this.say(done || otherwise); return false; }
     this.mark(true);
     this.render(focus);
     return true;
@@ -215,19 +226,24 @@ class App {
   ask(what) {
     const input = h("input", {id: "asked", autocomplete: "off"});
     const count = this.trace.events.length, {trace} = this;
-    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event by its words, or a number by its name, such as 0.weight[3,0,1,2]: " : `Event, 1 to ${count}, and perhaps a cell, such as 3 [0,1]: `}), input, h("button", {text: "Go"}));
+    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event by its words, or a number by its name, such as 0.weight[3,0,1,2]: " : `Event, 1 to ${count}, perhaps with a cell, such as 3 [0,1]; or a name: `}), input, h("button", {text: "Go"}));
     this.asked.hidden = false;
     this.asked.onsubmit = e => {
       e.preventDefault();
-      const text = input.value.trim(), [, event, cell] = /^(\d*)\s*(\[.*\])?$/.exec(text) ?? [], n = Number(event || this.place.event + 1);
-      const done = what === "find" ? this.jump(() => this.place.find(text, m => searched(trace, m)), `No event has the words "${text}".`)
-        : event === undefined || !(n >= 1 && n <= count) ? this.say(`There is no event "${text}": 1 to ${count}.`)
-        : this.jump(() => cell ? this.place.set(`#event=${n}&cell=${cell.slice(1, -1).replace(/\s/g, "")}`) : this.place.goto(n - 1));
+      const text = input.value.trim(), number = /^(\d+)\s*(?:\[(.*)\])?$/.exec(text), n = Number(number?.[1]);
+      const done = what === "goto" && number ? this.jump(() => n >= 1 && n <= count && (number[2] === undefined ? this.place.goto(n - 1)
+          : this.place.set(`#event=${n}&cell=${number[2].trim().replace(/[\s,]+/g, ",")}`)), `There is no event "${text}": 1 to ${count}.`)
+        : this.jump(() => this.place.find(text, m => searched(trace, m)));
       if (!done) return;
       this.asked.hidden = true;
       input.blur();
     };
-    input.addEventListener("keydown", e => { if (e.key === "Escape") this.asked.hidden = true; });
+    this.say("");
+    input.addEventListener("keydown", e => {
+      if (e.key !== "Escape") return;
+      this.asked.hidden = true;
+      this.say("");
+    });
     input.focus();
   }
 

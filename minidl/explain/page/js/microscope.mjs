@@ -25,6 +25,7 @@ export function microscope(app, n, cell, found) {
   const {trace} = app, e = trace.events[n], box = panel("microscope", "Numbers");
   const wrong = trace.failed(n)?.cells ?? [], choose = index => app.choose(index);
   const result = {a: shown(trace, trace.resultPlace(n)), focus: cell, chosen: true, choose, wrong};
+  const spot = name => (found.spotted?.factors ?? []).filter(f => f.name === name).map(f => f.index);
   const used = name => typeof found === "string" ? [] : found.terms.slice(0, 5000).flatMap(
     t => t.factors.filter(f => f.name === name).map(f => f.index));
   const figures = [];
@@ -40,7 +41,7 @@ export function microscope(app, n, cell, found) {
     if (backward) {
       const began = !trace.came(op.outputs[0], n).length;
       figures.push(figure({name: `g${y}`, what: `the gradient of ${y}${began ? ": backward() starts here" : ", as it arrived"}`,
-                           a: shown(trace, e.gy), used: used(`g${y}`),
+                           a: shown(trace, e.gy), used: used(`g${y}`), spot: spot(`g${y}`),
         open: index => app.follow({name: `g${y}`, index, operand: "gy", value: 0})}));
     }
     op.inputs.forEach((node, k) => {
@@ -48,7 +49,7 @@ export function microscope(app, n, cell, found) {
       if (backward && !neededFor(op.map, e.input, k)) return;
       const padding = (found.padding ?? []).map(places => places[k]).filter(Boolean).slice(0, 200);
       const beside = backward && k === e.input ? [cell] : found.candidates?.map(f => f.index) ?? [];
-      figures.push(figure({name, what: trace.name(node), a: shown(trace, trace.nodes[node].value), used: found.candidates ? beside : cells.length ? cells : beside, padding,
+      figures.push(figure({name, what: trace.name(node), a: shown(trace, trace.nodes[node].value), used: found.candidates ? beside : cells.length ? cells : beside, spot: spot(name), padding,
         open: index => app.follow({name, index, operand: k, value: Number(trace.arrays.whole(trace.nodes[node].value)?.data[flatOf(index, trace.nodes[node].shape)])})}));
     });
     for (const [name, node] of Object.entries(op.map?.arrays ?? {})) {

@@ -45,7 +45,7 @@ export function termsPanel(app, n, cell, found) {
     const factors = term.factors.slice(0, 40).flatMap((f, k) => [
       k ? h("span", {class: "sign", text: found.sign === "*" ? " \u00d7 " : ", "}) : "", factorButton(app, f)]);
     const more = term.factors.length > 40 ? ` and ${term.factors.length - 40} more` : "";
-    return h("tr", {"data-term": i}, h("td", {}, factors.length ? factors : "a constant", more),
+    return h("tr", {"data-term": i, onpointerenter: () => app.spot(i), onfocusin: () => app.spot(i)}, h("td", {}, factors.length ? factors : "a constant", more),
              h("td", {class: "number secret", text: digits(term.value)}),
              h("td", {class: "number secret", text: digits(sum += term.value)}));
   });
@@ -77,7 +77,7 @@ function countText(found) {
   const padding = found.outside ? `, and ${many(found.outside, "term")} in the padding, which count${found.outside === 1 ? "s" : ""} as 0` : "";
   const zeros = found.terms.filter(t => t.value === 0).length, some = found.terms.length > 1;
   return found.sign === "," ? "A function of the numbers below."
-    : many(found.terms.length, "term") + (zeros && some ? `, ${zeros} of them zero` : "") + padding + (some ? "; the largest product first." : ".");
+    : many(found.terms.length, "term") + (zeros && some ? `, ${zeros} of them zero` : "") + padding + (some ? "; the largest first." : ".");
 }
 
 /** The lines of a composite's formula at the cell; of a gradient also how each moves with the operand. */
@@ -114,7 +114,7 @@ function updatePanel(app, n, cell) {
   const named = Object.entries(e.names ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => `${name} ${digits(v)}`);
   if (named.length) rows.push(["numbers of the rule", named.join(", ")]);
   box.append(h("table", {class: "steps"}, h("tbody", {}, rows.map(([what, value]) => h("tr", {},
-    h("th", {scope: "row", text: what}), h("td", {class: "number"}, value))))));
+    h("th", {scope: "row", text: what}), h("td", {class: "number wrap"}, value))))));
   if (found) {
     box.append(h("table", {class: "steps", "data-steps": found.lines.length}, h("tbody", {}, found.lines.map(line => h(
       "tr", {"data-step": line.name}, h("td", {}, lineOf(trace, line.text)),
@@ -274,6 +274,10 @@ export function arrow(from, to, most) {
 export function checksPanel(app, n, cell) {
   const box = panel("checks", "Is it right?"), checks = app.trace.verdicts.get(n) ?? [];
   if (!checks.length) {
+    if (app.trace.checks.length) {
+      box.append(h("p", {text: app.trace.events[n].phase === "update" ? "An update has no check of its own: the rule is worked again above." : "This event was not among what was checked."}));
+      return box;
+    }
     box.append(h("p", {text: "Not checked. Whoever records the step can prove every event: trace.check() before trace.save(), or minidl step --check."}));
     return box;
   }

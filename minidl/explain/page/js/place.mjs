@@ -4,7 +4,7 @@
 import {isCell} from "./decode.mjs";
 
 /** ``3, 0, 1, 2`` as a cell. */
-const cellOf = text => text.trim() ? text.split(",").map(Number) : [];
+const cellOf = text => text.trim() ? text.trim().split(/[\s,]+/).map(Number) : [];
 
 export class Place {
   constructor(trace) {
@@ -31,7 +31,7 @@ export class Place {
   jump(change) {
     const before = {event: this.event, cell: this.cell};
     const done = change();
-    if (done !== false && (this.event !== before.event || this.cell !== before.cell)) this.came.push(before);
+    if (done !== false && typeof done !== "string" && (this.event !== before.event || this.cell !== before.cell)) this.came.push(before);
     return done;
   }
 
@@ -79,23 +79,27 @@ export class Place {
     return false;
   }
 
-  /** To the next event, after this one, whose description has the text; ``0.weight[3,0,1,2]`` names a
-   * cell of what the event is about. */
+  /** To the next event, after this one, whose description has the text. A name that events are about,
+   * with a cell or without (``0.weight[3,0,1,2]``), leads to its gradient first, then to its others.
+   * Returns true, or a text that says why not. */
   find(text, describe) {
-    const [, words, indices] = /^(.*?)\s*(?:\[([\d,\s]*)\])?$/.exec(text.trim()), count = this.trace.events.length;
-    const wanted = words.toLowerCase(), cell = indices === undefined ? null : cellOf(indices);
-    if (cell) {
-      const named = n => this.trace.name(this.trace.subject(n)).toLowerCase() === wanted || !wanted && n === this.event;
-      for (const n of [this.event, ...this.trace.events.keys()]) {
-        if (named(n) && isCell(cell, this.trace.shape(n))) { this.goto(n, cell); return true; }
-      }
-      return false;
+    const [, words, indices] = /^(.*?)\s*(?:\[([-\d,\s]*)\])?$/.exec(text.trim()), {events} = this.trace;
+    const wanted = words.toLowerCase().replace(/\.grad$/, ""), cell = indices === undefined ? null : cellOf(indices);
+    const rank = n => ["backward", "update", "forward"].indexOf(events[n].phase);
+    const about = [...events.keys()].filter(n => wanted ? this.trace.name(this.trace.subject(n)).toLowerCase() === wanted
+      : n === this.event).sort((a, b) => rank(a) - rank(b));
+    const there = cell ? about.filter(n => isCell(cell, this.trace.shape(n))) : about;
+    if (there.length) {
+      const here = there.indexOf(this.event), same = !cell || String(cell) === String(this.cell);
+      this.goto(there[here >= 0 && same ? (here + 1) % there.length : 0], cell);
+      return true;
     }
-    for (let k = 1; k <= count; k++) {
-      const n = (this.event + k) % count;
-      if (describe(n).toLowerCase().includes(wanted)) { this.goto(n); return true; }
+    if (about.length) return `[${cell}] is outside ${words.trim() || "the result"}, whose shape is (${this.trace.shape(about[0]).join(", ")}).`;
+    for (let k = 1; k <= events.length; k++) {
+      const n = (this.event + k) % events.length;
+      if (describe(n).toLowerCase().includes(wanted)) { this.goto(n, cell); return true; }
     }
-    return false;
+    return `No event has the words "${text.trim()}".`;
   }
 
   // ------------------------------------------------------------------ cells

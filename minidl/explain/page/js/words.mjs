@@ -7,7 +7,8 @@ import {flatOf} from "./decode.mjs";
 export function described(trace, n) {
   const e = trace.events[n];
   if (e.phase === "forward") {
-    return `forward, ${trace.called(e.op)}, a result of shape ${shapeText(trace.shape(n))}`;
+    const began = trace.passes.some(p => p.outputs.includes(trace.subject(n)));
+    return `forward, ${trace.called(e.op)}, a result of shape ${shapeText(trace.shape(n))}${began ? ", the loss: backward() begins here" : ""}`;
   }
   if (e.phase === "backward") {
     return `backward, ${trace.called(e.op)}, gradient of ${trace.name(e.node)}, contribution `
