@@ -82,7 +82,8 @@ def _stats_of(a: np.ndarray) -> dict[str, float]:
     flat = a.ravel()
     finite = flat[np.isfinite(flat)] if a.dtype.kind == "f" else flat
     stats: dict[str, float] = {} if not finite.size else {
-        "min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean()),
+        "min": float(finite.min()), "max": float(finite.max()),
+        "mean": float((finite / np.float64(finite.size)).sum()),       # of any that are finite
         "zeros": int((finite == 0).sum())}
     if a.dtype.kind == "f":
         stats |= {"nan": int(np.isnan(flat).sum()), "inf": int(np.isinf(flat).sum())}

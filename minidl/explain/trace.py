@@ -19,6 +19,7 @@ import numpy as np
 
 from ..checks import whole
 from ..device import to_host
+from ..files.regular import shown
 from ..files.saving import write_atomically
 from ..op import OPS
 from ..tensor import Tensor
@@ -92,7 +93,8 @@ class Trace:
     def frame(self, step: int, **values) -> None:
         """Keep numbers or arrays of a moment of training beside the recorded step, for a film:
         ``trace.frame(100, loss=0.3, samples=images)``."""
-        values = {k: v.data if isinstance(v, Tensor) else np.asarray(v) for k, v in values.items()}
+        values = {shown(k): v.data if isinstance(v, Tensor) else np.asarray(v)
+                  for k, v in values.items()}
         numbers = {k: float(v) for k, v in values.items() if v.ndim == 0 and np.isfinite(v)}
         self.frames.append({"step": step, "numbers": numbers, "arrays": {
             k: self.array(v) for k, v in values.items() if k not in numbers}})

@@ -50,6 +50,7 @@ class App {
     document.addEventListener("keydown", e => { if (pressed(this, e)) e.preventDefault(); });
     document.addEventListener("pointerover", e => this.light(e.target));
     document.addEventListener("focusin", e => this.light(e.target));
+    addEventListener("error", e => this.say(`This cannot be shown; perhaps the recorded step is damaged: ${e.message}`));
     addEventListener("hashchange", () => {
       if (location.hash === this.place.hash) return;
       const wrong = this.place.set(location.hash);

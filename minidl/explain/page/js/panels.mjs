@@ -8,10 +8,10 @@ import {described} from "./words.mjs";
 
 const MOST_ROWS = 4000;                      // terms that are listed; the rest is one row
 
-/** Null where the file had no room for the array: which is neither None nor 0. */
+/** Null where the file had no room for the array, or it has no such cell: which is neither None nor 0. */
 const numberAt = (a, cell) => a && isCell(cell, a.shape) ? Number(a.data[flatOf(cell, a.shape)]) : null;
 const kept = (value, precision) => value === null ? "not in the file" : digits(value, precision);
-const apart = (a, b) => a === null || b === null ? null : a - b;
+const apart = (a, b) => a === null || b === null ? null : Object.is(a, b) ? 0 : a - b;     // also of NaN and NaN
 
 /** A factor as a button that leads to its maker. */
 function factorButton(app, factor) {
@@ -243,7 +243,7 @@ export function ledgerPanel(app, n, cell) {
     return {m, event, arrived: m <= now, g: numberAt(trace.arrays.whole(event.contribution), cell),
             sum: numberAt(trace.arrays.whole(event.sum), cell)};
   });
-  const most = Math.max(...data.flatMap(d => [Math.abs(d.sum ?? 0), Math.abs((d.sum ?? 0) - (d.g ?? 0))]), 1e-300);
+  const most = Math.max(...data.flatMap(d => [Math.abs(d.sum ?? 0), Math.abs((d.sum ?? 0) - (d.g ?? 0))]).filter(Number.isFinite), 1e-300);
   box.dataset.rows = rows.length;
   box.append(h("p", {class: "dim", text: `of ${name} at ${indexed(cell) || "its only number"}`
     + (e.earlier !== undefined ? `; ${kept(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
@@ -254,7 +254,7 @@ export function ledgerPanel(app, n, cell) {
                                  onclick: () => app.goto(m, cell)}), h("span", {class: "dim", text: ` event ${m + 1}${lossOf(trace, m)}`})),
         h("td", {class: "number secret", text: arrived ? kept(g) : "None"}),
         h("td", {class: "number secret", text: arrived ? kept(sum) : "None (not arrived)"}),
-        h("td", {class: "arrows"}, arrived && apart(sum, g) !== null ? arrow(sum - g, sum, most) : "")))))));
+        h("td", {class: "arrows"}, arrived && Number.isFinite(apart(sum, g)) ? arrow(sum - g, sum, most) : "")))))));
   const moved = trace.moved.get(node);
   if (moved !== undefined) box.append(h("p", {}, "What the optimiser did with it: ", h("button", {class: "link", text: `event ${moved + 1}`, onclick: () => app.goto(moved, cell)})));
   const cleared = trace.cleared.find(c => c.event > Math.max(now, 0) && c.parameters.includes(trace.nodes[node].parameter));

@@ -116,6 +116,7 @@ export class Trace {
     const e = this.events[n];
     if (!isCell(cell, this.shape(n))) return "there are no numbers in it";
     if (e.phase === "update") return "an update has no terms, but a rule";
+    if (this.shape(n).includes(0)) return "its array has no numbers";
     const call = this.call(e.op);
     if (typeof call === "string") return call;
     if (e.phase === "forward") return valueTerms(call, cell);
