@@ -187,7 +187,7 @@ def with_payload(payload: str) -> str:
 
 def packed(content) -> str:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return base64.b64encode(gzip.compress(text)).decode()
+    return base64.b64encode(gzip.compress(text, mtime=0)).decode()
 
 
 def good() -> dict:

@@ -160,7 +160,7 @@ export class Place {
     const found = new URLSearchParams(hash.replace(/^#/, "")), count = this.trace.events.length;
     if (!found.has("event")) return hash ? `The address says nothing that there is here: ${hash}` : "";
     const event = Number(found.get("event")), cell = found.get("cell");
-    if (!(Number.isInteger(event) && event >= 1 && event <= count)) return `There is no event ${found.get("event")}: 1 to ${count}.`;
+    if (!(Number.isInteger(event) && event >= 1 && event <= count)) return `There is no event "${found.get("event")}": 1 to ${count}.`;
     const index = cell === null ? null : cellOf(cell);
     this.goto(event - 1, index);
     return index === null || isCell(index, this.trace.shape(event - 1)) ? ""
