@@ -50,7 +50,9 @@ def tensor_argument(name: str, value, given=()) -> Tensor:
     if is_array(value):
         return Tensor._wrap(numbers(name, value, copy=mode.grad))   # the caller may write into it
     if not isinstance(value, (int, float, np.generic, list, tuple)):
-        raise TypeError(f"{name} must be a tensor or numbers, got {brief(value)}")
+        of_torch = type(value).__module__ == "torch" and hasattr(value, "numpy")
+        raise TypeError(f"{name} must be a tensor or numbers, got {brief(value)}" + (
+            ", a tensor of PyTorch: give minidl.tensor(x.detach().numpy())" if of_torch else ""))
     floats = (x for x in given if isinstance(x, Tensor) and x.data.dtype.kind == "f")
     try:
         return as_tensor(value, next(floats, None))

@@ -37,6 +37,8 @@ def read(path: str | Path) -> dict:
         document = _parsed_json(_gunzipped(raw))
     except (ValueError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else error
+        if raw[:200].lstrip().lower().startswith(b"<!doctype html"):
+            why = "it is a page (.html), to open in a browser; a trace is saved as .json.gz"
         raise ValueError(f"{path}: no trace, or a damaged one: {why}") from None
     of = document if isinstance(document, dict) else {}
     if of.get("format") != TRACE_FORMAT:

@@ -233,7 +233,7 @@ class Trace:
         """The document, its text, and that gzipped."""
         from .bound import bound_map
         room = whole("save: budget", budget, 1)
-        for op in self.ops if self.entries else ():         # a file's are what the file says
+        for op in self.ops:
             op["map"] = op["map"] or bound_map(self, op)
         document = {"format": TRACE_FORMAT, "version": VERSION,
                     **{part: getattr(self, part) for part in TRACE_PARTS}}
@@ -274,6 +274,8 @@ class Trace:
         document, trace = read(path), cls()
         for part in TRACE_PARTS:
             setattr(trace, part, document[part])
+        for op in trace.ops:                     # made anew from the declarations, not believed
+            op["map"] = None
         trace._cuts = {n: a for n, a in enumerate(trace.arrays) if isinstance(a, Cut)}
         trace.arrays = [None if isinstance(a, Cut) else a for a in trace.arrays]
         return trace

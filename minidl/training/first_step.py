@@ -24,7 +24,9 @@ def of_model(name: str) -> Trace:
     Raises ValueError for a name there is not."""
     job = Job(config_for(name, seed=0))
     images, labels = next(iter(job.test_loader(EXAMPLES)))
-    return record(job.procedure.step, images, labels, probe=EXAMPLES)
+    trace = record(job.procedure.step, images, labels, probe=EXAMPLES)
+    trace.meta["model"] = name
+    return trace
 
 
 class _Enough(BaseException):
@@ -49,6 +51,11 @@ def of_script(path: str | Path) -> Trace:
         if not isinstance(error, SystemExit) or error.code:
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
                      if Path(f.filename) == path]
+            if "recordings do not nest" in str(error):
+                raise ValueError(f"step: {path}, line {lines[-1] if lines else '?'}: the script "
+                                 "records a step itself. Run it with python, and give `minidl "
+                                 "step` the trace that it saves; or leave out its record()"
+                                 ) from None
             raise ValueError(f"step: {path}, line {lines[-1] if lines else '?'}: "
                              f"{type(error).__name__}: {error}") from error
     finally:

@@ -54,11 +54,14 @@ def formulas(names) -> dict[str, dict]:
 
 def line_formulas(formulas_of_lines) -> dict[str, str]:
     """MathML of lines such as ``m = b1 * m + (1 - b1) * g``: of composite ops and update rules,
-    each a list of lines. A value that replaces an old one has a prime, also where it is used."""
+    each a list of lines. A value that replaces an old one has a prime, also where it is used. Of a
+    line that is no formula (in somebody's file) there is none."""
     found = {}
     for lines in formulas_of_lines:
         renewed: set[str] = set()
         for line in lines:
+            if not _is_formula(line):
+                continue
             name, right = line.split(" = ", 1)
             latex = _latex(right.replace("^", "**"))
             for old in renewed:
@@ -67,6 +70,16 @@ def line_formulas(formulas_of_lines) -> dict[str, str]:
                 renewed.add(name)
             found[line] = mathml(f"{_symbol(name)}{chr(39) * (name in renewed)} = {latex}")
     return found
+
+
+def _is_formula(line: str) -> bool:
+    """Is it ``name = expression`` of names, numbers and known functions, not too long to read?"""
+    name, _, right = line.partition(" = ")
+    try:
+        return len(line) <= 400 and re.fullmatch(r"[A-Za-z]\w*'?", name) is not None and bool(
+            _latex(right.replace("^", "**")))
+    except (ValueError, SyntaxError, KeyError, TypeError, IndexError, RecursionError):
+        return False
 
 
 @cache
@@ -259,4 +272,8 @@ def _function(name: str, args: list, inner) -> str:
         "max": r"\max({0})", "min": r"\min({0})", "mean": r"\mathrm{{mean}}({0})",
         "var": r"\mathrm{{var}}({0})", "sign": r"\mathrm{{sign}}({0})",
         "erf": r"\mathrm{{erf}}({0})"}
-    return shapes.get(name, rf"\{name}({{0}})").format(*(inner(x) for x in args))
+    if name in ("log", "sin", "cos", "tanh"):
+        return rf"\{name}({inner(args[0])})"
+    if name not in shapes:
+        raise ValueError(f"no function of a formula: {name}")
+    return shapes[name].format(*(inner(x) for x in args))

@@ -29,12 +29,13 @@ SHELL = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{style}</style>
-<script type="importmap">{modules}</script>
 </head>
 <body>
 <noscript><p>This page is made of numbers and a program that walks through them: it needs
 JavaScript, and no network.</p></noscript>
-<main id="page" aria-busy="true"><p>Unpacking the recorded step ...</p></main>
+<main id="page" aria-busy="true"><p>Unpacking the recorded step ... (If this stays, the file is not
+whole, or this browser is older than 2023.)</p></main>
+<script type="importmap">{modules}</script>
 <script type="application/octet-stream" id="trace">{trace}</script>
 <script type="module">import {{start}} from "page/main"; start();</script>
 </body>
@@ -55,7 +56,7 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
     document["lines"] = line_formulas(_lines(trace))
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
-    title = title or f"A recorded step: {trace.meta.get('script') or 'minidl'}"
+    title = title or f"A recorded step of {trace.meta.get('model') or trace.meta.get('script')}"
     return SHELL.format(policy=escape(POLICY), title=escape(title), trace=packed, style=_packaged(
         "style.css"), modules=json.dumps({"imports": modules()}))
 

@@ -10,10 +10,14 @@ function math(tag, text) {
   return element;
 }
 
-/** An element made of a text of MathML. */
+/** An element made of a text of MathML: of that alone, with no attribute that could do anything. */
 export function parsed(text) {
-  const found = new DOMParser().parseFromString(text, "application/xml").documentElement;
-  return document.importNode(found, true);
+  const found = document.importNode(new DOMParser().parseFromString(text, "application/xml").documentElement, true);
+  for (const one of [...found.querySelectorAll("*"), found]) {
+    if (one.namespaceURI !== MATH) { one === found ? found.replaceChildren() : one.remove(); continue; }
+    for (const {name} of [...one.attributes]) if (!["class", "display", "stretchy", "width", "xmlns"].includes(name)) one.removeAttribute(name);
+  }
+  return found;
 }
 
 /** The linear form ``{"i": 2, "": -1}`` with what is known put in: its MathML. */

@@ -83,10 +83,10 @@ function keys(cells, cell) {
 function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
   const scale = scaleOf(a), box = [...marks.used].map(k => k.split(",").map(Number));
   const out = marks.padding.map(p => [p.length > 1 ? p.at(-2) : 0, p.at(-1)]);
-  const wide = d => Math.max(...box.map(p => p[d])) - Math.min(...box.map(p => p[d])) >= SIDE;
+  const reach = (places, d) => places.reduce(([low, high], p) => [Math.min(low, p[d]), Math.max(high, p[d])], [Infinity, -Infinity]);
+  const wide = d => reach(box, d)[1] - reach(box, d)[0] >= SIDE;
   const all = !box.length || chosen ? [[plane.row, plane.column]] : wide(0) || wide(1) ? [box[0]] : [...box, ...out];
-  const span = d => [Math.min(...all.map(p => p[d])), Math.max(...all.map(p => p[d]))];
-  const [rows, columns] = [span(0), span(1)], limit = (n, [low, high]) => [Math.min(0, low), Math.max(n, high + 1)];
+  const [rows, columns] = [reach(all, 0), reach(all, 1)], limit = (n, [low, high]) => [Math.min(0, low), Math.max(n, high + 1)];
   const [top, bottom] = around(...rows, ...limit(plane.rows, rows));
   const [left, right] = around(...columns, ...limit(plane.columns, columns));
   const index = (r, c) => a.shape.length > 1 ? [...cell.slice(0, -2), r, c] : a.shape.length ? [c] : [];
@@ -157,7 +157,7 @@ function paint(canvas, a, plane, marks, zoom) {
     paper.lineWidth = Math.max(1, zoom / 4);
     paper.strokeRect(c * zoom + 0.5, r * zoom + 0.5, zoom - 1, zoom - 1);
   };
-  if (marks.used.size < 400) marks.used.forEach(key => frame(key, "--used"));
+  if (marks.used.size <= 60) marks.used.forEach(key => frame(key, "--used"));
   marks.wrong.forEach(key => frame(key, "--wrong"));
   frame(`${plane.row},${plane.column}`, "--ink");
 }

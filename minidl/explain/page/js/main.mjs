@@ -27,7 +27,8 @@ class App {
     this.timeline = timeline(this);
     this.graph = graph(this);
     this.status = h("p", {role: "status", class: "status"});
-    this.note = h("p", {class: "note", "aria-live": "polite", hidden: true});
+    this.note = h("p", {class: "note", "aria-live": "polite"});
+    this.trail = h("nav", {class: "trail", "aria-label": "the way that you followed"});
     this.detail = h("div", {class: "detail"});
     this.left = h("div", {class: "left"}, this.graph.element);
     this.middle = h("div", {class: "middle"});
@@ -37,28 +38,32 @@ class App {
     this.asked = h("form", {class: "ask", hidden: true});
     const button = (key, text, act) => h("button", {title: `key ${key}`, onclick: act}, text, " ", h("kbd", {text: key}));
     root.replaceChildren(
-      h("header", {class: "top"}, h("h1", {text: document.title}), h("p", {class: "dim", text: this.summary()}),
+      h("header", {class: "top"}, h("h1", {text: document.title}), h("p", {class: "dim", text: this.summary()}), h("p", {class: "intro", text: "Ask any number where it came from: choose one (click, or find it by name), read its terms, and press Enter to follow the ringed factor to what made it."}),
         h("div", {class: "actions"}, button("\u2190", "back one", () => this.act(() => this.place.step(-1))),
           button("\u2192", "next", () => this.act(() => this.place.step(1))), button("Backspace", "return", () => this.back()),
           button("/", "find", () => this.ask("find")), button("g", "go to", () => this.ask("goto")),
           trace.checks.some(c => c.status === "fail") ? button("c", "next wrong cell", () => this.red()) : "",
           this.predictButton = button("p", "predict first", () => this.togglePredict()), button("?", "keys", () => this.help())),
         this.asked),
-      this.timeline.element, h("div", {class: "standing"}, this.status, this.note),
+      this.timeline.element, h("div", {class: "standing"}, this.status, this.note, this.trail),
       h("div", {class: "columns"}, this.left, this.middle, this.detail), this.more, this.dialog);
     document.addEventListener("keydown", e => { if (pressed(this, e)) e.preventDefault(); });
     document.addEventListener("pointerover", e => this.light(e.target));
     document.addEventListener("focusin", e => this.light(e.target));
     addEventListener("error", e => this.say(`This cannot be shown; perhaps the recorded step is damaged: ${e.message}`));
     addEventListener("hashchange", () => {
-      if (location.hash !== this.place.hash && this.place.set(location.hash)) this.render();
+      if (location.hash === this.place.hash) return;
+      const wrong = this.place.set(location.hash);
+      this.render();
+      this.say(wrong);
     });
-    this.place.set(location.hash);
+    const wrong = this.place.set(location.hash);
     const frames = framesPanel(this);
     if (frames) this.more.append(frames);
     this.moving = h("div", {class: "moving"});
     this.more.append(this.moving);
     this.render();
+    this.say(wrong);
   }
 
   summary() {
@@ -71,10 +76,24 @@ class App {
       + (meta.probe ? `; ${meta.probe} examples` : "") + (cut ? `; ${cut} of ${trace.doc.arrays.length} arrays were cut for their size` : "");
   }
 
+  /** Show the place. What cannot be shown is said, and the keys stay alive. */
   render(focus = null) {
+    try {
+      this.draw();
+    } catch (error) {
+      this.middle.replaceChildren();
+      this.detail.replaceChildren();
+      this.status.textContent = `event ${this.place.event + 1} of ${this.trace.events.length} cannot be shown: ${error.message}`;
+      console.error(error);
+    }
+    if (focus) focus();
+  }
+
+  draw() {
     const {trace, place} = this, {event: n, cell} = place;
     const found = trace.terms(n, cell), e = trace.events[n];
     this.say("");
+    this.ended = false;
     this.spotted = 0;
     this.timeline.show(n);
     this.graph.show(n);
@@ -87,7 +106,24 @@ class App {
                                 ledgerPanel(this, n, cell), checksPanel(this, n, cell), sourcePanel(this, n));
     this.moving.replaceChildren(...[codesPanel(this, n), imagesPanel(this, n)].filter(Boolean));
     this.colour(e);
-    if (focus) focus();
+    this.trail.replaceChildren(...this.way());
+    document.querySelectorAll(".next").forEach(one => one.classList.remove("next"));
+    this.firstFactor()?.classList.add("next");
+  }
+
+  /** The steps that were followed, each with its number; a click goes back there. */
+  way() {
+    const {came, event, cell} = this.place, last = came.findLastIndex(step => !step.factor) + 1, steps = came.slice(last);
+    if (!steps.length) return [];
+    const all = [...steps, {event, cell, value: this.trace.numberAt(event, cell)}];
+    return [h("span", {text: "followed: "}), ...all.flatMap(({event: n, cell: at, value}, i) => [i ? " \u2192 " : "", h("button", {class: "link", text: `${digits(value, 3)}`,
+      title: `event ${n + 1}, ${described(this.trace, n)}, [${at}]`, "aria-label": `event ${n + 1}: ${digits(value, 3)}`, onclick: () => { while (this.place.came.length > last + i) this.place.back(); this.jumped(); }}),
+      h("sub", {text: n + 1})])];
+  }
+
+  jumped() {
+    this.mark(true);
+    this.render();
   }
 
   /** Show the numbers of one term in the grids: their slices, and their cells. */
@@ -121,7 +157,6 @@ class App {
   /** A word beside the status line, until the next step. */
   say(text) {
     this.note.textContent = text;
-    this.note.hidden = !text;
   }
 
   // ------------------------------------------------------------------ going
@@ -184,7 +219,8 @@ class App {
 
   followFirst() {
     const factor = this.firstFactor();
-    if (factor) factor.click();
+    if (this.ended) this.say("This is the loss, where backward() began. Tab to a factor to go on to what made it, or press Backspace.");
+    else if (factor) factor.click();
     else this.say("There is nothing to follow here.");
   }
 
@@ -192,10 +228,13 @@ class App {
     const found = this.place.follow(factor), {trace} = this;
     if (!found) { this.say("This number has no maker: it is a slope, or a constant."); return; }
     const through = found.through?.length ? `Through ${found.through.map(n => `${trace.called(trace.events[n].op)} (event ${n + 1})`).join(", ")}, which only hands numbers on. ` : "";
-    if (found.event === undefined) { this.say(through + this.given(found, factor.value)); return; }
+    const cut = found.detached ? "Through detach(), behind which no gradient comes. " : "";
+    if (found.unknown !== undefined) { this.say(`${through}No event of this recording brought this gradient: the program set it, or it is older.`); return; }
+    if (found.event === undefined) { this.say(through + cut + this.given(found, factor.value)); return; }
     this.mark(true);
-    this.render(() => this.firstFactor()?.focus({preventScroll: true}));
-    this.say(through + (found.began ? "backward() began here, with a gradient of its own: of a loss it is 1." : ""));
+    this.render(() => found.began ? document.activeElement?.blur?.() : this.firstFactor()?.focus({preventScroll: true}));
+    this.ended = Boolean(found.began);
+    this.say(through + cut + (found.began ? "Here backward() began, with gradient 1: this is the end of the way. Tab to a factor to go on to what made the loss." : ""));
   }
 
   /** A leaf's number in words: it was given, and where its gradient and its update are. */
@@ -226,17 +265,18 @@ class App {
   ask(what) {
     const input = h("input", {id: "asked", autocomplete: "off"});
     const count = this.trace.events.length, {trace} = this;
-    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? "Find an event by its words, or a number by its name, such as 0.weight[3,0,1,2]: " : `Event, 1 to ${count}, perhaps with a cell, such as 3 [0,1]; or a name: `}), input, h("button", {text: "Go"}));
+    this.asked.replaceChildren(h("label", {for: "asked", text: what === "find" ? `Find an event by its words, or a number by its name, such as ${this.place.example()}: ` : `Event, 1 to ${count}, perhaps with a cell, such as 3 [0,1]; or a name, such as ${this.place.example()}: `}), input, h("button", {text: "Go"}));
     this.asked.hidden = false;
     this.asked.onsubmit = e => {
       e.preventDefault();
-      const text = input.value.trim(), number = /^(\d+)\s*(?:\[(.*)\])?$/.exec(text), n = Number(number?.[1]);
-      const done = what === "goto" && number ? this.jump(() => n >= 1 && n <= count && (number[2] === undefined ? this.place.goto(n - 1)
-          : this.place.set(`#event=${n}&cell=${number[2].trim().replace(/[\s,]+/g, ",")}`)), `There is no event "${text}": 1 to ${count}.`)
+      const text = input.value.trim(), number = /^(\d+)\s*(?:\[(.*)\])?$/.exec(text), n = number?.[1];
+      const address = number && `#event=${n}${number[2] === undefined ? "" : `&cell=${number[2]}`}`;
+      const done = what === "goto" && number ? this.jump(() => this.place.set(address) || true)
         : this.jump(() => this.place.find(text, m => searched(trace, m)));
       if (!done) return;
       this.asked.hidden = true;
       input.blur();
+      this.say(this.place.found ?? "");
     };
     this.say("");
     input.addEventListener("keydown", e => {
@@ -267,7 +307,7 @@ export async function start() {
     root.removeAttribute("aria-busy");
     document.documentElement.dataset.ready = "true";
   } catch (error) {
-    root.replaceChildren(h("h1", {text: "This page cannot be shown"}), h("p", {role: "alert", text: `The recorded step in it is damaged, or this browser is too old: ${error.message}`}));
+    root.replaceChildren(h("h1", {text: "This page cannot be shown"}), h("p", {role: "alert", text: `The recorded step in this file is damaged or not whole, or this browser is older than 2023. (${error.message})`}));
     document.documentElement.dataset.ready = "failed";
     throw error;
   }

@@ -8,10 +8,10 @@ import {described} from "./words.mjs";
 
 const MOST_ROWS = 4000;                      // terms that are listed; the rest is one row
 
-/** Null where the file had no room for the array, or it has no numbers: which is neither None nor 0. */
-const numberAt = (a, cell) => a?.data.length ? Number(a.data[flatOf(cell, a.shape)]) : null;
+/** Null where the file had no room for the array, or it has no such cell: which is neither None nor 0. */
+const numberAt = (a, cell) => a && isCell(cell, a.shape) ? Number(a.data[flatOf(cell, a.shape)]) : null;
 const kept = (value, precision) => value === null ? "not in the file" : digits(value, precision);
-const apart = (a, b) => a === null || b === null ? null : a - b;
+const apart = (a, b) => a === null || b === null ? null : Object.is(a, b) ? 0 : a - b;     // also of NaN and NaN
 
 /** A factor as a button that leads to its maker. */
 function factorButton(app, factor) {
@@ -44,7 +44,7 @@ function givenTo(app, n, cell) {
 
 /** The cell as its terms, the largest first, with the sum so far; then what is stored. */
 export function termsPanel(app, n, cell, found) {
-  const {trace} = app, stored = numberAt(trace.result_of(n), cell);
+  const {trace} = app, stored = numberAt(trace.wholeResult(n), cell);
   if (trace.events[n].phase === "update") return updatePanel(app, n, cell);
   const box = panel("terms", "Terms");
   if (stored !== null) box.dataset.stored = stored;
@@ -70,7 +70,7 @@ export function termsPanel(app, n, cell, found) {
   }
   const difference = apart(found.total, stored);
   box.append(
-    h("p", {class: "dim", text: countText(found)}),
+    h("p", {class: "dim", text: countText(found) + legend(trace, n)}),
     app.predict.question(n, cell, stored),
     h("div", {class: "scroll", tabindex: "0", role: "group", "aria-label": "all terms"}, h("table", {class: "terms"},
       h("thead", {}, h("tr", {}, ["what", "value", "sum so far"].map(t => h("th", {scope: "col", text: t})))),
@@ -84,6 +84,14 @@ export function termsPanel(app, n, cell, found) {
     box.insertBefore(h("p", {"data-candidates": found.candidates.length}, "The largest of ", found.candidates.map((f, i) => [i ? ", " : "", factorButton(app, f)])), box.querySelector(".scroll"));
   }
   return box;
+}
+
+/** What gy and gx are, where they are met. */
+function legend(trace, n) {
+  const e = trace.events[n];
+  if (e.phase !== "backward") return "";
+  const y = trace.result(e.op), x = trace.operand(e.op, e.input);
+  return ` g${y} is the loss's gradient with respect to ${y}, this op's result, and leads on to the loss; g${x} is that of ${x}.`;
 }
 
 function countText(found) {
@@ -124,6 +132,10 @@ function updatePanel(app, n, cell) {
   for (const [name, place] of Object.entries(e.state)) {
     const after = e.state_after ? [" \u2192 ", h("span", {class: "secret", text: kept(get(e.state_after[name]))})] : "";
     rows.push([`${name}${e.state_after ? ", before \u2192 after" : ", before"}`, [kept(get(place)), after]]);
+  }
+  const came = trace.came(e.node, n), arrived = came.length ? get(trace.events[came.at(-1)].sum) : null;
+  if (arrived !== null && arrived !== g.value) {
+    rows.splice(1, 0, ["as it had arrived", [digits(arrived), " (changed before the step: by clipping, a hook, or the program)"]]);
   }
   const named = Object.entries(e.names ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => `${name} ${digits(v)}`);
   if (named.length) rows.push(["numbers of the rule", named.join(", ")]);
@@ -289,7 +301,7 @@ export function checksPanel(app, n, cell) {
   const box = panel("checks", "Is it right?"), checks = app.trace.verdicts.get(n) ?? [];
   if (!checks.length) {
     if (app.trace.checks.length) {
-      box.append(h("p", {text: app.trace.events[n].phase === "update" ? "An update has no check of its own: the rule is worked again above." : "This event was not among what was checked."}));
+      box.append(h("p", {text: app.trace.events[n].phase === "update" ? app.trace.events[n].steps?.length ? "The check worked the rule again for the whole parameter, and its state, and found the same numbers." : "A rule that is not minidl's: it was not checked." : "This event was not among what was checked."}));
       return box;
     }
     box.append(h("p", {text: "Not checked. Whoever records the step can prove every event: trace.check() before trace.save(), or minidl step --check."}));

@@ -69,12 +69,14 @@ export class Place {
     }
   }
 
-  /** To the next event with a wrong number, beginning again after the last. */
+  /** To the next wrong number: of this event, then of the events after it, beginning again after the last. */
   red() {
-    const count = this.trace.events.length;
+    const count = this.trace.events.length, cells = n => this.trace.failed(n)?.cells.filter(c => isCell(c, this.trace.shape(n))) ?? [];
+    const here = cells(this.event), at = here.findIndex(c => String(c) === String(this.cell));
+    if (at >= 0 && at + 1 < here.length) { this.goto(this.event, here[at + 1]); return true; }
     for (let k = 1; k <= count; k++) {
       const n = (this.event + k) % count;
-      if (this.trace.failed(n)) { this.goto(n); return true; }
+      if (this.trace.failed(n)) { this.goto(n, cells(n)[0] ?? null); return true; }
     }
     return false;
   }
@@ -84,22 +86,38 @@ export class Place {
    * Returns true, or a text that says why not. */
   find(text, describe) {
     const [, words, indices] = /^(.*?)\s*(?:\[([-\d,\s]*)\])?$/.exec(text.trim()), {events} = this.trace;
-    const wanted = words.toLowerCase().replace(/\.grad$/, ""), cell = indices === undefined ? null : cellOf(indices);
-    const rank = n => ["backward", "update", "forward"].indexOf(events[n].phase);
-    const about = [...events.keys()].filter(n => wanted ? this.trace.name(this.trace.subject(n)).toLowerCase() === wanted
-      : n === this.event).sort((a, b) => rank(a) - rank(b));
+    const gradients = /\.grad$/.test(words), wanted = words.toLowerCase().replace(/\.grad$/, "");
+    const cell = indices === undefined ? null : cellOf(indices), rank = n => ["backward", "update", "forward"].indexOf(events[n].phase);
+    const name = n => this.trace.name(this.trace.subject(n)).toLowerCase();
+    const named = test => [...events.keys()].filter(n => test(n) && (!gradients || events[n].phase === "backward")).sort((a, b) => rank(a) - rank(b));
+    let about = named(n => wanted ? name(n) === wanted : n === this.event);
+    if (!about.length && cell) {                    // "weight[0,1]": of which module?
+      about = named(n => name(n).endsWith(`.${wanted}`));
+      const names = [...new Set(about.map(name))];
+      if (names.length > 1) return `Which one: ${names.slice(0, 8).map(each => `${each}[${cell}]`).join(", ")}?`;
+    }
     const there = cell ? about.filter(n => isCell(cell, this.trace.shape(n))) : about;
     if (there.length) {
       const here = there.indexOf(this.event), same = !cell || String(cell) === String(this.cell);
-      this.goto(there[here >= 0 && same ? (here + 1) % there.length : 0], cell);
+      const k = here >= 0 && same ? (here + 1) % there.length : 0;
+      this.goto(there[k], cell);
+      this.found = there.length > 1 ? `${k + 1} of ${there.length} events about ${words.trim() || "this number"}; once more leads to the next.` : "";
       return true;
     }
     if (about.length) return `[${cell}] is outside ${words.trim() || "the result"}, whose shape is (${this.trace.shape(about[0]).join(", ")}).`;
+    if (cell || wanted && !Number.isNaN(Number(wanted))) return `Nothing here is called "${words.trim()}": numbers are found by names, such as ${this.example()}.`;
+    this.found = "";
     for (let k = 1; k <= events.length; k++) {
       const n = (this.event + k) % events.length;
       if (describe(n).toLowerCase().includes(wanted)) { this.goto(n, cell); return true; }
     }
     return `No event has the words "${text.trim()}".`;
+  }
+
+  /** The name of some number, to show how names look. */
+  example() {
+    const n = this.trace.nodes.find(node => node.role === "parameter" && node.name && node.shape.length);
+    return n ? `${n.name}[${n.shape.map(() => 0)}]` : "loss";
   }
 
   // ------------------------------------------------------------------ cells
@@ -118,7 +136,7 @@ export class Place {
   follow(factor) {
     const found = this.trace.follow(this.event, factor);
     if (!found || found.event === undefined) return found;
-    this.came.push({event: this.event, cell: this.cell, factor});
+    this.came.push({event: this.event, cell: this.cell, factor, value: this.trace.numberAt(this.event, this.cell)});
     this.goto(found.event, found.cell);
     return found;
   }
@@ -137,12 +155,15 @@ export class Place {
     return `#event=${this.event + 1}` + (this.cell.length ? `&cell=${this.cell.join(",")}` : "");
   }
 
-  /** To where such a text says; false where it says nothing that there is. */
+  /** To where such a text says. Returns "" then, else what is wrong with it in words. */
   set(hash) {
-    const found = new URLSearchParams(hash.replace(/^#/, "")), event = Number(found.get("event"));
-    if (!(Number.isInteger(event) && event >= 1 && event <= this.trace.events.length)) return false;
-    const cell = found.get("cell");
-    this.goto(event - 1, cell === null ? null : cellOf(cell));
-    return true;
+    const found = new URLSearchParams(hash.replace(/^#/, "")), count = this.trace.events.length;
+    if (!found.has("event")) return hash ? `The address says nothing that there is here: ${hash}` : "";
+    const event = Number(found.get("event")), cell = found.get("cell");
+    if (!(Number.isInteger(event) && event >= 1 && event <= count)) return `There is no event ${found.get("event")}: 1 to ${count}.`;
+    const index = cell === null ? null : cellOf(cell);
+    this.goto(event - 1, index);
+    return index === null || isCell(index, this.trace.shape(event - 1)) ? ""
+      : `[${index}] is outside the result of event ${event}, whose shape is (${this.trace.shape(event - 1).join(", ")}).`;
   }
 }

@@ -20,7 +20,10 @@ export class Trace {
     this.moved = new Map();                  // by node: the event that updates it
     this.events.forEach((e, n) => {
       if (e.phase === "forward") this.made.set(e.op, n);
-      if (e.phase === "backward") this.brought.set(e.node, [...this.brought.get(e.node) ?? [], n]);
+      if (e.phase === "backward") {
+        if (!this.brought.has(e.node)) this.brought.set(e.node, []);
+        this.brought.get(e.node).push(n);
+      }
       if (e.phase === "update" && !this.moved.has(e.node)) this.moved.set(e.node, n);
     });
     this.verdicts = new Map();               // by event: its checks, the failed ones first
@@ -71,11 +74,17 @@ export class Trace {
       : e.phase === "backward" ? e.contribution : e.after;
   }
 
-  result_of(n) { return this.arrays.whole(this.resultPlace(n)); }
+  wholeResult(n) { return this.arrays.whole(this.resultPlace(n)); }
+
+  /** The number of an event's result at a cell; null where there is none. */
+  numberAt(n, cell) {
+    const a = this.wholeResult(n);
+    return a && isCell(cell, a.shape) ? Number(a.data[flatOf(cell, a.shape)]) : null;
+  }
 
   /** The cell to begin with: the largest of the wrong ones, or of the result. */
   firstCell(n) {
-    const a = this.result_of(n), wrong = this.failed(n)?.cells;
+    const a = this.wholeResult(n), wrong = this.failed(n)?.cells;
     if (wrong?.length && isCell(wrong[0], this.shape(n))) return wrong[0];
     const e = this.events[n];
     const by = e.phase === "update" ? this.arrays.whole(e.gradient) : a;
@@ -105,6 +114,7 @@ export class Trace {
   /** The event's cell as a sum of terms; a text that says why there are none. */
   terms(n, cell) {
     const e = this.events[n];
+    if (!isCell(cell, this.shape(n))) return "there are no numbers in it";
     if (e.phase === "update") return "an update has no terms, but a rule";
     if (this.shape(n).includes(0)) return "its array has no numbers";
     const call = this.call(e.op);
@@ -115,13 +125,20 @@ export class Trace {
   }
 
   // ------------------------------------------------------------------ what had arrived
+  /** Was a node's gradient forgotten after event `last` and before event n? */
+  forgotten(node, last, n) {
+    const {parameter} = this.nodes[node];
+    return this.cleared.some(c => c.event > last && c.event <= n && c.parameters.includes(parameter));
+  }
+
   /** The events before n that a node's gradient then is the sum of. */
   came(node, before) {
-    let found = [];
+    let found = [], last = -1;
     for (const n of this.brought.get(node) ?? []) {
       if (n >= before) break;
-      const e = this.events[n];
-      found = e.number === 1 && !("earlier" in e) ? [n] : [...found, n];
+      const e = this.events[n], anew = e.number === 1 && !("earlier" in e) || this.forgotten(node, last, n);
+      found = anew ? [n] : [...found, n];
+      last = n;
     }
     return found;
   }
@@ -142,18 +159,29 @@ export class Trace {
     return map?.kind === "positions" && !map.window;
   }
 
-  /** Who made this element of a node: {event, cell, through}; of a leaf {leaf: node, cell, through}.
-   * `through` are the events of ops on the way that only hand numbers on. */
-  maker(node, cell) {
+  /** Who made this element of a node, as it was in event n: {event, cell, through}; of a leaf {leaf: node,
+   * cell, through}. `through` are the events of ops on the way that only hand numbers on; `detached` tells
+   * that detach() lay on the way. An earlier update made a parameter. */
+  maker(node, cell, n) {
     const through = [];
+    let detached = false;
     for (;;) {
-      const {op} = this.nodes[node];
-      if (op === null) return {leaf: node, cell, through};
+      const {op, detached_from: from, parameter} = this.nodes[node];
+      if (op === null && (from ?? null) !== null) {
+        node = from;
+        detached = true;
+        continue;
+      }
+      if (op === null) {
+        const updates = [...this.events.keys()].filter(m => m < n && this.events[m].phase === "update" && (parameter ?? null) !== null
+          && this.nodes[this.events[m].node].parameter === parameter);
+        return updates.length ? {event: updates.at(-1), cell, through, detached} : {leaf: node, cell, through, detached};
+      }
       const call = this.handsOn(op) ? this.call(op) : "";
       const terms = typeof call === "string" || this.ops[op].outputs[0] !== node ? []
         : valueTerms(call, cell).terms;
       const [f] = terms.length === 1 ? terms[0].factors : [];
-      if (!f) return {event: this.made.get(op), cell, through};
+      if (!f) return {event: this.made.get(op), cell, through, detached};
       through.push(this.made.get(op));
       node = this.ops[op].inputs[f.operand];
       cell = f.index;
@@ -166,6 +194,7 @@ export class Trace {
     const through = [];
     for (;;) {
       const came = this.came(node, before);
+      if (!came.length && this.nodes[node].op === null) return {unknown: node, cell, through};
       if (!came.length) {
         return {event: this.made.get(this.nodes[node].op), cell, began: true, through};
       }
@@ -192,7 +221,7 @@ export class Trace {
     if (e.phase === "update") return this.bringer(e.node, factor.index, n);
     if (factor.operand === "gy") return this.bringer(this.ops[e.op].outputs[0], factor.index, n);
     if (factor.operand === null || factor.operand === undefined) return null;
-    return this.maker(this.ops[e.op].inputs[factor.operand], factor.index);
+    return this.maker(this.ops[e.op].inputs[factor.operand], factor.index, n);
   }
 
   /** Does an op only hand numbers on (reshape, flatten)? Such events are shown small. */

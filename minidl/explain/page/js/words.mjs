@@ -1,7 +1,7 @@
 // An event in words: what the status line says, and what is searched.
 
 import {digits, indexed, shapeText} from "./dom.mjs";
-import {flatOf} from "./decode.mjs";
+import {flatOf, isCell} from "./decode.mjs";
 
 /** ``backward, conv2d in module 0, gradient of 0.weight, contribution 1 of 1``. */
 export function described(trace, n) {
@@ -19,8 +19,8 @@ export function described(trace, n) {
 
 /** The same with its place, its cell and that number: complete when read aloud. */
 export function status(trace, n, cell) {
-  const a = trace.result_of(n), place = a ? flatOf(cell, a.shape) : null;
-  const number = !a ? "not in the file" : a.data.length ? digits(Number(a.data[place])) : "no numbers";
+  const a = trace.wholeResult(n), there = a && isCell(cell, a.shape);
+  const number = there ? digits(Number(a.data[flatOf(cell, a.shape)])) : a ? "no numbers" : "not in the file";
   const turn = trace.turns.length > 1 && trace.turns.find(t => t.begin <= n && n < t.end);
   const wrong = trace.failed(n) ? "; WRONG: " + trace.failed(n).reason : "";
   return `event ${n + 1} of ${trace.events.length}, ${described(trace, n)}`
