@@ -53,6 +53,28 @@ def plain() -> Trace:
 
 
 @cache
+def wrong() -> Trace:
+    """With a backward pass that forgets to halve, and the sign of a contribution flipped."""
+    minidl.manual_seed(0)
+
+    @minidl.op
+    def halved(x: minidl.Tensor):
+        return x.data / 2, lambda gy: gy * 1.0
+
+    class Halved(nn.Module):
+        def forward(self, x):
+            return halved(x)
+
+    trace = classified(nn.Sequential(nn.Conv2d(1, 2, 3), Halved(), nn.ReLU(), nn.Flatten(),
+                                     nn.Linear(32, 3)), images(1, 6), 3)
+    event = next(e for e in trace.events if e["phase"] == "backward"
+                 and trace.nodes[e["node"]]["name"] == "4.weight")
+    event["contribution"] = trace.array(-trace.arrays[event["contribution"]])
+    trace.check()
+    return trace
+
+
+@cache
 def residual() -> Trace:
     minidl.manual_seed(0)
     block = lambda c: nn.Residual(nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c),

@@ -13,11 +13,11 @@ function around(a, b, low, high) {
   return [from, from + SIDE];
 }
 
-/** The colour of a number: orange above 0, blue below; the further from 0, the stronger. */
+/** The colour of a number: orange above 0, blue below; the further from 0, the stronger, but never so
+ * strong that the number on it (in the colour of ink) could not be read. */
 export function tint(value, scale) {
-  if (!Number.isFinite(value)) return "var(--odd)";
-  const share = scale ? Math.min(1, Math.abs(value) / scale) : 0;
-  return `color-mix(in oklab, var(--${value < 0 ? "minus" : "plus"}) ${Math.round(share * 85)}%, var(--paper))`;
+  const finite = Number.isFinite(value), share = !finite ? 1 : scale ? Math.min(1, Math.abs(value) / scale) : 0;
+  return `color-mix(in oklab, var(--${!finite ? "odd" : value < 0 ? "minus" : "plus"}) calc(${share.toFixed(2)} * var(--strongest)), var(--paper))`;
 }
 
 function scaleOf(a) {
@@ -55,7 +55,7 @@ export function figure({name, what, a, focus, used = [], spot = [], wrong = [], 
   const lead = cell.slice(0, -2);
   const slice = lead.length ? h("span", {class: "dim", text: ` slice ${indexed([...lead, ":", ":"])}`}) : "";
   caption.append(slice);
-  return h("figure", {"data-array": name}, caption, h("div", {class: "arrays"}, picture, table));
+  return h("figure", {"data-array": name}, caption, h("div", {class: "arrays", ...chosen ? {} : {tabindex: "0", role: "group", "aria-label": `${name}, its numbers`}}, picture, table));
 }
 
 /** The last two axes at the cell: rows, columns, and where its first number stands. */

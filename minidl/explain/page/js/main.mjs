@@ -240,7 +240,7 @@ class App {
   /** A leaf's number in words: it was given, and where its gradient and its update are. */
   given({leaf, cell}, value) {
     const {trace} = this, came = trace.brought.get(leaf) ?? [], moved = trace.moved.get(leaf);
-    return `${trace.name(leaf)}${cell.length ? `[${cell.join(",")}]` : ""} is ${digits(value)}: it was given, no op made it.`
+    return `${trace.name(leaf)}${cell.length ? `[${cell.join(",")}]` : ""} is ${value === null ? "not in the file" : digits(value)}: it was given, no op made it.`
       + (came.length ? ` Its gradient comes in event ${came.map(n => n + 1).join(", ")}` : "") + (moved !== undefined ? `, its update in event ${moved + 1}.` : came.length ? "." : "");
   }
 

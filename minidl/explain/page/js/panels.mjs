@@ -1,7 +1,7 @@
 // The panels about one event's cell: terms, formula, source, what arrived, checks, the update rule.
 
 import {digits, h, indexed, panel} from "./dom.mjs";
-import {flatOf, isCell} from "./decode.mjs";
+import {flatOf, isCell, largest} from "./decode.mjs";
 import {formulaOf, parsed} from "./formula.mjs";
 import {numbers} from "./steps.mjs";
 import {described} from "./words.mjs";
@@ -18,7 +18,7 @@ function factorButton(app, factor) {
   const leads = factor.operand !== null && factor.operand !== undefined;
   const text = [h("span", {class: `sym s-${factor.name}`, text: factor.name}),
                 h("span", {class: "index", text: indexed(factor.index)}), " ",
-                h("span", {class: "value", text: digits(factor.value)})];
+                h("span", {class: "value", text: kept(factor.value)})];
   if (!leads) {
     return h("span", {class: "factor", tabindex: "0", "data-factor": factor.name,
                       "data-index": factor.index.join(",")}, text);
@@ -28,6 +28,20 @@ function factorButton(app, factor) {
     onclick: () => app.follow(factor)}, text);
 }
 
+/** What an event without terms was given, as buttons that lead to the makers: of the number at the same
+ * place, or of the largest one. */
+function givenTo(app, n, cell) {
+  const {trace} = app, e = trace.events[n], op = trace.ops[e.op];
+  const factor = (name, node, place, operand) => {
+    const a = trace.arrays.whole(place), {shape} = trace.nodes[node];
+    const index = isCell(cell, shape) ? cell : a?.data.length ? largest(a) : shape.map(() => 0);
+    return {name, index, value: numberAt(a, index), operand};
+  };
+  const given = op.inputs.map((node, k) => factor(trace.operand(e.op, k), node, trace.nodes[node].value, k));
+  if (e.phase === "backward") given.unshift(factor(`g${trace.result(e.op)}`, op.outputs[0], e.gy, "gy"));
+  return given.length ? h("p", {}, "It was given ", given.map((f, k) => [k ? ", " : "", factorButton(app, f)]), " and others.") : "";
+}
+
 /** The cell as its terms, the largest first, with the sum so far; then what is stored. */
 export function termsPanel(app, n, cell, found) {
   const {trace} = app, stored = numberAt(trace.wholeResult(n), cell);
@@ -35,7 +49,7 @@ export function termsPanel(app, n, cell, found) {
   const box = panel("terms", "Terms");
   if (stored !== null) box.dataset.stored = stored;
   if (typeof found === "string") {
-    box.append(h("p", {text: `No terms: ${found}.`}));
+    box.append(h("p", {text: `No terms: ${found}.`}), app.trace.shape(n).includes(0) ? "" : givenTo(app, n, cell));
     return box;
   }
   box.dataset.total = found.total;
@@ -159,9 +173,9 @@ function ruleOf(trace, e, cell) {
 export function formulaPanel(app, n, cell, found) {
   const box = panel("formula", "Formula"), e = app.trace.events[n];
   const op = e.phase === "update" ? null : app.trace.ops[e.op];
-  box.append(...formulaOf(app.trace, n, cell, found));
+  box.append(h("div", {class: "formulas", tabindex: "0", role: "group", "aria-label": "the formula, line by line"},
+    formulaOf(app.trace, n, cell, found), op ? "" : e.lines.map(text => h("div", {class: "formula"}, lineOf(app.trace, text)))));
   if (!op) {
-    box.append(...e.lines.map(text => h("div", {class: "formula"}, lineOf(app.trace, text))));
     box.append(h("p", {class: "dim", text: Object.entries(e.options).map(([k, v]) => `${k} ${v}`).join(", ")}));
   } else {
     if (op.formula) box.append(h("p", {class: "dim", text: `formula ${op.formula} of minidl's ledger (docs/ledger.md), which names the tests that prove it`}));
@@ -247,7 +261,7 @@ export function ledgerPanel(app, n, cell) {
   box.dataset.rows = rows.length;
   box.append(h("p", {class: "dim", text: `of ${name} at ${indexed(cell) || "its only number"}`
     + (e.earlier !== undefined ? `; ${kept(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
-    h("div", {class: "sideways"}, h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
+    h("div", {class: "sideways", tabindex: "0", role: "group", "aria-label": "contributions"}, h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
       h("tbody", {}, data.map(({m, event, arrived, g, sum}) => h("tr", {class: m === n ? "now" : arrived ? "" : "later", "data-event": m + 1},
         h("td", {text: `${event.number} of ${event.of}`}),
         h("td", {}, h("button", {class: "link", text: described(trace, m).replace(/^backward, /, "").replace(/, gradient of.*/, ""),
