@@ -208,6 +208,7 @@ def test_a_run_of_the_command_line_takes_the_recipe_s_schedule(tmp_path):
 def test_the_least_number_of_a_config(number, least):
     config = config_for("vae", **{number: least})
     assert {**config, **config["options"]}[number] == least
-    with pytest.raises(ValueError, match=f"{number.replace('_', '-')}: {least - 1} is too small, it "
-                       f"must be at least {least}"):
+    name = number.replace("_", "-")
+    with pytest.raises(ValueError, match=f"{name}: {least - 1} is too small, it must be at least "
+                       f"{least}"):
         config_for("vae", **{number: least - 1})
