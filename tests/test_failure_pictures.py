@@ -20,7 +20,7 @@ from test_mutation import broken, operands
 import minidl
 import minidl.functional as F
 from minidl.explain.trace import Trace
-from minidl.testing import GradientError, check_gradients, check_vjp
+from minidl.testing import GradientError, check_gradients, check_vjp, pytest_plugin
 from minidl.testing.domains import DOMAINS
 
 ROOT = Path(__file__).parents[1]
@@ -256,3 +256,22 @@ def test_rounding_in_a_saturated_loss_is_not_red(logit):
             loss(x, t).backward()
         trace.check()
         assert not failures(trace), failures(trace)
+
+
+def test_cells_at_a_kink_have_no_slope_and_are_wrong(tmp_path, monkeypatch):
+    """A wrong gradient of |x| at 2, beside 0, where there is none."""
+    pytest.importorskip("matplotlib")
+    with pytest.raises(GradientError, match=r"entry \(0,\)") as failure:
+        check_vjp(np.abs, lambda gy, x: gy * 3 * np.sign(x), np.array([2.0, 0.0, 1.0]))
+    from matplotlib.figure import Figure
+    drawn = []
+    monkeypatch.setattr("minidl.explain.pictures.wrong_cells", lambda *about: (
+        drawn.extend(about), Figure())[1])
+    said = pytest_plugin.save_picture(failure.value, tmp_path / "picture.png", "tests.py::test_it")
+    assert said.endswith("input 0: 3 of 3 cells differ")
+    analytic, numeric, wrong, title = drawn
+    gy = failure.value.check.upstream[0]
+    np.testing.assert_allclose(analytic, gy * [3, 0, 3])
+    np.testing.assert_allclose(numeric, gy * [1, np.nan, 1])
+    assert wrong.tolist() == [[0], [1], [2]]
+    assert title == "test_it\nnan: a kink or a jump, no slope there\ngradient of input 0"

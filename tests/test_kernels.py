@@ -630,6 +630,16 @@ def test_sleepers_wake(threads):
     assert module._pool.asleep in (0, 1)
 
 
+def test_nobody_wakes_the_sleepers_of_a_new_pool():
+    from minidl.kernels.cpu import threads as module
+    pool = module._Pool(0)
+    assert pool.asleep == 0 and not pool.bell.acquire(blocking=False)
+    pool.asleep = 2
+    pool.wake()
+    assert pool.asleep == 0
+    assert [pool.bell.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+
+
 @pytest.mark.parametrize("n, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError),
                                       (10**9, ValueError), ("2", TypeError), (True, TypeError),
                                       (None, TypeError)])

@@ -203,3 +203,14 @@ def test_a_run_of_the_command_line_takes_the_recipe_s_schedule(tmp_path):
     K = len(Job(config_for("lsgan", quick=True)).train_loader())
     rates = [group["lr"] for o in state["optimizers"].values() for group in o["param_groups"]]
     assert rates == pytest.approx([1.5e-3 * (1 - (K - 1) / K)] * 2)
+
+
+@pytest.mark.parametrize("number, least", [("epochs", 1), ("batch_size", 1), ("seed", 0),
+                                           ("latent", 1)])
+def test_the_least_number_of_a_config(number, least):
+    config = config_for("vae", **{number: least})
+    assert {**config, **config["options"]}[number] == least
+    name = number.replace("_", "-")
+    with pytest.raises(ValueError, match=f"{name}: {least - 1} is too small, it must be at least "
+                       f"{least}"):
+        config_for("vae", **{number: least - 1})

@@ -89,6 +89,8 @@ def test_images_of_16x16_are_doubled_before_they_are_judged(monkeypatch):
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert found["confidence"] == pytest.approx(p.max(1).mean(), rel=1e-6)
     assert set(found) == {"confidence", "shares"}
+    assert list(found["shares"]) == [str(k) for k in range(10)]        # also of those never called
+    assert sum(found["shares"].values()) == pytest.approx(1)
 
 
 def test_a_run_s_network_comes_back_at_rest(tmp_path):
