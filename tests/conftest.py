@@ -2,6 +2,7 @@
 
     python -m pytest                                  quick: the same examples on every run
     python -m pytest --full                           more examples, and the tests marked `slow`
+    python -m pytest --browsing                       and the long tests of the page in a browser
     python -m pytest --hunt                           the tests marked `hunt` alone, many rounds
     python -m pytest --hypothesis-profile=thorough    a long hunt with fresh random examples
 """
@@ -40,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--beyond-quick", action="store_true", help="of --full, what a quick run does not do: "
         "properties, slow tests, and what is held to packages that may not have been there"
+    )
+    parser.addoption(
+        "--browsing", action="store_true", help="also the long tests of the page, in a browser"
     )
 
 
@@ -94,6 +98,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if mark in item.keywords:
                 item.add_marker(skip)
+    if not config.getoption("--browsing") and "browsing" not in asked:
+        for item in items:
+            if "browsing" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="browsing: runs with --browsing"))
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_nothing_serious(show, name, width, scheme):
 
 
 @needs_axe
-@pytest.mark.slow
+@pytest.mark.browsing
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 @pytest.mark.parametrize("name", ["cnn", "vae", "gan", "transformer", "wrong"])

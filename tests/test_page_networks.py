@@ -79,7 +79,7 @@ def of_library(name: str) -> Trace:
     return first_step.of_model(name)
 
 
-@pytest.mark.slow
+@pytest.mark.browsing
 @pytest.mark.parametrize("name", ["cnn", "gan", "vae"])
 def test_the_librarys_networks(show, name, tmp_path):
     """Not whole where they are larger than the page may be: but shown, and less than 5 MB."""
@@ -130,7 +130,7 @@ def test_from_a_weight_to_the_loss(show):
         to_the_loss(shown, trace, n, cell)
 
 
-@pytest.mark.slow
+@pytest.mark.browsing
 def test_from_any_weight_of_the_cnn_to_the_loss(show):
     trace = of_library("cnn")
     shown = show(trace)

@@ -34,7 +34,7 @@ def test_cells_of_every_op(show):
     compare(show(trace), trace, places(trace, 150, np.random.default_rng(0)))
 
 
-@pytest.mark.slow
+@pytest.mark.browsing
 @pytest.mark.parametrize("which", range(1, 11))
 def test_2000_cells_of_every_op(show, which):
     trace = every_op(which)

@@ -259,7 +259,7 @@ def test_damages(show):
     look_at_damages(show, 12)
 
 
-@pytest.mark.slow
+@pytest.mark.browsing
 def test_many_damages(show):
     look_at_damages(show, 100)
 

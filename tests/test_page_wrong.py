@@ -79,7 +79,7 @@ def test_a_flipped_sign_is_red_in_the_page(show):
 
 
 @needs_browser
-@pytest.mark.slow
+@pytest.mark.browsing
 @pytest.mark.parametrize("which", range(MOST))
 def test_flipped_signs_of_every_operand(show, which):
     for draw in (1, 2):
@@ -114,7 +114,7 @@ SEVERAL = ["mul", "sigmoid", "reshape", "getitem", "sum", "softmax", "linear", "
            "max_pool2d", "normalized_affine", "cross_entropy_rows"]
 
 
-@pytest.mark.parametrize("name", [*SEVERAL, *(pytest.param(name, marks=pytest.mark.slow)
+@pytest.mark.parametrize("name", [*SEVERAL, *(pytest.param(name, marks=pytest.mark.browsing)
                                              for name in OPS if name not in SEVERAL)])
 def test_a_flipped_sign_is_red_in_the_failure_picture(name, tmp_path):
     for k in operands(name):
