@@ -48,7 +48,7 @@ class Recorder(Watcher):
         self.made: dict[Any, int] = {}         # by the engine's node: the op's id
         self.memory: dict[int, int] = {}       # by identity of the array: the node it is of
         self.kept: list[Any] = []              # so that no identity is used twice
-        self.counts: dict[int, list[dict]] = {}
+        self.counts: list[dict[int, list[dict]]] = []      # contributions of each pass that goes on
         self.noise: set[bytes] = set()
         self.moving: list[dict] = []           # events of the update that goes on
         self.on = ExitStack()                  # while it runs
@@ -117,7 +117,7 @@ class Recorder(Watcher):
 
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
-        self.counts = {}                       # a pass's contributions are counted by themselves
+        self.counts.append({})
         site, found = call_site(outputs), [self._found(y) for y in outputs]
         for y, node in zip(outputs, found):
             if node is not None and self.trace.nodes[node]["name"] is None:
@@ -134,23 +134,25 @@ class Recorder(Watcher):
         out["grad"] = gradient = self.trace.array(gy.data)
         if node.hooks:
             self.trace.ops[op]["hooks"] = True
-        parent = node.parents[k]
-        sum_ = total.data
-        if isinstance(parent, Tensor) and parent.grad is not None:
-            sum_ = sum_ + parent.grad.data     # of an earlier backward()
-        uses = self.counts.setdefault(target, [])
+        parent, sum_ = node.parents[k], total.data
+        left = parent.grad if isinstance(parent, Tensor) else None      # by an earlier backward()
+        if left is not None and self.course.deposits():
+            sum_ = sum_ + left.data
+        uses = self.counts[-1].setdefault(target, [])
         event = {"phase": "backward", "op": op, "input": given, "node": target, "gy": gradient,
                  "contribution": self.trace.array(g.data), "sum": self.trace.array(sum_),
                  "number": len(uses) + 1, "of": 1}
         if not uses and sum_ is not total.data:
-            event["earlier"] = self.trace.array(parent.grad.data)
+            event["earlier"] = self.trace.array(left.data)
         uses.append(event)
         for one in uses:
             one["of"] = len(uses)
-        self.trace.nodes[target]["grad"] = event["sum"]
+        if self.course.deposits() or not self.course.has.get(parent):     # grad() leaves what is
+            self.trace.nodes[target]["grad"] = event["sum"]               # in .grad as it is
         self.trace.events.append(event)
 
     def backward_ends(self) -> None:
+        self.counts.pop()
         self.course.pass_ends()
 
     def update_begins(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]]) -> None:
