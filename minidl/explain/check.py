@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import kernels_in_use, use_kernels
+from ..kernels import kernels_of_thread
 from ..modes import no_grad
 from ..ops.terms import Composite, Contract, Elementwise, Reduce, Scatter
 from ..tensor import Tensor
@@ -33,13 +33,8 @@ LISTED, TRIED = 200, 64       # cells that are named: wrong ones, and those trie
 
 def check(trace, entries: int, directions: int, seed: int) -> list[dict]:
     """The comparisons of one trace: dicts, as ``docs/trace.md`` describes them."""
-    before = kernels_in_use()
-    use_kernels("reference")
-    try:
-        with np.errstate(all="ignore"):                  # inf and nan are values
-            return list(_comparisons(trace, entries, directions, np.random.default_rng(seed)))
-    finally:
-        use_kernels(before)
+    with kernels_of_thread("reference"), np.errstate(all="ignore"):      # inf and nan are values
+        return list(_comparisons(trace, entries, directions, np.random.default_rng(seed)))
 
 
 def _comparisons(trace, *numbers) -> Iterator[dict]:

@@ -125,7 +125,7 @@ class Facts:
         used = {"gradient": "g", "before": "w"}
         factors = tuple((used.get(k, k), cell, v) for k, v in at.items() if k != "after")
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
-                       event["options"])
+                       event["options"], event["first"])
         found = Explanation(head, (), [Term(factors, at["after"], ",")], at["after"], at["after"])
         return Account(**told, found=found, rule=lines, compared=_compared(
             lines[-1][1], arrays["after"], cell, abs(at["before"])) if lines else None)

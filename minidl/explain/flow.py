@@ -92,4 +92,5 @@ def updated(trace, event: dict) -> dict[str, np.ndarray] | None:
     if any(a is None or a.shape != arrays["p"].shape for a in arrays.values()):
         return None
     a = {k: v.astype(np.float64) for k, v in arrays.items()}
-    return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"])
+    return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"],
+                   event["first"])

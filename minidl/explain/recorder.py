@@ -173,7 +173,8 @@ class Recorder(Watcher):
                 **event, "step": new["step"], "gradient": self.trace.array(p.grad.data),
                 "after": self.trace.array(p.data), "state": before,
                 "state_after": {name: self.trace.array(value) for name, value in after.items()}})
-            event |= rule_of(event, first=not any(name in old for name in after))
+            event["first"] = not any(is_array(value) for value in old.values())
+            event |= rule_of(event)
         if moved:
             self.course.turn_ends(self.listing.line_of(call_site()), type(optimizer).__name__,
                                   [self.networks.parameter(p) for p, _ in moved])
