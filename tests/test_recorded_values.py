@@ -3,7 +3,10 @@ arguments, frames; and proofs of it in several threads."""
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 import minidl
 from minidl import kernels, optim
 from minidl.explain.facts import Facts
+from minidl.explain.trace import Trace
 
 
 # --------------------------------------------------------------------------- the first step
@@ -86,3 +90,83 @@ def test_a_threads_kernels_are_its_own():
     with pytest.raises(ValueError, match="kernels_of_thread: expected one of fast, reference"):
         with kernels.kernels_of_thread("quick"):
             pass
+
+
+# --------------------------------------------------------------------------- odd values
+@minidl.op()
+def _given(x, option):
+    def backward(gy):
+        return gy
+    return x.data * 1, backward
+
+
+def saved_and_read(trace, tmp_path) -> None:
+    """As a page and as a file, which is read again."""
+    trace.save(tmp_path / "run.html")
+    trace.save(tmp_path / "run.json")
+    again = Trace.load(tmp_path / "run.json")
+    assert (again.ops, again.events, again.frames) == (trace.ops, trace.events, trace.frames)
+
+
+CYCLE: list = []
+CYCLE.append(CYCLE)
+DEEP: tuple = ()
+for _ in range(50):
+    DEEP = (DEEP,)
+ODD = [np.float32("nan"), np.float64("inf"), np.longdouble(2), np.int8(3), np.bool_(True), 10**30,
+       -(10**19), 10**6000, slice(0, sys.maxsize), slice(np.int64(1), None), slice(0.5, 2),
+       slice("a", None), 1j, np.complex64(1j), np.datetime64("2020-01-01"), np.str_("mean"),
+       b"bytes", {"a": 1}, {1, 2}, object(), len, float("nan"), np.dtype("complex64"),
+       np.dtype(">f4"), np.dtype("f4"), np.float32, CYCLE, DEEP, ("a", (1, np.float32("inf"))),
+       Ellipsis, None, Path("/home/me/secret"), "/home/me/secret", str(Path.home() / "secret"),
+       type("x\x1b[31m", (), {})()]
+
+
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_whatever_an_op_is_given_is_saved_and_read(value, tmp_path):
+    w = minidl.ones(2, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    with minidl.record() as trace:
+        _given(w, value).sum().backward()
+        optimizer.param_groups[0]["mine"] = value
+        optimizer.step()
+    saved_and_read(trace, tmp_path)
+    text = json.dumps([trace.ops, trace.events])
+    assert "secret" not in text and " at 0x" not in text
+    assert not [c for c in trace.check() if c["status"] == "fail"]
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, "3", None, True, 10**30])
+def test_a_frames_step_is_a_whole_number(step):
+    with minidl.record() as trace:
+        minidl.ones(2) * 2
+    with pytest.raises((TypeError, ValueError), match="frame: step must be"):
+        trace.frame(step, loss=1.0)
+    assert trace.frames == []
+
+
+@pytest.mark.parametrize("value", ["abc", None, 1j, {"a": 1}, [[1], [1, 2]], object(), 10**30,
+                                   np.array([None]), np.datetime64("2020-01-01")])
+def test_a_frame_holds_numbers(value):
+    with minidl.record() as trace:
+        minidl.ones(2) * 2
+    with pytest.raises(TypeError, match="frame: note must be a number, or numbers in an array"):
+        trace.frame(1, note=value)
+    assert trace.frames == []
+
+
+def test_a_frames_numbers_are_saved_and_read(tmp_path):
+    with minidl.record() as trace:
+        minidl.ones(2) * 2
+    trace.frame(np.int64(3), loss=np.float32(0.5), bad=float("nan"), count=np.uint8(2), yes=True,
+                image=minidl.ones(2, 2), half=np.ones(2, np.float16), row=[1, 2], far=-np.inf)
+    saved_and_read(trace, tmp_path)
+
+
+def test_an_explanation_does_not_tell_folders():
+    folder = str(Path(__file__).resolve().parent)
+    with minidl.keep():
+        x = minidl.ones(2, 2)
+        y = x @ x
+    text = y.explain(0, 0).to_json()
+    assert "test_recorded_values.py" in text and folder not in text

@@ -25,6 +25,7 @@ from .keeping import keep
 from .listing import Listing, backward_code
 from .maps import bound_arguments
 from .networks import Networks
+from .plain_values import deep_or_cyclic, plain_argument, plain_option
 from .source import Site, call_site
 from .trace import Trace, declared
 from .updates import rule_of
@@ -159,7 +160,7 @@ class Recorder(Watcher):
         self.course.look(closely=True)
         self.moving = [{
             "phase": "update", "node": self._input(p, None), "rule": type(optimizer).__name__,
-            "options": {k: _option(v) for k, v in group.items() if k != "params"},
+            "options": {k: plain_option(v) for k, v in group.items() if k != "params"},
             "before": self.trace.array(p.data), "state": _copied(optimizer.state.get(p, {}))}
             for p, group in moved]
 
@@ -224,23 +225,12 @@ class Recorder(Watcher):
         """An op's argument in words that JSON knows."""
         if isinstance(value, Tensor):
             return {"node": self._input(value, site)}
-        if is_array(value):
+        if is_array(value) and value.dtype.kind in "fiub":
             return {"array": self._node(Tensor._wrap(value), "label" if value.dtype.kind in "iu"
                                         else kind)}
-        if isinstance(value, (tuple, list)):
+        if isinstance(value, (tuple, list)) and not deep_or_cyclic(value):
             return {"tuple": [self._argument(v, site, kind) for v in value]}
-        if isinstance(value, slice):
-            return {"slice": [value.start, value.stop, value.step]}
-        if value is Ellipsis:
-            return {"ellipsis": True}
-        if isinstance(value, np.dtype):
-            return {"dtype": str(value)}
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, float) and not np.isfinite(value):
-            return {"float": repr(value)}
-        return value if isinstance(value, (int, float, str, bool, type(None))) else {
-            "repr": repr(value)}
+        return plain_argument(value)
 
     # ------------------------------------------------------------------ names and sources
     def _functions(self, entry: Op, node: Node | None) -> dict:
@@ -269,15 +259,6 @@ class Recorder(Watcher):
         if trace.ops:
             outermost = [trace.ops[0]["line"], *trace.ops[0]["callers"]][-1]
             trace.meta["script"] = trace.sources[outermost]["path"]
-
-
-def _option(value: Any) -> Any:
-    """An option of an optimiser, or what it looks like."""
-    if isinstance(value, (tuple, list)):
-        return [_option(v) for v in value]
-    plain = isinstance(value, (int, str, bool, type(None))) or (
-        isinstance(value, float) and np.isfinite(value))
-    return value if plain else repr(value)
 
 
 def _print(array: np.ndarray) -> bytes:
