@@ -173,7 +173,7 @@ def test_an_update_is_its_rule(show):
         get = lambda place: float(trace.arrays[place][cell])
         lines = worked(e["rule"], get(e["before"]), get(e["gradient"]),
                        {name: get(place) for name, place in e["state"].items()}, e["step"],
-                       e["options"])
+                       e["options"], e["first"])
         assert shown["total"] == pytest.approx(lines[-1][1], rel=1e-12)
         assert shown["stored"] == get(e["after"]) == pytest.approx(shown["total"], rel=2e-6)
         assert len(shown["lines"]) == len(lines)

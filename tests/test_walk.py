@@ -160,7 +160,8 @@ def test_the_rules_are_the_optimisers(rule, options):
     for e in updates:
         at = lambda place: float(trace.arrays[place][0])
         lines = worked(rule, at(e["before"]), at(e["gradient"]),
-                       {k: at(v) for k, v in e["state"].items()}, e["step"], e["options"])
+                       {k: at(v) for k, v in e["state"].items()}, e["step"], e["options"],
+                       e["first"])
         assert lines[-1][1] == pytest.approx(at(e["after"]), rel=1e-12)
 
 

@@ -189,7 +189,7 @@ def _check_steps(value: Any, must, arrays: int) -> None:
     for step in value:
         must(type(step) is dict and {"name", "do", "of"} <= set(step) <= {
             "name", "do", "of", "dim", "text"}, "a step has name, do, of, dim and text")
-        must(step["do"] in _DONE and type(step["name"]) is str and type(
+        must(type(step["do"]) is str and step["do"] in _DONE and type(step["name"]) is str and type(
             step.get("text", "")) is str, "a step does one of the functions of explain.steps")
         must(type(step["of"]) is list and all(type(a) in (str, int, float) for a in step["of"]),
              "a step is of names and numbers")

@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import kernels_in_use, use_kernels
+from ..kernels import kernels_of_thread
 from ..modes import no_grad
 from ..ops.terms import Composite, Contract, Elementwise, Reduce, Scatter
 from ..tensor import Tensor
 from ..testing.compare import errors, limit_of, scale_of
 from ..testing.differences import along, first_smooth
 from . import maps as maps
+from .arrived import pass_of
 from .flow import faults
 
 DIFFERENCE_STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
@@ -32,13 +33,8 @@ LISTED, TRIED = 200, 64       # cells that are named: wrong ones, and those trie
 
 def check(trace, entries: int, directions: int, seed: int) -> list[dict]:
     """The comparisons of one trace: dicts, as ``docs/trace.md`` describes them."""
-    before = kernels_in_use()
-    use_kernels("reference")
-    try:
-        with np.errstate(all="ignore"):                  # inf and nan are values
-            return list(_comparisons(trace, entries, directions, np.random.default_rng(seed)))
-    finally:
-        use_kernels(before)
+    with kernels_of_thread("reference"), np.errstate(all="ignore"):      # inf and nan are values
+        return list(_comparisons(trace, entries, directions, np.random.default_rng(seed)))
 
 
 def _comparisons(trace, *numbers) -> Iterator[dict]:
@@ -158,10 +154,17 @@ def _op_in_float64(call: maps.Call, operands) -> np.ndarray:
 
 # --------------------------------------------------------------------------- gradients
 def _missing(trace) -> Iterator[tuple[dict, int]]:
-    """The operands of ops that a gradient reached, but that got none themselves."""
-    came = {(e["op"], e["input"]) for e in trace.events if e["phase"] == "backward"}
+    """The operands of ops that a gradient reached, but that got none themselves. (grad() goes on
+    to what it is asked for alone.)"""
+    came, reached = set(), {n for each in trace.passes if each["deposits"] for n in each["outputs"]}
+    for place, event in enumerate(trace.events):
+        if event["phase"] == "backward":
+            came.add((event["op"], event["input"]))
+            owner = pass_of(trace, place)
+            if owner is None or owner["deposits"]:
+                reached.add(event["node"])
     for op in trace.ops:
-        if trace.nodes[op["outputs"][0]]["grad"] is not None:
+        if op["outputs"][0] in reached and trace.nodes[op["outputs"][0]]["grad"] is not None:
             for k, needed in enumerate(op["needs"]):
                 if needed and (op["id"], k) not in came:
                     yield op, k

@@ -33,6 +33,10 @@ class Course:
                           "seeds": [self.trace.array(seed.data) for seed in seeds]})
         self.trace.passes.append(self.open[-1])
 
+    def deposits(self) -> bool:
+        """Does the pass that goes on, the innermost, leave what it finds in ``.grad``?"""
+        return self.open[-1]["deposits"]
+
     def pass_ends(self) -> None:
         """The innermost pass is over."""
         self.open.pop()["end"] = len(self.trace.events)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..testing.compare import difference
 from .grids import indexed
+from .listing import Listing
 from .source import Site, cell_number
 
 SHOWN = 8                     # terms that are printed; the rest is summed
@@ -185,8 +186,8 @@ class Explanation:
         are in it. Where a number is not finite, its name stands as text: "nan", "inf", "-inf"."""
         site = self.site
         if isinstance(site, Site):
-            site = {"path": site.path, "cell": cell_number(site.path), "line": site.line,
-                    "text": site.text}
+            site = {"path": Listing([]).path(site.path), "cell": cell_number(site.path),
+                    "line": site.line, "text": site.text}
         return {
             "title": self.title, "formula": list(self.formula),
             "steps": [{"name": s.name, "text": s.text, "value": _plain_number(s.value)}

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..testing.compare import difference, equal, scale_of
 from .account import Account, ShownArray
+from .arrived import arrived
 from .explanation import Explanation, Term
 from .formula_text import names_of, plain_formula
 from .grids import shape_text
@@ -124,7 +125,7 @@ class Facts:
         used = {"gradient": "g", "before": "w"}
         factors = tuple((used.get(k, k), cell, v) for k, v in at.items() if k != "after")
         lines = worked(event["rule"], at["before"], at["gradient"], at, event["step"],
-                       event["options"])
+                       event["options"], event["first"])
         found = Explanation(head, (), [Term(factors, at["after"], ",")], at["after"], at["after"])
         return Account(**told, found=found, rule=lines, compared=_compared(
             lines[-1][1], arrays["after"], cell, abs(at["before"])) if lines else None)
@@ -132,11 +133,7 @@ class Facts:
     # ------------------------------------------------------------------ gradients as they arrive
     def came(self, node: int, before: int) -> list[int]:
         """The events before that number which a node's gradient then is the sum of."""
-        came: list[int] = []
-        for number, event in enumerate(self.trace.events[:before - 1], 1):
-            if event["phase"] == "backward" and event["node"] == node:
-                came = [number] if _is_first(event) else [*came, number]
-        return came
+        return [place + 1 for place in arrived(self.trace, node, before - 1)]
 
     def _arrival(self, node: int) -> str:
         came = [number for number, event in enumerate(self.trace.events, 1)
@@ -152,12 +149,15 @@ class Facts:
         after = self.trace.arrays[event["sum"]]
         if g is None or after is None or cell is None:
             return None
-        start = f"{after[cell] - g[cell]:.6g} (from before the recording)"
-        if _is_first(event):
+        came = self.came(event["node"], number)
+        place = event.get("earlier", self.trace.events[came[-1] - 1]["sum"] if came else None)
+        if event["number"] == 1 and "earlier" not in event:
             start = NEVER
-        elif came := self.came(event["node"], number):
-            before = self.trace.arrays[self.trace.events[came[-1] - 1]["sum"]]
+        else:
+            before = None if place is None else self.trace.arrays[place]
             start = "?" if before is None else f"{before[cell]:.6g}"
+            if before is not None and before.any() and not came:
+                start += " (from before the recording)"
         return start, f"{g[cell]:.6g}", f"{after[cell]:.6g}"
 
     # ------------------------------------------------------------------ names and words
@@ -315,11 +315,6 @@ def _used(found: Any, name: str, a: Any, cell: Any = None) -> list[tuple[int, ..
     below = [tuple(0 if n == 1 else i for i, n in zip(index[len(index) - a.ndim:], a.shape))
              for index in above if len(index) >= a.ndim]
     return below if all(is_cell(index, a.shape) for index in below) else []
-
-
-def _is_first(event: dict) -> bool:
-    """Did this contribution come to a gradient that there was not before?"""
-    return event["number"] == 1 and event["sum"] == event["contribution"]
 
 
 def _factor_count(kind: dict) -> float:

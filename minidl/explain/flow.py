@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..testing.compare import equal, limit_of, scale_of
+from .arrived import pass_of
 from .updates import applied
 
 
@@ -35,11 +36,11 @@ class Fault(NamedTuple):
 
 def faults(trace) -> Iterator[Fault]:
     """All that is wrong between the ops of a trace."""
-    sums: dict[int, np.ndarray | None] = {}
+    sums: dict[tuple[int, int], np.ndarray | None] = {}        # by pass and node
     for number, event in enumerate(trace.events):
         if event["phase"] == "backward":
             yield from _faults_of_arrival(trace, number, event, sums)
-            sums[event["node"]] = trace.arrays[event["sum"]]
+            sums[id(pass_of(trace, number)), event["node"]] = trace.arrays[event["sum"]]
         elif event["phase"] == "update":
             name = trace.nodes[event["node"]]["name"] or "a parameter"
             for stored, expected in (updated(trace, event) or {}).items():
@@ -51,12 +52,16 @@ def faults(trace) -> Iterator[Fault]:
 
 
 def _faults_of_arrival(trace, number: int, event: dict, sums: dict) -> Iterator[Fault]:
-    """Of a contribution; `sums` has what had arrived at each node."""
+    """Of a contribution; `sums` has what had arrived at each node in its pass."""
     arrays, op, node = trace.arrays, trace.ops[event["op"]], event["node"]
-    out, had = op["outputs"][0], sums.get(node)           # of earlier uses in this backward(),
-    if event["number"] == 1:                              # or of an earlier backward()
-        had = arrays[event["earlier"]] if "earlier" in event else 0
-    parts = arrays[event["contribution"]], had
+    owner = pass_of(trace, number)
+    out, had = (id(owner), op["outputs"][0]), sums.get((id(owner), node))
+    parts = [arrays[event["contribution"]], had]
+    if event["number"] == 1:
+        pairs = zip(owner["outputs"], owner["seeds"]) if owner is not None else ()
+        parts[1:] = [arrays[seed] for y, seed in pairs if y == node]
+        if "earlier" in event and (owner is None or owner["deposits"]):     # grad() adds to none
+            parts.append(arrays[event["earlier"]])
     if not any(a is None for a in parts):
         yield from _fault(op["id"], event["input"], number, "the sum is not what had arrived plus "
                           "this contribution", arrays[event["sum"]], sum(parts))
@@ -87,4 +92,5 @@ def updated(trace, event: dict) -> dict[str, np.ndarray] | None:
     if any(a is None or a.shape != arrays["p"].shape for a in arrays.values()):
         return None
     a = {k: v.astype(np.float64) for k, v in arrays.items()}
-    return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"])
+    return applied(event["rule"], a.pop("p"), a.pop("g"), a, event["step"], event["options"],
+                   event["first"])

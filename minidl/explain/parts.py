@@ -153,7 +153,7 @@ def _check_event(event: Any, place: str, of: dict, at: dict) -> None:
     if event["phase"] == "update":
         state = an_object({}, others=at["arrays"])
         an_object({**needed, "node": at["nodes"], "rule": a_text, "step": a_whole(0),
-                   "options": an_object({}, others=anything), "state": state,
+                   "first": a_flag, "options": an_object({}, others=anything), "state": state,
                    "state_after": state, "lines": a_list(a_text), "steps": a_list(anything),
                    "names": an_object({}, others=_number_or_array(at["arrays"])),
                    "stores": an_object({}, others=a_text)})(event, place)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrived import arrived
 from .explanation import Explanation
 from .maps import Call
 from .origins import Applied, Arrival
@@ -81,7 +82,7 @@ class RecordedGradient:
     def __init__(self, trace, node: int, before: int | None = None):
         self.trace, self.node = trace, node
         self.shape = tuple(trace.nodes[node]["shape"])
-        self.before = len(trace.events) if before is None else before
+        self.before = before                       # None: as it was at the end
 
     def of(self) -> str:
         return RecordedNode(self.trace, self.node).about()
@@ -102,17 +103,13 @@ class RecordedGradient:
 
     def came(self) -> list[int]:
         """The events that the gradient then is the sum of, by their places."""
-        came: list[int] = []
-        for place, event in enumerate(self.trace.events[:self.before]):
-            if event["phase"] == "backward" and event["node"] == self.node:
-                first = event["number"] == 1 and event["sum"] == event["contribution"]
-                came = [place] if first else [*came, place]
-        return came
+        return arrived(self.trace, self.node, self.before)
 
     def stored(self) -> np.ndarray:
         """Its numbers. Raises RuntimeError where none arrived, ValueError where they were left out
         of the file."""
-        used = next((e["gy"] for e in self.trace.events[self.before:] if e["phase"] == "backward"
+        later = [] if self.before is None else self.trace.events[self.before:]
+        used = next((e["gy"] for e in later if e["phase"] == "backward"
                      and self.trace.ops[e["op"]]["outputs"][0] == self.node), None)
         place = used if used is not None else self.trace.nodes[self.node]["grad"]
         if place is None:

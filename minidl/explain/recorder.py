@@ -25,6 +25,7 @@ from .keeping import keep
 from .listing import Listing, backward_code
 from .maps import bound_arguments
 from .networks import Networks
+from .plain_values import deep_or_cyclic, plain_argument, plain_option
 from .source import Site, call_site
 from .trace import Trace, declared
 from .updates import rule_of
@@ -48,7 +49,7 @@ class Recorder(Watcher):
         self.made: dict[Any, int] = {}         # by the engine's node: the op's id
         self.memory: dict[int, int] = {}       # by identity of the array: the node it is of
         self.kept: list[Any] = []              # so that no identity is used twice
-        self.counts: dict[int, list[dict]] = {}
+        self.counts: list[dict[int, list[dict]]] = []      # contributions of each pass that goes on
         self.noise: set[bytes] = set()
         self.moving: list[dict] = []           # events of the update that goes on
         self.on = ExitStack()                  # while it runs
@@ -117,7 +118,7 @@ class Recorder(Watcher):
 
     def backward_begins(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor],
                         deposits: bool) -> None:
-        self.counts = {}                       # a pass's contributions are counted by themselves
+        self.counts.append({})
         site, found = call_site(outputs), [self._found(y) for y in outputs]
         for y, node in zip(outputs, found):
             if node is not None and self.trace.nodes[node]["name"] is None:
@@ -134,30 +135,32 @@ class Recorder(Watcher):
         out["grad"] = gradient = self.trace.array(gy.data)
         if node.hooks:
             self.trace.ops[op]["hooks"] = True
-        parent = node.parents[k]
-        sum_ = total.data
-        if isinstance(parent, Tensor) and parent.grad is not None:
-            sum_ = sum_ + parent.grad.data     # of an earlier backward()
-        uses = self.counts.setdefault(target, [])
+        parent, sum_ = node.parents[k], total.data
+        left = parent.grad if isinstance(parent, Tensor) else None      # by an earlier backward()
+        if left is not None and self.course.deposits():
+            sum_ = sum_ + left.data
+        uses = self.counts[-1].setdefault(target, [])
         event = {"phase": "backward", "op": op, "input": given, "node": target, "gy": gradient,
                  "contribution": self.trace.array(g.data), "sum": self.trace.array(sum_),
                  "number": len(uses) + 1, "of": 1}
         if not uses and sum_ is not total.data:
-            event["earlier"] = self.trace.array(parent.grad.data)
+            event["earlier"] = self.trace.array(left.data)
         uses.append(event)
         for one in uses:
             one["of"] = len(uses)
-        self.trace.nodes[target]["grad"] = event["sum"]
+        if self.course.deposits() or not self.course.has.get(parent):     # grad() leaves what is
+            self.trace.nodes[target]["grad"] = event["sum"]               # in .grad as it is
         self.trace.events.append(event)
 
     def backward_ends(self) -> None:
+        self.counts.pop()
         self.course.pass_ends()
 
     def update_begins(self, optimizer: Optimizer, moved: list[tuple[Tensor, dict]]) -> None:
         self.course.look(closely=True)
         self.moving = [{
             "phase": "update", "node": self._input(p, None), "rule": type(optimizer).__name__,
-            "options": {k: _option(v) for k, v in group.items() if k != "params"},
+            "options": {k: plain_option(v) for k, v in group.items() if k != "params"},
             "before": self.trace.array(p.data), "state": _copied(optimizer.state.get(p, {}))}
             for p, group in moved]
 
@@ -171,7 +174,8 @@ class Recorder(Watcher):
                 **event, "step": new["step"], "gradient": self.trace.array(p.grad.data),
                 "after": self.trace.array(p.data), "state": before,
                 "state_after": {name: self.trace.array(value) for name, value in after.items()}})
-            event |= rule_of(event, first=not any(name in old for name in after))
+            event["first"] = not any(is_array(value) for value in old.values())
+            event |= rule_of(event)
         if moved:
             self.course.turn_ends(self.listing.line_of(call_site()), type(optimizer).__name__,
                                   [self.networks.parameter(p) for p, _ in moved])
@@ -221,23 +225,12 @@ class Recorder(Watcher):
         """An op's argument in words that JSON knows."""
         if isinstance(value, Tensor):
             return {"node": self._input(value, site)}
-        if is_array(value):
+        if is_array(value) and value.dtype.kind in "fiub":
             return {"array": self._node(Tensor._wrap(value), "label" if value.dtype.kind in "iu"
                                         else kind)}
-        if isinstance(value, (tuple, list)):
+        if isinstance(value, (tuple, list)) and not deep_or_cyclic(value):
             return {"tuple": [self._argument(v, site, kind) for v in value]}
-        if isinstance(value, slice):
-            return {"slice": [value.start, value.stop, value.step]}
-        if value is Ellipsis:
-            return {"ellipsis": True}
-        if isinstance(value, np.dtype):
-            return {"dtype": str(value)}
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, float) and not np.isfinite(value):
-            return {"float": repr(value)}
-        return value if isinstance(value, (int, float, str, bool, type(None))) else {
-            "repr": repr(value)}
+        return plain_argument(value)
 
     # ------------------------------------------------------------------ names and sources
     def _functions(self, entry: Op, node: Node | None) -> dict:
@@ -266,15 +259,6 @@ class Recorder(Watcher):
         if trace.ops:
             outermost = [trace.ops[0]["line"], *trace.ops[0]["callers"]][-1]
             trace.meta["script"] = trace.sources[outermost]["path"]
-
-
-def _option(value: Any) -> Any:
-    """An option of an optimiser, or what it looks like."""
-    if isinstance(value, (tuple, list)):
-        return [_option(v) for v in value]
-    plain = isinstance(value, (int, str, bool, type(None))) or (
-        isinstance(value, float) and np.isfinite(value))
-    return value if plain else repr(value)
 
 
 def _print(array: np.ndarray) -> bytes:

@@ -25,6 +25,7 @@ from ..op import OPS
 from ..tensor import Tensor
 from .packing import FIRST, Cut, packed_arrays
 from .parts import TRACE_LISTS
+from .plain_values import LARGEST_PLACE, plain_frame
 from .reading import LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
 
 __all__ = ["Trace", "declared"]
@@ -92,9 +93,12 @@ class Trace:
 
     def frame(self, step: int, **values) -> None:
         """Keep numbers or arrays of a moment of training beside the recorded step, for a film:
-        ``trace.frame(100, loss=0.3, samples=images)``."""
-        values = {shown(k): v.data if isinstance(v, Tensor) else np.asarray(v)
-                  for k, v in values.items()}
+        ``trace.frame(100, loss=0.3, samples=images)``. Raises TypeError or ValueError unless `step`
+        is a whole number from 0 on, and the values are numbers."""
+        step = whole("frame: step", step)
+        if step > LARGEST_PLACE:
+            raise ValueError(f"frame: step must be at most {LARGEST_PLACE}, got {step}")
+        values = {shown(k): plain_frame(k, v) for k, v in values.items()}
         numbers = {k: float(v) for k, v in values.items() if v.ndim == 0 and np.isfinite(v)}
         self.frames.append({"step": step, "numbers": numbers, "arrays": {
             k: self.array(v) for k, v in values.items() if k not in numbers}})
@@ -239,7 +243,7 @@ class Trace:
                     **{part: getattr(self, part) for part in TRACE_PARTS}}
         while True:
             document["arrays"] = packed_arrays(self.arrays, self._cuts, room)
-            text = _json(document)
+            text = json_of(document)
             zipped = gzip.compress(text, 6, mtime=0)
             if (excess := len(zipped) - budget) <= 0 or room <= 0:
                 return document, text, zipped
@@ -290,7 +294,8 @@ def declared(entry) -> dict:
                if kind else {})}
 
 
-def _json(document: dict) -> bytes:
+def json_of(document: dict) -> bytes:
+    """A document's text."""
     return json.dumps(document, allow_nan=False, default=_json_default).encode()
 
 

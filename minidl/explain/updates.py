@@ -64,15 +64,14 @@ def rule_steps(lines: tuple[str, ...]) -> tuple[tuple[Step, ...], dict[str, str]
     return tuple(steps), latest
 
 
-def rule_of(event: dict, first: bool) -> dict:
+def rule_of(event: dict) -> dict:
     """An update event's rule for a program: its lines; the numbers and arrays they begin with, by
-    name; the lines as steps with the numbers put in; and which step gives what the event stores.
-    `first`: the optimiser has no state of the parameter yet."""
+    name; the lines as steps with the numbers put in; and which step gives what the event stores."""
     arrays = {k: {"array": place} for k, place in event["state"].items()}
     try:
         lines, names = _ready(event["rule"], {"array": event["before"]},
                               {"array": event["gradient"]}, arrays, event["step"],
-                              event["options"], first)
+                              event["options"], event["first"])
         steps, latest = rule_steps(tuple(lines))
         used = {a for step in steps for a in step.of if isinstance(a, str)} & set(names)
         values = {k: v if isinstance(v, dict) else float(v) for k, v in names.items() if k in used}
@@ -87,22 +86,22 @@ def rule_of(event: dict, first: bool) -> dict:
         return {"lines": [], "names": {}, "steps": [], "stores": {}}
 
 
-def worked(rule: str, w: float, g: float, state: dict[str, float], step: int,
-           options: dict) -> list[tuple[str, float]] | None:
+def worked(rule: str, w: float, g: float, state: dict[str, float], step: int, options: dict,
+           first: bool) -> list[tuple[str, float]] | None:
     """The rule with the numbers put in, as (what, result); the last result is the new weight. None
-    for a rule that is not the library's. `state` is what it was before the step."""
+    for a rule that is not the library's. `state` is what it was before the step; `first`: the
+    optimiser had none yet."""
     try:
-        lines, names = _ready(rule, w, g, state, step, options, step == 1)
+        lines, names = _ready(rule, w, g, state, step, options, first)
         return [_worked_line(text, names) for text in lines] or None
     except _ODD:              # of that name, but with options or state of its own
         return None
 
 
 def applied(rule: str, w: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray], step: int,
-            options: dict) -> dict[str, np.ndarray] | None:
+            options: dict, first: bool) -> dict[str, np.ndarray] | None:
     """The whole parameter after the step, under "after", and the optimiser's state under its own
-    names; w, g and `state` in float64. None as above."""
-    first = not np.any(state.get("momentum_buffer", 0))
+    names; w, g and `state` in float64. `first` and None as above."""
     try:
         lines, names = _ready(rule, w, g, state, step, options, first)
         steps, latest = rule_steps(tuple(lines))

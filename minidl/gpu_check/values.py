@@ -77,12 +77,8 @@ def _worst(errors: Sequence[float]) -> tuple[int, float]:
 
 def with_kernels(which: str, function, *args):
     """``function(*args)`` with the kernels "fast" or "reference"."""
-    before = kernels.kernels_in_use()
-    kernels.use_kernels(which)
-    try:
+    with kernels.kernels_of_thread(which):
         return function(*args)
-    finally:
-        kernels.use_kernels(before)
 
 
 def check_ops(part: Part, sizes: Sizes) -> None:

@@ -19,16 +19,16 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
 from ..checks import brief, whole
 
 __all__ = ["CPU", "CUDA", "READABLE", "fits", "get_num_threads", "kernels_in_use",
-           "load_kernels", "problem", "replaceable", "replacement", "set_num_threads", "together",
-           "use_kernels"]
+           "kernels_of_thread", "load_kernels", "problem", "replaceable", "replacement",
+           "set_num_threads", "together", "use_kernels"]
 
 CPU: dict[str, Callable] = {}
 """Replacements for NumPy arrays of float32 and float64; filled when first needed."""
@@ -49,6 +49,15 @@ _loading = threading.Lock()
 _tried, _problem, _threads = False, None, None
 
 
+class _Own(threading.local):
+    """What the current thread uses, whatever the process does; None: as the process does."""
+
+    choice: str | None = None
+
+
+_own = _Own()
+
+
 def use_kernels(which: str) -> None:
     """Choose what runs from now on, in the whole process: ``"fast"`` (replacements where there are
     any) or ``"reference"``. Also by the environment: MINIDL_KERNELS."""
@@ -62,7 +71,20 @@ def kernels_in_use() -> str:
     """``"fast"`` or ``"reference"``. Raises ValueError where MINIDL_KERNELS is neither."""
     if _choice not in CHOICES:
         raise ValueError(f"MINIDL_KERNELS: expected one of {', '.join(CHOICES)}; got {_choice!r}")
-    return _choice
+    return _own.choice or _choice
+
+
+@contextmanager
+def kernels_of_thread(which: str) -> Iterator[None]:
+    """Inside, this thread uses ``"fast"`` or ``"reference"``; what others do, and what
+    :func:`use_kernels` chooses meanwhile, is left alone."""
+    if which not in CHOICES:
+        raise ValueError(f"kernels_of_thread: expected one of {', '.join(CHOICES)}; got {which!r}")
+    before, _own.choice = _own.choice, which
+    try:
+        yield
+    finally:
+        _own.choice = before
 
 
 def get_num_threads() -> int:
@@ -118,7 +140,7 @@ def replaceable(*arrays: str, smallest: int | None = None) -> Callable:
 
         @functools.wraps(readable)
         def chosen(*args):
-            if _choice == "reference":
+            if (_own.choice or _choice) == "reference":
                 return readable(*args)
             return (replacement(name, args[:count], smallest) or readable)(*args)
         chosen.readable = readable
@@ -134,7 +156,7 @@ def replacement(name: str, arrays: tuple, smallest: int | None = None) -> Callab
     CuPy's, so it is taken for every size.
     """
     first = arrays[0]
-    if _choice != "fast" and kernels_in_use():             # (raises, if it is neither)
+    if (_own.choice or _choice) != "fast" and kernels_in_use():       # (raises, if it is neither)
         return None
     if type(first) is np.ndarray:
         smallest = SMALLEST if smallest is None or not CPU else smallest
@@ -174,7 +196,7 @@ def _for_cuda(name: str, arrays) -> Callable | None:
 def together(array) -> AbstractContextManager:
     """Inside, updates of parameters on a GPU (where `array` is) wait; at the end, also after an
     error, all of a kind are one launch. Elsewhere, and without kernels, each runs at once."""
-    if array is None or isinstance(array, np.ndarray) or _choice == "reference":
+    if array is None or isinstance(array, np.ndarray) or (_own.choice or _choice) == "reference":
         return nullcontext()
     from .gpu import twins
     return twins.launched_together()

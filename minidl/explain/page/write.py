@@ -15,7 +15,7 @@ from html import escape
 from importlib.resources import files
 
 from ...checks import whole
-from ..trace import Trace
+from ..trace import Trace, json_of
 from .mathml import formulas, line_formulas
 
 # No request can be made. (eval is for browsers' test drivers: the page itself evaluates nothing.)
@@ -54,8 +54,7 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
     document["signatures"] = {op["op"]: list(trace.entry(op).signature.parameters)
                               for op in trace.ops if trace.entry(op) is not None}
     document["lines"] = line_formulas(_lines(trace))
-    text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(json_of(document), 6, mtime=0)).decode()
     title = title or f"A recorded step of {trace.meta.get('model') or trace.meta.get('script')}"
     return SHELL.format(policy=escape(POLICY), title=escape(title), trace=packed, style=_packaged(
         "style.css"), modules=json.dumps({"imports": modules()}))
