@@ -125,22 +125,40 @@ export class Trace {
   }
 
   // ------------------------------------------------------------------ what had arrived
-  /** Was a node's gradient forgotten after event `last` and before event n? */
-  forgotten(node, last, n) {
-    const {parameter} = this.nodes[node];
-    return this.cleared.some(c => c.event > last && c.event <= n && c.parameters.includes(parameter));
+  /** The pass back that an event belongs to, of passes within each other the innermost. */
+  passOf(n) { return this.passes.findLast(p => p.begin <= n && n < p.end) ?? null; }
+
+  /** The contributions before event `before` to a node, and to what its parameter was before, by pass. */
+  byPass(node, before) {
+    const {parameter} = this.nodes[node], found = new Map();
+    const same = (parameter ?? null) === null ? [node]
+      : [...this.brought.keys()].filter(other => other <= node && this.nodes[other].parameter === parameter);
+    for (const n of same.flatMap(other => this.brought.get(other) ?? []).sort((x, y) => x - y)) {
+      if (n >= before) break;
+      const pass = this.passOf(n);
+      if (!found.has(pass)) found.set(pass, []);
+      found.get(pass).push(n);
+    }
+    return [...found];
   }
 
-  /** The events before n that a node's gradient then is the sum of. */
+  /** The events before event `before` that a node's gradient then is the sum of: the rule of
+   * minidl/explain/arrived.py. A gradient begins anew where it was cleared, be it set to zero in place;
+   * what grad() finds is not added to it. */
   came(node, before) {
-    let found = [], last = -1;
-    for (const n of this.brought.get(node) ?? []) {
-      if (n >= before) break;
-      const e = this.events[n], anew = e.number === 1 && !("earlier" in e) || this.forgotten(node, last, n);
-      found = anew ? [n] : [...found, n];
-      last = n;
+    const {parameter} = this.nodes[node];
+    const rest = (left, moments, until) => left.length && moments.some(m => left.at(-1) < m && m <= until) ? [] : left;
+    const clearings = this.cleared.filter(c => c.parameters.includes(parameter)).map(c => c.event);
+    let left = [], last = [], going = [];
+    for (const [pass, places] of this.byPass(node, before)) {
+      left = rest(left, clearings, places[0]);
+      last = "earlier" in this.events[places[0]] ? [...left, ...places] : places;
+      if (!pass || pass.deposits) left = last;
+      if (pass && pass.begin < before && before < pass.end) going = last;
     }
-    return found;
+    if (going.length) return going;
+    if ((parameter ?? null) !== null) return rest(left, clearings, before);
+    return rest(last, this.passes.filter(p => p.outputs.includes(node)).map(p => p.begin), before);
   }
 
   /** A node's gradient when event n has happened: an array's place, or null: not arrived. */
