@@ -44,6 +44,7 @@ from .formula_text import at, names_of, value_formula
 from .keeping import made
 from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
 from .own_ops import own_terms
+from .rerun import why_not_again
 
 
 def checked(t: Any, index: tuple, who: str) -> tuple[int, ...]:
@@ -90,7 +91,7 @@ def explain_applied(asked: Applied, index: tuple[int, ...], depth: int = 1) -> E
 
 def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Explanation:
     call, steps, outside = found.core.call, (), 0
-    if call.op.terms is None:
+    if call.op.terms is None or why_not_again(call):
         terms, columns, formula, notes = own_terms(found.core, found.index)
     elif isinstance(call.op.terms, (Elementwise, Composite)):
         steps = shown_steps(call, found.index)

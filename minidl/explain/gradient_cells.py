@@ -25,6 +25,7 @@ from .folding import rearranges
 from .formula_text import at, contribution_formula, names_of, op_title
 from .origins import Applied, Arrival, HeldGradient
 from .own_ops import slopes_by_differences
+from .rerun import why_not_again
 
 
 def explain_grad(x: Tensor, index: tuple, depth: int = 1) -> Explanation:
@@ -79,11 +80,13 @@ def _differs(found: Explanation) -> bool:
 
 
 class Told(NamedTuple):
-    """What one use gave to one element of one of its operands, and its explanation."""
+    """What one use gave to one element of one of its operands, and its explanation; `again` says
+    why the op cannot be run again the same, if it cannot."""
 
     arrival: Arrival
     index: tuple[int, ...]
     part: Explanation
+    again: str = ""
 
 
 def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]:
@@ -92,6 +95,8 @@ def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]
         return [Told(arrival, index, Explanation(f"{op_title(arrival.op)}: {arrival.refused}", (),
                                                  [], 0.0, None, site=arrival.site))]
     made, k = arrival.applied, arrival.k
+    if why := why_not_again(made.call):
+        return [Told(arrival, index, _as_given(arrival, index, why), why)]
     if rearranges(made.op):
         places = np.concatenate([np.zeros(0, int), *(
             group.out for group in maps.linear_terms(made.call, (k, index)))])
@@ -101,6 +106,16 @@ def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]
             return inner
     part = explain_contribution(made.call, k, index, arrival.gy, arrival.site, made, arrival.above)
     return [Told(arrival, index, followed_to(part, depth, "gy"))]
+
+
+def _as_given(arrival: Arrival, index: tuple[int, ...], why: str) -> Explanation:
+    """Of an op that cannot be run again: what it gave, which its own backward pass says."""
+    given = _own_backward(arrival, index) if arrival.given is None else float(
+        arrival.given[index])
+    terms = [] if given is None else [Term((("what it gave", (), given),), given)]
+    notes = (why, *["what it gave is not known: its backward pass is gone"] * (given is None))
+    return Explanation(f"from {op_title(arrival.op)}", (), terms, total_of(terms), None,
+                       site=arrival.site, notes=notes, module=arrival.applied.module)
 
 
 def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
@@ -130,7 +145,10 @@ def _title_through(title: str, name: str) -> str:
 def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=None,
                          made: Applied | None = None, above=None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`; `made`
-    and `above` are Origins for the call and for gy, if terms are to be followed."""
+    and `above` are Origins for the call and for gy, if terms are to be followed. Raises ValueError
+    for an op that cannot be run again the same."""
+    if why := why_not_again(call):
+        raise ValueError(why)
     with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         kind, outside, notes = call.op.terms, 0, ()
         made = made or Applied(call, (None,) * len(call.operands), None, site)
@@ -189,7 +207,9 @@ def _slope_terms(call: maps.Call, k: int, index, gy: np.ndarray, above
 # --------------------------------------------------------------------------- another number
 def _reasons(gradient, index: tuple, total: float, told: list[Told]) -> list[str]:
     """Why a stored gradient is not its terms' sum: what is known to have happened to it, if any."""
-    found = gradient.happened() + (wrong_backwards(told) or _not_finite(gradient, index, total))
+    again = list(dict.fromkeys(each.again for each in told if each.again))
+    found = gradient.happened() + (wrong_backwards(told) + again or _not_finite(
+        gradient, index, total))
     return found or [gradient.otherwise]
 
 
@@ -204,11 +224,16 @@ def wrong_backwards(told: list[Told]) -> list[str]:
     """The ops whose own backward, run again for this very gy, gives another number than the op's
     formula."""
     found = {}
-    for arrival, index, part in told:
+    for arrival, index, part, again in told:
         made = arrival.applied
-        if made is None or arrival.node is None:
+        if made is None or arrival.node is None or again:
             continue
         given = _own_backward(arrival, index)
+        if given is not None and _own_backward(arrival, index) not in (given, None) and (
+                np.isfinite(given)):
+            found[made.op.name] = (f"the backward pass of {op_title(made.op)} gives another number "
+                                   "each time that it is run")
+            continue
         size = part.magnitude + max([abs(t.factors[0][2]) for t in part.terms], default=0.0)
         if given is not None and np.isfinite(given - part.total) and not (
                 abs(given - part.total) <= 1e-3 * size):
@@ -222,7 +247,7 @@ def wrong_backwards(told: list[Told]) -> list[str]:
 def _own_backward(arrival: Arrival, index: tuple) -> float | None:
     """What the op's own backward gives to the element, run again; None where it is gone."""
     node = arrival.node
-    if node.backward is None:
+    if node is None or node.backward is None:
         return None
     places = [k for k, shape in enumerate(node.shapes) if shape is not None]
     gy = Tensor(arrival.gy.astype(node.dtype))
