@@ -25,7 +25,7 @@ from . import maps as maps
 from .origins import Applied
 from .rerun import why_not_again
 
-CHOOSING = "max_pool2d"            # a rearrangement whose places the data choose
+CHOOSING = "max_pool2d", "max_pool2d_pick"     # rearrangements whose places the data choose
 ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 LINKS = 12                         # of a chain, and ops behind a parameter, at most
 
@@ -54,7 +54,7 @@ class Folded(NamedTuple):
 
 def rearranges(op: Op) -> bool:
     """Does the op only hand elements on, to places that it knows before it sees them?"""
-    return isinstance(op.terms, Gather) and op.name != CHOOSING
+    return isinstance(op.terms, Gather) and op.name not in CHOOSING
 
 
 def hands_on(made: Applied) -> bool:

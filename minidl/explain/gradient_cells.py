@@ -26,6 +26,7 @@ from .formula_text import at, contribution_formula, names_of, op_title
 from .origins import Applied, Arrival, HeldGradient
 from .own_ops import slopes_by_differences
 from .rerun import why_not_again
+from .taken import taken_axes
 
 
 def explain_grad(x: Tensor, index: tuple, depth: int = 1) -> Explanation:
@@ -89,8 +90,10 @@ class Told(NamedTuple):
     again: str = ""
 
 
-def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]:
-    """What one use gave: through ops that only hand numbers on, what their results' uses gave."""
+def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int,
+             asked: tuple[int, ...] | None = None) -> list[Told]:
+    """What one use gave: through ops that only hand numbers on, what their results' uses gave.
+    `asked` is the element's index in the tensor that was asked about, if that is another one."""
     if arrival.refused:
         return [Told(arrival, index, Explanation(f"{op_title(arrival.op)}: {arrival.refused}", (),
                                                  [], 0.0, None, site=arrival.site))]
@@ -102,9 +105,11 @@ def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]
             group.out for group in maps.linear_terms(made.call, (k, index)))])
         if not len(places):
             return []                           # a slice that this element is not in
-        if len(places) == 1 and (inner := _through(arrival, int(places[0]), depth)):
+        if len(places) == 1 and (inner := _through(
+                arrival, int(places[0]), depth, asked or index)):
             return inner
-    part = explain_contribution(made.call, k, index, arrival.gy, arrival.site, made, arrival.above)
+    part = explain_contribution(made.call, k, index, arrival.gy, arrival.site, made, arrival.above,
+                                asked)
     return [Told(arrival, index, followed_to(part, depth, "gy"))]
 
 
@@ -118,14 +123,15 @@ def _as_given(arrival: Arrival, index: tuple[int, ...], why: str) -> Explanation
                        site=arrival.site, notes=notes, module=arrival.applied.module)
 
 
-def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
+def _through(arrival: Arrival, place: int, depth: int, asked: tuple[int, ...]) -> list[Told]:
     """What was given to what a rearrangement made of an element, if that is known and adds up."""
     made, above = arrival.applied, arrival.above
     shape = made.call.out.shape
     index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
     try:
         found = [] if above.seed() is not None else [
-            each for later in above.arrivals() for each in _told_by(later, index, depth)]
+            each for later in above.arrivals()
+            for each in _told_by(later, index, depth, asked)]
     except (RuntimeError, TypeError, ValueError):
         return []
     gy, total = float(arrival.gy[index]), sum(each.part.total for each in found)
@@ -143,10 +149,12 @@ def _title_through(title: str, name: str) -> str:
 
 # --------------------------------------------------------------------------- one contribution
 def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=None,
-                         made: Applied | None = None, above=None) -> Explanation:
+                         made: Applied | None = None, above=None,
+                         asked: tuple[int, ...] | None = None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`; `made`
-    and `above` are Origins for the call and for gy, if terms are to be followed. Raises ValueError
-    for an op that cannot be run again the same."""
+    and `above` are Origins for the call and for gy, if terms are to be followed, and `asked` is the
+    element's index in the array that the operand was taken from. Raises ValueError for an op that
+    cannot be run again the same."""
     if why := why_not_again(call):
         raise ValueError(why)
     with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
@@ -164,14 +172,16 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                     terms += terms_of(columns, values)
                     used, outside = used + columns, outside + group.outside
         terms = largest_first(terms)
-        name = names_of(call)[k]
+        name, taken = names_of(call)[k], {}
         if kind is None:
             formula = [f"dy/d{name} by finite differences"]
             notes = (f"{call.op.name} declares no terms: its slopes are finite differences",)
         else:
-            formula = [contribution_formula(call, k, index)]
+            taken = taken_axes(made, used, outside) if isinstance(kind, Contract) else {}
+            formula = [contribution_formula(call, k, index, asked, taken)]
         formula += [line for line in [k == 0 and getattr(kind, "slope", "")] if line]
-        formula += legend(used, isinstance(kind, Contract))
+        own = {names_of(call)[i] for i in taken}
+        formula += legend(used, isinstance(kind, Contract), own)
         return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms),
                            None, outside, site, notes, module=made.module)
 
