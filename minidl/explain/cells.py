@@ -39,11 +39,13 @@ from .explanation import (
     total_of,
 )
 from .fields import WINDOW, back
-from .folding import CHOOSING, Folded, chain, folded, rearranges
-from .formula_text import at, names_of, value_formula
+from .folding import Folded, chain, folded, rearranges
+from .formula_text import Taken, at, names_of, value_formula
 from .keeping import made
 from .origins import Applied, ReturnedGradient, call_applied, made_by, returned
 from .own_ops import own_terms
+from .rerun import why_not_again
+from .taken import taken_axes
 
 
 def checked(t: Any, index: tuple, who: str) -> tuple[int, ...]:
@@ -89,8 +91,8 @@ def explain_applied(asked: Applied, index: tuple[int, ...], depth: int = 1) -> E
 
 
 def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Explanation:
-    call, steps, outside = found.core.call, (), 0
-    if call.op.terms is None:
+    call, steps, outside, taken = found.core.call, (), 0, {}
+    if call.op.terms is None or why_not_again(call):
         terms, columns, formula, notes = own_terms(found.core, found.index)
     elif isinstance(call.op.terms, (Elementwise, Composite)):
         steps = shown_steps(call, found.index)
@@ -98,12 +100,15 @@ def _explain_folded(asked: Applied, index: tuple[int, ...], found: Folded) -> Ex
         formula = value_formula(call, found.index)
     else:
         terms, columns, outside = _sum_of_terms(found)
-        formula, notes = _sum_formula(asked, index, found, terms, columns)
+        if isinstance(call.op.terms, Contract):
+            taken = taken_axes(found.core, columns, outside)
+        formula, notes = _sum_formula(asked, index, found, terms, columns, taken)
     if found.refused:
         notes = [*notes, f"what made x cannot be told: {found.refused}"]
     told = rearranges(call.op) or "the mean of" in formula[0]     # then the formula says the way
     through = [where_from(index, found)] * bool(found.through and not told)
-    about = legend(columns, isinstance(call.op.terms, Contract))
+    known = {names_of(call)[k] for k in taken}
+    about = legend(columns, isinstance(call.op.terms, Contract), known)
     terms = largest_first(terms)
     return Explanation(heading(asked, found.core.op, index), (*formula, *through, *about), terms,
                        total_of(terms), float(asked.call.out[index]), outside, asked.site,
@@ -143,12 +148,12 @@ def added_name(bias) -> str:
     return bias.origin.name or "b"
 
 
-def _sum_formula(asked: Applied, index, found: Folded, terms: list[Term], columns: list[Column]
-                 ) -> tuple[Sequence[str], list[str]]:
+def _sum_formula(asked: Applied, index, found: Folded, terms: list[Term], columns: list[Column],
+                 taken: Taken) -> tuple[Sequence[str], list[str]]:
     """The formula of a sum, and notes."""
     call, kind = found.core.call, found.core.op.terms
     if isinstance(kind, Gather):
-        if call.op.name == CHOOSING:
+        if call.op.name == "max_pool2d":
             return [f"y{at(found.index)} = the largest of x in its window"], [
                 _window_text(call, found.index)]
         way = ", ".join((*found.through, call.op.name, *(
@@ -160,8 +165,10 @@ def _sum_formula(asked: Applied, index, found: Folded, terms: list[Term], column
         return [f"y{at(index)} = {name}{at(place)}, through {way}"], []
     if isinstance(kind, Reduce):
         return _reduction_formula(found)
-    lines = value_formula(call, found.index)
-    return lines[:1] if any(column.through for column in columns) else lines, []
+    only_moved = found.scale == 1 and not found.added
+    lines = value_formula(call, found.index, index if only_moved else None, taken)
+    known = {names_of(call)[k] for k in taken}
+    return lines[:1] if any(c.through and c.name not in known for c in columns) else lines, []
 
 
 def _reduction_formula(found: Folded) -> tuple[list[str], list[str]]:

@@ -10,21 +10,20 @@ not hold its function.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..kernels import kernels_of_thread
-from ..modes import no_grad
 from ..ops.terms import Composite, Contract, Elementwise, Reduce, Scatter
-from ..tensor import Tensor
 from ..testing.compare import errors, limit_of, scale_of
 from ..testing.differences import along, first_smooth
 from . import maps as maps
 from .arrived import pass_of
 from .flow import faults
+from .recorded import recorded_call
+from .rerun import run_in_float64, why_not_again
 
 DIFFERENCE_STEPS = 1e-4, 1e-6            # a smaller one leaves kinks beside the point behind
 MANY = 3_000_000              # terms, above which only some cells are added up
@@ -120,36 +119,25 @@ def _open(used, recorded, expected):
 
 
 # --------------------------------------------------------------------------- values
-def _recorded_call(trace, op: dict) -> maps.Call:
-    """An op's call as recorded, also of one that declares no terms. Raises ValueError without."""
-    entry = trace.entry(op)
-    if entry is None or entry.terms is not None:
-        return trace.call(op)
-    kinds = [p.kind for p in entry.signature.parameters.values()]
-    if inspect.Parameter.KEYWORD_ONLY in kinds or any(
-            isinstance(a, dict) and "repr" in a for a in op["arguments"]):
-        raise ValueError(f"{op['op']}: a trace cannot keep one of its arguments")
-    return maps.Call.of(entry, [trace._decoded(a) for a in op["arguments"]],
-                        trace.value(op["outputs"][0]))
+def _repeatable(trace, op: dict) -> maps.Call:
+    """An op's call as recorded. Raises ValueError where it cannot be run again the same."""
+    call = recorded_call(trace, op).call
+    if why := why_not_again(call):
+        raise ValueError(why)
+    return call
 
 
 def _replayed(trace, op: dict) -> dict:
-    call = _recorded_call(trace, op)
+    call = _repeatable(trace, op)
     recorded = trace.value(op["outputs"][0])
     if recorded.dtype.kind != "f":
         return _verdict("pass", "no float to compare")
-    expected = _op_in_float64(call, call.operands)
+    expected = run_in_float64(call, call.operands)
     if expected.shape != recorded.shape:
         return _verdict("fail", f"run again it gives shape {expected.shape}, recorded is "
                         f"{recorded.shape}", 0, 1.0)
     return _compare_cells(call.operands, recorded, expected, scale_of(expected, *call.operands[:1]),
                           "the op replayed in float64")
-
-
-def _op_in_float64(call: maps.Call, operands) -> np.ndarray:
-    """The op on these operands, in float64."""
-    with no_grad(), np.errstate(all="ignore"):
-        return np.asarray(maps.again(call, [Tensor(x) for x in operands]).data)
 
 
 # --------------------------------------------------------------------------- gradients
@@ -174,7 +162,7 @@ def _nothing_came(trace, op: dict, k: int, entries: int, directions: int, rng) -
     """No contribution says that there is none to make: is that so?"""
     if trace.entry(op) is None:
         return _verdict("skipped", f"{op['op']} is not an op of the library")
-    call, gy = _recorded_call(trace, op), trace.arrays[trace.nodes[op["outputs"][0]]["grad"]]
+    call, gy = _repeatable(trace, op), trace.arrays[trace.nodes[op["outputs"][0]]["grad"]]
     if gy is None:
         return _verdict("skipped", "its numbers were left out of the file for their size")
     zero = np.zeros(call.operands[k].shape, gy.dtype)
@@ -188,7 +176,7 @@ def _gradient(trace, event: dict, entries: int, directions: int, rng) -> dict:
     op, k = trace.ops[event["op"]], event["input"]
     if trace.entry(op) is None:
         return _verdict("skipped", f"{op['op']} is not an op of the library")
-    call = _recorded_call(trace, op)
+    call = _repeatable(trace, op)
     recorded, gy = trace.arrays[event["contribution"]], trace.arrays[event["gy"]]
     if recorded is None or gy is None:
         return _verdict("skipped", "its numbers were left out of the file for their size")
@@ -274,13 +262,13 @@ def _by_differences(call, k: int, recorded, gy, entries: int, directions: int, r
         lines.append((None, d / max(np.sqrt(x.size), 1.0)))
     if not recorded.size:
         return _verdict("pass", "no numbers to compare")
-    y0, compared, kinks, largest = _op_in_float64(call, call.operands), 0, 0, 0.0
+    y0, compared, kinks, largest = run_in_float64(call, call.operands), 0, 0, 0.0
     wide, limit = max(1.0, min(float(np.abs(x).max(initial=0)), 10.0)), limit_of(recorded.dtype)
     wrong, tried, what = [], [], ""
     for index, d in lines:
         analytic = float((recorded * d).sum() if index is None else recorded[index])
         size = abs(analytic) if np.isfinite(analytic) else 0.0
-        line = along(lambda *xs: [_op_in_float64(call, xs)], call.operands, k, d, [y0], [gy])
+        line = along(lambda *xs: [run_in_float64(call, xs)], call.operands, k, d, [y0], [gy])
         found, tolerance, smooth = first_smooth(
             line, [step * wide for step in DIFFERENCE_STEPS], lambda found: (
                 found.rounding + 1e-3 * max(size, abs(found.value)) + 1e-4 * scale

@@ -6,7 +6,7 @@ a factor has the index that its own tensor knows it by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -96,9 +96,9 @@ def heading(asked: Applied, op: Op, index: Sequence[int]) -> str:
     return f"{called}{': ' if called else ''}{op_title(op)}   y{at(index)}"
 
 
-def legend(columns: Sequence[Column], indexed: bool = True) -> list[str]:
+def legend(columns: Sequence[Column], indexed: bool = True, told: Container = ()) -> list[str]:
     """What the letters of the factors are: "x is the output of relu, w is conv1.weight"; and, of a
-    formula with indices, which operands were rearranged before."""
+    formula with indices, which operands were rearranged before, but for those that are `told`."""
     said, moved, ops = {}, {}, {}
     for column in columns:
         about = "" if isinstance(column.origin, Unknown) else column.origin.about()
@@ -107,7 +107,7 @@ def legend(columns: Sequence[Column], indexed: bool = True) -> list[str]:
             continue                            # gy is the gradient of the output: always
         if about not in ("", column.name):
             said.setdefault(column.name, f"{column.name} is {about}")
-        if indexed and column.through and about != column.name:
+        if indexed and column.through and column.name not in told:
             moved[column.name] = None
             ops |= dict.fromkeys(column.through)
     line = ", ".join(said.values())

@@ -19,6 +19,7 @@ from ..tensor import Tensor
 from . import maps as maps
 from .keeping import Kept, made, uses
 from .own_ops import moved_elements, moving_places
+from .rerun import why_not_again
 
 WINDOW = Contract("y[n,c,i,j] += x[n, c, i*SH - PH + u*DH, j*SW - PW + v*DW]",
                   {"u": "KH", "v": "KW"})
@@ -125,6 +126,12 @@ def _mixed(call: maps.Call, mask: np.ndarray) -> np.ndarray:
     return np.broadcast_to(mask.any(dims, keepdims=True), shape)
 
 
+def _refuse_other_runs(who: str, call: maps.Call, known: bool) -> None:
+    """Raises ValueError for an op that, run again, is not what it was; is its result known?"""
+    if why := why_not_again(call, known):
+        raise ValueError(f"{who}: {why}")
+
+
 # --------------------------------------------------------------------------- through all ops
 @maps.unwatched()
 def receptive_field(t: Tensor, index: tuple) -> Fields:
@@ -138,7 +145,9 @@ def receptive_field(t: Tensor, index: tuple) -> Fields:
     while waiting:
         kept = heapq.heappop(waiting)[1]
         mask = masks.pop(kept.born)
-        call = call_of(kept, "receptive_field", np.zeros(mask.shape))
+        known = kept.op.terms is None and kept.out is not None
+        call = call_of(kept, "receptive_field", kept.out.numpy() if known else np.zeros(mask.shape))
+        _refuse_other_runs("receptive_field", call, known)
         for k, x in enumerate(call.op.inputs(call.args)):
             if not isinstance(x, Tensor):
                 continue
@@ -171,6 +180,7 @@ def projective_field(t: Tensor, index: tuple) -> Fields:
         use = heapq.heappop(heap)[1]
         out = use.out
         call, reached = call_of(use, "projective_field", out), np.zeros(out.shape, bool)
+        _refuse_other_runs("projective_field", call, True)
         for k, x in enumerate(call.op.inputs(call.args)):
             if isinstance(x, Tensor) and x in masks:
                 reached |= forward(call, k, masks[x])

@@ -23,8 +23,9 @@ from ..op import Op
 from ..ops.terms import Composite, Contract, Elementwise, Gather, Reduce
 from . import maps as maps
 from .origins import Applied
+from .rerun import why_not_again
 
-CHOOSING = "max_pool2d"            # a rearrangement whose places the data choose
+CHOOSING = "max_pool2d", "max_pool2d_pick"     # rearrangements whose places the data choose
 ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 LINKS = 12                         # of a chain, and ops behind a parameter, at most
 
@@ -53,14 +54,19 @@ class Folded(NamedTuple):
 
 def rearranges(op: Op) -> bool:
     """Does the op only hand elements on, to places that it knows before it sees them?"""
-    return isinstance(op.terms, Gather) and op.name != CHOOSING
+    return isinstance(op.terms, Gather) and op.name not in CHOOSING
+
+
+def hands_on(made: Applied) -> bool:
+    """Does the call only hand elements on, the same ones each time?"""
+    return rearranges(made.op) and not why_not_again(made.call)
 
 
 def folded(made: Applied, index: tuple[int, ...]) -> Folded:
     """What made one element of a call's result."""
     call, op = made.call, made.op
     found = None
-    if rearranges(op):
+    if hands_on(made):
         if place := _handed_on(call, index):
             found = _behind(made.inputs[place[0]], place[1])
     elif op.name == "add":
@@ -150,7 +156,7 @@ def traced_all(origin, places: np.ndarray) -> tuple[Any, np.ndarray, tuple[str, 
     through: list[str] = []
     while origin is not None and len(places):
         before = origin.made()
-        if before is None or not rearranges(before.op):
+        if before is None or not hands_on(before):
             break
         for group in maps.linear_terms(before.call):
             ((k, came),) = group.operands.items()
@@ -186,7 +192,7 @@ def chain(made: Applied, index: tuple[int, ...]) -> tuple[list[Link], Folded | N
     where = lambda call: (str(call.site), call.module, call.function)
     while current is not None and len(links) < LINKS and where(current) == where(made):
         kind = current.op.terms
-        if rearranges(current.op) and (place := _handed_on(current.call, at)):
+        if hands_on(current) and (place := _handed_on(current.call, at)):
             current, at = current.inputs[place[0]], place[1]
             current = current.made() if current is not None else None
             continue

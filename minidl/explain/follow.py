@@ -12,9 +12,8 @@ from typing import NamedTuple
 from .account import Account
 from .explanation import Explanation
 from .facts import Facts, events_text, largest
+from .folding import CHOOSING
 from .formula_text import at
-
-CHOOSES = "max_pool2d", "max_pool2d_pick"      # the data decides which number these hand on
 
 
 class Way(NamedTuple):
@@ -168,7 +167,7 @@ def _passed_through(facts: Facts, found: Way, what: str) -> Way:
 
 def moves(facts: Facts, told: Account) -> bool:
     """Does the event hand on one number as it is, from a place that no data decides?"""
-    return (told.op is not None and told.op["op"] not in CHOOSES
+    return (told.op is not None and told.op["op"] not in CHOOSING
             and facts.trace.maps[told.op["op"]]["kind"] == "Gather"
             and isinstance(told.found, Explanation) and len(told.terms) == 1
             and len(told.terms[0].factors) == 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from . import maps as maps
 from .grids import indexed
 from .steps import written
 
+Taken = Mapping[int, Sequence]              # by operand, an Axis (taken.py) for each index
+NOT_TAKEN: Taken = MappingProxyType({})
 LEADING = {1: ("n",), 2: ("n", "h")}       # letters for "...", the axes that broadcast
 
 
@@ -44,8 +47,11 @@ def names_of(call: maps.Call) -> list[str]:
 
 
 # --------------------------------------------------------------------------- values
-def value_formula(call: maps.Call, index: tuple[int, ...]) -> tuple[str, ...]:
-    """The declaration, and the same with the element's indices and the op's numbers put in."""
+def value_formula(call: maps.Call, index: tuple[int, ...], asked: tuple[int, ...] | None = None,
+                  taken: Taken = NOT_TAKEN) -> tuple[str, ...]:
+    """The declaration, and the same with the element's indices and the op's numbers put in. `asked`
+    is the element's index in what the result was rearranged to, and `taken` has, by operand, the
+    indices of the array that it was taken from."""
     kind = call.op.terms
     if isinstance(kind, (Elementwise, Composite)):
         numbers = {k: v for k, v in call.named().items() if isinstance(v, (int, float, tuple))}
@@ -61,13 +67,17 @@ def value_formula(call: maps.Call, index: tuple[int, ...]) -> tuple[str, ...]:
                 else "y = the sum of what is added here",)
     arrays, bias = declared_arrays(call)
     whole = _written_sum(arrays[0], arrays[1:])
-    product = _solved(arrays[0], arrays[1:], index, call)
+    product = _solved(arrays[0], [(*factor, taken.get(i, ())) for i, factor in enumerate(
+        arrays[1:])], index, call)
+    y = f"y{at(index if asked is None else asked)}"
     if not bias:
-        return (whole, f"y{at(index)} = {product}")
+        return (whole, f"{y} = {product}")
     (_, own) = bias
     place = [index[arrays[0][1].index(axis)] for axis in own[1]]
+    known = taken.get(len(arrays) - 1, ())
+    place = [axis.written(list(map(str, place))) for axis in known] or place
     return (f"{written_array(*bias[0])} = {written_array(*own)}, then {whole}",
-            f"y{at(index)} = {own[0]}{at(place)} + {product}")
+            f"{y} = {own[0]}{at(place)} + {product}")
 
 
 def plain_formula(text: str) -> str:
@@ -86,20 +96,25 @@ def _axes(axes: Sequence[int]) -> str:
 
 
 # --------------------------------------------------------------------------- gradients
-def contribution_formula(call: maps.Call, k: int, index: tuple[int, ...]) -> str:
-    """What one element of operand k is given back, as a formula."""
+def contribution_formula(call: maps.Call, k: int, index: tuple[int, ...],
+                         asked: tuple[int, ...] | None = None, taken: Taken = NOT_TAKEN) -> str:
+    """What one element of operand k is given back, as a formula. `asked` is the element's index in
+    the array that the operand was taken from, and `taken` has, by operand, that array's indices."""
     kind, name = call.op.terms, names_of(call)[k]
+    asked = index if asked is None else asked
     if isinstance(kind, Elementwise):
         return f"dy/d{name} = {kind.partials[k] or '0'}"
     if isinstance(kind, Composite):
         return f"dy/d{name} of {plain_formula(written(kind.value))}"
     if not isinstance(kind, Contract):
-        return f"g{name}{at(index)} = the sum of gy where it went"
+        return f"g{name}{at(asked)} = the sum of gy where it went"
     arrays, bias = declared_arrays(call)
-    result, *factors = arrays if k < maps.factors(kind) else bias
-    k = k if k < maps.factors(kind) else 0
-    others = [("gy", result[1]), *(f for i, f in enumerate(factors) if i != k)]
-    return f"g{name}{at(index)} = {_solved(factors[k], others, index, call)}"
+    first = 0 if k < maps.factors(kind) else maps.factors(kind)
+    result, *factors = arrays if first == 0 else bias
+    others = [("gy", result[1], ()), *((*factor, taken.get(first + i, ())) for i, factor in
+                                       enumerate(factors) if first + i != k)]
+    own = _solved(factors[k - first], others, index, call, asked, taken.get(k, ()))
+    return f"g{name}{at(asked)} = {own}"
 
 
 # --------------------------------------------------------------------------- sums of products
@@ -131,19 +146,55 @@ def _written_sum(result: Array, factors: Sequence[Array]) -> str:
     return f"{written_array(*result)} += {' * '.join(written_array(*f) for f in factors)}"
 
 
-def _solved(own: Array, others: Sequence[Array], index: Sequence[int], call: maps.Call) -> str:
+def _solved(own: Array, others: Sequence[tuple], index: Sequence[int], call: maps.Call,
+            asked: Sequence[int] = (), taken: Sequence = ()) -> str:
     """A Contract's sum for one element of the array `own`: the product of the others, the element's
-    indices put in, and conditions where they stand in an expression."""
+    indices put in, and conditions where they stand in an expression. An array may have a third
+    entry, the indices of the array that it was taken from; `taken` are those of `own`, and `asked`
+    the element there."""
     numbers = {name: int(value) for name, value in call.named().items()
                if name.isupper() and isinstance(value, (int, np.integer))}
     numbers |= {axis: i for axis, i in zip(own[1], index) if axis.isidentifier()}
-    conditions = [f"{affine(axis, numbers)} = {i}" for axis, i in zip(own[1], index)
+    conditions = [_condition(k, affine(axis, numbers), index, asked, taken)
+                  for k, axis in enumerate(own[1])
                   if not axis.isidentifier() and not axis.isdigit()]
-    right = " * ".join(written_array(name, [affine(axis, numbers) for axis in axes])
-                       for name, axes in others) or "1"
+    conditions += _ends(others, call, numbers)
+    right = []
+    for name, axes, *before in others:
+        indices = [affine(axis, numbers) for axis in axes]
+        whole = [each.written(indices) for each in before[0]] if any(before) else indices
+        right.append(written_array(name, whole))
+    right = " * ".join(right) or "1"
     free = sorted(set(re.findall(r"\b[a-z]\w*\b(?!\[)", " ".join([right, *conditions]))))
     where = f" where {' and '.join(conditions)}" if conditions else ""
     return (f"sum over {', '.join(free)} of " if free else "") + right + where
+
+
+def _ends(others: Sequence[tuple], call: maps.Call, numbers: Mapping[str, int]) -> list[str]:
+    """``o < 2``, of letters that end before all arrays do in which they stand alone."""
+    arrays, _ = declared_arrays(call)
+    counts = {axis: n for (_, axes), x in zip(arrays, (call.out, *call.operands))
+              for axis, n in zip(axes, x.shape)}
+    ends: dict[str, bool] = {}
+    for _, axes, *before in others:
+        known = before[0] if before else ()
+        for k, letter in enumerate(axes):
+            if letter.isidentifier() and letter not in numbers:
+                ends[letter] = ends.get(letter, False) or not known or any(
+                    axis.ends(k, counts[letter]) for axis in known)
+    return [f"{letter} < {counts[letter]}" for letter, there in ends.items() if not there]
+
+
+def _condition(k: int, text: str, index: Sequence[int], asked: Sequence[int], taken: Sequence
+               ) -> str:
+    """What index k of an element is, `text`, as an equation; of the array that it was taken from,
+    if that has one index for it."""
+    for place, axis in zip(asked, taken):
+        alone = axis.steps[k] and not any(s for i, s in enumerate(axis.steps) if i != k)
+        if alone and axis.divisor == 1 and not axis.modulus and place == (
+                axis.start + axis.steps[k] * index[k]):
+            return f"{axis.written([text if i == k else '0' for i in range(len(index))])} = {place}"
+    return f"{text} = {index[k]}"
 
 
 def affine(expression: str, numbers: dict[str, int]) -> str:

@@ -25,6 +25,8 @@ from .folding import rearranges
 from .formula_text import at, contribution_formula, names_of, op_title
 from .origins import Applied, Arrival, HeldGradient
 from .own_ops import slopes_by_differences
+from .rerun import why_not_again
+from .taken import taken_axes
 
 
 def explain_grad(x: Tensor, index: tuple, depth: int = 1) -> Explanation:
@@ -79,38 +81,57 @@ def _differs(found: Explanation) -> bool:
 
 
 class Told(NamedTuple):
-    """What one use gave to one element of one of its operands, and its explanation."""
+    """What one use gave to one element of one of its operands, and its explanation; `again` says
+    why the op cannot be run again the same, if it cannot."""
 
     arrival: Arrival
     index: tuple[int, ...]
     part: Explanation
+    again: str = ""
 
 
-def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int) -> list[Told]:
-    """What one use gave: through ops that only hand numbers on, what their results' uses gave."""
+def _told_by(arrival: Arrival, index: tuple[int, ...], depth: int,
+             asked: tuple[int, ...] | None = None) -> list[Told]:
+    """What one use gave: through ops that only hand numbers on, what their results' uses gave.
+    `asked` is the element's index in the tensor that was asked about, if that is another one."""
     if arrival.refused:
         return [Told(arrival, index, Explanation(f"{op_title(arrival.op)}: {arrival.refused}", (),
                                                  [], 0.0, None, site=arrival.site))]
     made, k = arrival.applied, arrival.k
+    if why := why_not_again(made.call):
+        return [Told(arrival, index, _as_given(arrival, index, why), why)]
     if rearranges(made.op):
         places = np.concatenate([np.zeros(0, int), *(
             group.out for group in maps.linear_terms(made.call, (k, index)))])
         if not len(places):
             return []                           # a slice that this element is not in
-        if len(places) == 1 and (inner := _through(arrival, int(places[0]), depth)):
+        if len(places) == 1 and (inner := _through(
+                arrival, int(places[0]), depth, asked or index)):
             return inner
-    part = explain_contribution(made.call, k, index, arrival.gy, arrival.site, made, arrival.above)
+    part = explain_contribution(made.call, k, index, arrival.gy, arrival.site, made, arrival.above,
+                                asked)
     return [Told(arrival, index, followed_to(part, depth, "gy"))]
 
 
-def _through(arrival: Arrival, place: int, depth: int) -> list[Told]:
+def _as_given(arrival: Arrival, index: tuple[int, ...], why: str) -> Explanation:
+    """Of an op that cannot be run again: what it gave, which its own backward pass says."""
+    given = _own_backward(arrival, index) if arrival.given is None else float(
+        arrival.given[index])
+    terms = [] if given is None else [Term((("what it gave", (), given),), given)]
+    notes = (why, *["what it gave is not known: its backward pass is gone"] * (given is None))
+    return Explanation(f"from {op_title(arrival.op)}", (), terms, total_of(terms), None,
+                       site=arrival.site, notes=notes, module=arrival.applied.module)
+
+
+def _through(arrival: Arrival, place: int, depth: int, asked: tuple[int, ...]) -> list[Told]:
     """What was given to what a rearrangement made of an element, if that is known and adds up."""
     made, above = arrival.applied, arrival.above
     shape = made.call.out.shape
     index = tuple(int(i) for i in np.unravel_index(place, shape)) if shape else ()
     try:
         found = [] if above.seed() is not None else [
-            each for later in above.arrivals() for each in _told_by(later, index, depth)]
+            each for later in above.arrivals()
+            for each in _told_by(later, index, depth, asked)]
     except (RuntimeError, TypeError, ValueError):
         return []
     gy, total = float(arrival.gy[index]), sum(each.part.total for each in found)
@@ -128,9 +149,14 @@ def _title_through(title: str, name: str) -> str:
 
 # --------------------------------------------------------------------------- one contribution
 def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=None,
-                         made: Applied | None = None, above=None) -> Explanation:
+                         made: Applied | None = None, above=None,
+                         asked: tuple[int, ...] | None = None) -> Explanation:
     """Of one element of what the call's backward gives to operand k, for the upstream `gy`; `made`
-    and `above` are Origins for the call and for gy, if terms are to be followed."""
+    and `above` are Origins for the call and for gy, if terms are to be followed, and `asked` is the
+    element's index in the array that the operand was taken from. Raises ValueError for an op that
+    cannot be run again the same."""
+    if why := why_not_again(call):
+        raise ValueError(why)
     with maps.unwatched(), np.errstate(all="ignore"):          # inf and nan are values
         kind, outside, notes = call.op.terms, 0, ()
         made = made or Applied(call, (None,) * len(call.operands), None, site)
@@ -146,14 +172,16 @@ def explain_contribution(call: maps.Call, k: int, index, gy: np.ndarray, site=No
                     terms += terms_of(columns, values)
                     used, outside = used + columns, outside + group.outside
         terms = largest_first(terms)
-        name = names_of(call)[k]
+        name, taken = names_of(call)[k], {}
         if kind is None:
             formula = [f"dy/d{name} by finite differences"]
             notes = (f"{call.op.name} declares no terms: its slopes are finite differences",)
         else:
-            formula = [contribution_formula(call, k, index)]
+            taken = taken_axes(made, used, outside) if isinstance(kind, Contract) else {}
+            formula = [contribution_formula(call, k, index, asked, taken)]
         formula += [line for line in [k == 0 and getattr(kind, "slope", "")] if line]
-        formula += legend(used, isinstance(kind, Contract))
+        own = {names_of(call)[i] for i in taken}
+        formula += legend(used, isinstance(kind, Contract), own)
         return Explanation(f"from {op_title(call.op)}", tuple(formula), terms, total_of(terms),
                            None, outside, site, notes, module=made.module)
 
@@ -189,7 +217,9 @@ def _slope_terms(call: maps.Call, k: int, index, gy: np.ndarray, above
 # --------------------------------------------------------------------------- another number
 def _reasons(gradient, index: tuple, total: float, told: list[Told]) -> list[str]:
     """Why a stored gradient is not its terms' sum: what is known to have happened to it, if any."""
-    found = gradient.happened() + (wrong_backwards(told) or _not_finite(gradient, index, total))
+    again = list(dict.fromkeys(each.again for each in told if each.again))
+    found = gradient.happened() + (wrong_backwards(told) + again or _not_finite(
+        gradient, index, total))
     return found or [gradient.otherwise]
 
 
@@ -204,11 +234,16 @@ def wrong_backwards(told: list[Told]) -> list[str]:
     """The ops whose own backward, run again for this very gy, gives another number than the op's
     formula."""
     found = {}
-    for arrival, index, part in told:
+    for arrival, index, part, again in told:
         made = arrival.applied
-        if made is None or arrival.node is None:
+        if made is None or arrival.node is None or again:
             continue
         given = _own_backward(arrival, index)
+        if given is not None and _own_backward(arrival, index) not in (given, None) and (
+                np.isfinite(given)):
+            found[made.op.name] = (f"the backward pass of {op_title(made.op)} gives another number "
+                                   "each time that it is run")
+            continue
         size = part.magnitude + max([abs(t.factors[0][2]) for t in part.terms], default=0.0)
         if given is not None and np.isfinite(given - part.total) and not (
                 abs(given - part.total) <= 1e-3 * size):
@@ -222,7 +257,7 @@ def wrong_backwards(told: list[Told]) -> list[str]:
 def _own_backward(arrival: Arrival, index: tuple) -> float | None:
     """What the op's own backward gives to the element, run again; None where it is gone."""
     node = arrival.node
-    if node.backward is None:
+    if node is None or node.backward is None:
         return None
     places = [k for k, shape in enumerate(node.shapes) if shape is not None]
     gy = Tensor(arrival.gy.astype(node.dtype))

@@ -58,7 +58,10 @@ class Call(NamedTuple):
 
     def named(self) -> dict:
         """Every argument under the name that declarations use for it."""
-        values = dict(zip(self.op.signature.parameters, self.args))
+        parameters = self.op.signature.parameters
+        values = {name: p.default for name, p in parameters.items()
+                  if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        values |= zip(parameters, self.args)
         names = {SHORT_NAMES.get(k, k): float64_array(v) if isinstance(v, Tensor) else v
                  for k, v in values.items()}
         for name, capitals in _CAPITALS.items():

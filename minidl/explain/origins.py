@@ -54,6 +54,7 @@ class Arrival(NamedTuple):
     refused: str = ""
     site: Site | str | None = None
     node: Node | None = None               # the tape's, whose backward can be run again
+    given: np.ndarray | None = None        # what it gave, where that is recorded
 
 
 # --------------------------------------------------------------------------- from tensors to calls

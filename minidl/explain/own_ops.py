@@ -12,22 +12,15 @@ from itertools import islice
 
 import numpy as np
 
-from ..modes import no_grad
-from ..tensor import Tensor
 from . import maps as maps
 from .columns import Column, column_of
 from .explanation import SHOWN, Term
 from .formula_text import names_of
 from .origins import Applied
+from .rerun import run_in_float64, why_not_again
 
 LOOKED_FOR = 64                    # operands that are looked for, at most
 STEP = 1e-4                   # of a difference, as a share of the operand's size
-
-
-def run_in_float64(call: maps.Call, operands) -> np.ndarray:
-    """The op on these operands, in float64."""
-    with no_grad(), np.errstate(all="ignore"):
-        return maps.float64_array(maps.again(call, [Tensor(x) for x in operands]))
 
 
 def own_terms(made: Applied, index: tuple[int, ...]
@@ -35,6 +28,10 @@ def own_terms(made: Applied, index: tuple[int, ...]
     """One element of the result as one term, whose factors are what it depends on, and their
     columns; its formula, and notes."""
     call, columns, factors, origins = made.call, [], [], []
+    formula = [f"y = {call.op.name}({', '.join(names_of(call))})"]
+    if why := why_not_again(call):
+        given = float(call.out[index])
+        return [Term((("what it gave", (), given),), given)], [], formula, [why]
     value, mask = float(run_in_float64(call, call.operands)[index]), np.zeros(call.out.shape, bool)
     mask[index] = True
     for k, name in enumerate(names_of(call)):
@@ -48,7 +45,7 @@ def own_terms(made: Applied, index: tuple[int, ...]
     if len(factors) > SHOWN:
         notes.insert(0, f"and {len(factors) - SHOWN} more operands")
     terms = [Term(tuple(factors[:SHOWN]), value, ",", tuple(origins[:SHOWN]))]
-    return terms, columns, [f"y = {call.op.name}({', '.join(names_of(call))})"], notes
+    return terms, columns, formula, notes
 
 
 def moved_elements(call: maps.Call, k: int, places: np.ndarray) -> np.ndarray:

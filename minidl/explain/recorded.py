@@ -15,13 +15,15 @@ from .origins import Applied, Arrival
 
 
 def recorded_call(trace, op: dict) -> Applied:
-    """An op's call as recorded. Raises ValueError where the file had no room for its numbers."""
-    inputs, entry = tuple(RecordedNode(trace, node) for node in op["inputs"]), trace.entry(op)
-    if entry is not None and entry.terms is None:          # of the user's own, in memory
+    """An op's call as recorded, also of one of the user's own, in memory. Raises ValueError where
+    an argument could not be kept, and where the file had no room for its numbers."""
+    entry = trace.entry(op)
+    if entry is not None and entry.terms is None:
         args = [trace._decoded(a) for a in op["arguments"]]
         call = Call.of(entry, args, trace.value(op["outputs"][0]))
     else:
         call = trace.call(op)
+    inputs = tuple(RecordedNode(trace, node) for node in op["inputs"])
     return Applied(call, inputs, RecordedNode(trace, op["outputs"][0]), trace.site(op),
                    op["module"], op.get("function", ""))
 
@@ -138,7 +140,7 @@ class RecordedGradient:
         made = recorded_call(self.trace, op)
         above = RecordedGradient(self.trace, op["outputs"][0], place)
         return Arrival(made.op, made, event["input"], self._numbers(event["gy"]), above, "",
-                       made.site)
+                       made.site, None, self.trace.arrays[event["contribution"]])
 
     def explain(self, index: tuple[int, ...], depth: int = 1) -> Explanation:
         from .gradient_cells import explain_arrived

@@ -28,7 +28,7 @@ from .parts import TRACE_LISTS
 from .plain_values import LARGEST_PLACE, plain_frame
 from .reading import LARGEST_TRACE, TRACE_FORMAT, VERSION, cleaned, read
 
-__all__ = ["Trace", "declared"]
+__all__ = ["Trace", "declared", "json_of"]
 
 BUDGET = 3_000_000            # bytes of a file, gzipped; arrays that have no room are cut
 TRACE_PARTS = "meta", "maps", *TRACE_LISTS
