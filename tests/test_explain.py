@@ -567,7 +567,7 @@ def test_the_gradient_of_an_extreme_is_explained_whatever_the_extreme(name, ends
 
 
 def test_operands_that_are_not_shown_are_counted():
-    for count, notes in ((8, ()), (9, ("and 1 more operands",))):
+    for count, notes in ((8, ()), (9, ("and 8 other elements of x that the steps see",))):
         with minidl.keep():
             y = F.softmax(minidl.ones(1, count, requires_grad=True), 1)
         assert y.explain(0, 0).notes == notes

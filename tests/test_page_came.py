@@ -59,7 +59,8 @@ def shared():
 
 
 @pytest.mark.parametrize("program", [
-    twice, cleared_in_place, cleared_to_none, found_by_grad, shared, "small-gan"], ids=lambda p: getattr(p, "__name__", p))
+    twice, cleared_in_place, cleared_to_none, found_by_grad, shared, "small-gan"],
+    ids=lambda p: getattr(p, "__name__", p))
 def test_the_pages_sums_are_of_the_same_contributions(program):
     if isinstance(program, str):
         trace = first_step.of_model(program)

@@ -65,12 +65,12 @@ def taken_axes(made: Applied, columns: Sequence[Column], outside: int) -> dict[i
         places = np.unravel_index(flat, root.shape) if root.shape else ()
         axes = [_fitted(place.reshape(shape), n, j if len(root.shape) == len(shape) else -1)
                 for j, (place, n) in enumerate(zip(places, root.shape))]
-        if None not in axes and not (outside and _cut(axes, written[k], shape)):
+        if None not in axes and not (outside and _sliced_axis(axes, written[k], shape)):
             found[k] = axes
     return found
 
 
-def _cut(axes: Sequence[Axis], written: Sequence[str], shape) -> bool:
+def _sliced_axis(axes: Sequence[Axis], written: Sequence[str], shape) -> bool:
     """Does the array go on where the operand ends, at a sum of indices like ``i + u - 1``? There is
     padding, and not the array's number."""
     return any(step and not written[i].isidentifier() and axis != Axis(
