@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from page import steps
-from page.browser import hash_of, needs_browser
+from page.browser import hash_of, needs_browser, number
 
 import minidl
 from minidl.explain.page import page
@@ -118,7 +118,7 @@ def test_by_number_and_by_words(show):
     shown.press("g", "2", "1", "Enter")
     assert shown.event() == 20
     shown.press("g", *"999", "Enter")
-    assert shown.note() == f'There is no event "999": 1 to {len(trace.events)}.'
+    assert "no event" in shown.note() and f"1 to {len(trace.events)}" in shown.note()
     shown.press("Escape")
     wanted = next(n for n in of(trace, "backward") if n > 20
                   and trace.nodes[trace.events[n]["node"]]["name"] == "7.weight")
@@ -153,14 +153,16 @@ def test_the_place_is_in_the_address(show):
     assert copied.read() == place
 
 
-@pytest.mark.parametrize("hash_", ["#event=0", "#event=1e3", "#event=-1", "#event=", "#", "#cell=9",
-                                   "#event=1&cell=99,99", "#event=1&cell=a,b", "#<img src=x>",
-                                   "#event=1&cell=,,,", "#event=%00", "#event=1&cell=0,0,0,1.5"])
-def test_an_address_that_says_nothing_is_the_first_event(show, hash_):
-    shown = show(steps.plain(), hash_)
-    assert shown.event() == 0 and shown.read()["cell"].count(",") == 3
-    shown.press("ArrowRight")
-    assert shown.event() == 1
+def test_an_address_that_says_nothing_is_the_first_event(show):
+    shown, path = show.page(), show.write(page(steps.plain()))
+    for hash_ in ("#event=0", "#event=1e3", "#event=-1", "#event=", "#", "#cell=9", "#<img src=x>",
+                  "#event=1&cell=99,99", "#event=1&cell=a,b", "#event=1&cell=,,,", "#event=%00",
+                  "#event=1&cell=0,0,0,1.5"):
+        shown.page.goto("about:blank")
+        shown.goto(path.as_uri() + hash_)
+        assert shown.event() == 0 and shown.read()["cell"].count(",") == 3, hash_
+        shown.press("ArrowRight")
+        assert shown.event() == 1
 
 
 def test_the_browsers_back_is_back(show):
@@ -254,8 +256,8 @@ def test_back_is_back(show):
 
 def test_a_factor_leads_to_the_number_that_it_is(show):
     """Where Enter goes, the chosen cell has the factor's value."""
-    trace = steps.cnn()
-    shown = show(trace)
+    trace = steps.plain()
+    shown, compared = show(trace), 0
     for n in [*of(trace, "forward")[1:], *of(trace, "backward")]:
         shown.walk([hash_of(n)])
         factor = shown.ask("""() => {
@@ -267,15 +269,13 @@ def test_a_factor_leads_to_the_number_that_it_is(show):
         shown.press("Enter")
         if factor is None or shown.event() == before or "backward() began" in shown.note():
             continue                        # nothing to follow, or an input
-        there = shown.text("[role=grid] .here")
         e = trace.events[shown.event()]
         if e["phase"] == "backward" and e["of"] > 1 or e["phase"] == "update":
             continue                        # one of several; a weight's event is its update
-        short = f"{float(factor.replace(MINUS, '-')):.3g}"
-        assert float(there.replace(MINUS, "-")) == pytest.approx(float(short), rel=0.006)
-
-
-MINUS = "\u2212"
+        there = shown.text("[role=grid] .here")
+        assert number(there) == pytest.approx(number(factor), rel=0.006)
+        compared += 1
+    assert compared > 5
 
 
 def test_what_was_given_has_no_maker(show):

@@ -64,10 +64,13 @@ def network_of_torch() -> Trace:
     return steps.classified(minidl.from_torch(module), steps.images(1, 10), 3)
 
 
+slow = lambda name: pytest.param(name, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("name", [
-    "cnn", "residual", "transformer", "vae", "gan", "updates", pytest.param("torch", marks=(
-        pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed"),
-        pytest.mark.skipif(not hasattr(minidl, "from_torch"), reason="no minidl.from_torch")))])
+    "cnn", *map(slow, ("residual", "transformer", "vae", "gan", "updates")),
+    pytest.param("torch", marks=(pytest.mark.slow, pytest.mark.skipif(
+        find_spec("torch") is None, reason="PyTorch is not installed")))])
 def test_every_event_of_a_network(show, name):
     trace = network_of_torch() if name == "torch" else getattr(steps, name)()
     assert every_event_is_shown(show(trace), trace) == len(trace.events)
@@ -101,7 +104,7 @@ def to_the_loss(shown, trace: Trace, n: int, cell) -> None:
         now = shown.read()
         places.append(now)
         assert now["hash"] != places[-2]["hash"], now
-        if "backward() began here" in shown.note() or shown.event() == last:
+        if "backward() began" in shown.note() or shown.event() == last:
             break
         assert len(places) <= 12, [p["status"] for p in places]
     assert len(places) - 1 <= 12 and shown.event() == last

@@ -16,6 +16,8 @@ from minidl.explain.updates import worked
 pytestmark = needs_browser
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ["cnn", "residual", "transformer", "vae", "gan"]
+few_networks = lambda one, names: pytest.mark.parametrize("name", [
+    name if name == one else pytest.param(name, marks=pytest.mark.slow) for name in names])
 
 
 def of(trace, phase: str) -> list[int]:
@@ -32,7 +34,7 @@ CODE = re.compile(r"\\|\*\*|\baxis\b|\bdim ?=|keepdim|\bnp\.|\[:|, ?:|\.\.\.\]|\
                   r"\w\(.*, -?\d\)")
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "updates"])
+@few_networks("cnn", [*NETWORKS, "updates"])
 def test_formulas_are_no_code(show, name):
     """Neither LaTeX nor NumPy stands in a formula, of any event."""
     trace = getattr(steps, name)()
@@ -79,7 +81,7 @@ def source_file(path: str) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@few_networks("vae", NETWORKS)
 def test_the_marked_line_is_the_files(show, name):
     trace = getattr(steps, name)()
     events = of(trace, "forward") + of(trace, "backward")[::5]
@@ -114,7 +116,7 @@ LEDGER = """() => [...document.querySelectorAll("[data-panel=ledger] [data-event
 CELL = "() => (document.querySelector('[data-cell]').dataset.cell || '').split(',')"
 
 
-@pytest.mark.parametrize("name", ["residual", "transformer", "vae", "gan"])
+@few_networks("residual", ["residual", "transformer", "vae", "gan"])
 def test_contributions_add_up_to_the_gradient(show, name):
     trace = getattr(steps, name)()
     events = of(trace, "backward")

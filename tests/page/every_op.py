@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from hypothesis import Phase, given, seed, settings
 from optable import call, in_dtype, leaf, noise_like, tensor_arguments
@@ -28,8 +30,10 @@ def drawn(name: str, which: int) -> tuple:
     return (large or found)[-1]
 
 
-def every_op(which: int = 0, through=lambda name, args, leaves: call(name, args, leaves)) -> Trace:
-    """Each op called once in float32, and its gradients. `through` calls it."""
+@cache
+def every_op(which: int = 0, through=call) -> Trace:
+    """Each op called once in float32, and its gradients; ``through(name, args, leaves)`` calls it.
+    """
     with minidl.record() as trace:
         for name in OPS:
             args = in_dtype(drawn(name, which), np.float32)

@@ -302,7 +302,9 @@ class App {
 export async function start() {
   const root = document.querySelector("#page");
   try {
-    const app = new App(await unpacked(document.querySelector("#trace").textContent));
+    const recorded = await unpacked(document.querySelector("#trace").textContent);
+    if (!recorded?.events?.length) throw new Error("it has no events");
+    const app = new App(recorded);
     app.build(root);
     root.removeAttribute("aria-busy");
     document.documentElement.dataset.ready = "true";

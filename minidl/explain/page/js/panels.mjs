@@ -268,7 +268,7 @@ export function ledgerPanel(app, n, cell) {
                                  onclick: () => app.goto(m, cell)}), h("span", {class: "dim", text: ` event ${m + 1}${lossOf(trace, m)}`})),
         h("td", {class: "number secret", text: arrived ? kept(g) : "None"}),
         h("td", {class: "number secret", text: arrived ? kept(sum) : "None (not arrived)"}),
-        h("td", {class: "arrows"}, arrived && Number.isFinite(apart(sum, g)) ? arrow(sum - g, sum, most) : "")))))));
+        h("td", {class: "arrows"}, arrived && Number.isFinite(sum) && Number.isFinite(g) ? arrow(sum - g, sum, most) : "")))))));
   const moved = trace.moved.get(node);
   if (moved !== undefined) box.append(h("p", {}, "What the optimiser did with it: ", h("button", {class: "link", text: `event ${moved + 1}`, onclick: () => app.goto(moved, cell)})));
   const cleared = trace.cleared.find(c => c.event > Math.max(now, 0) && c.parameters.includes(trace.nodes[node].parameter));
