@@ -223,6 +223,7 @@ FUNCTIONS = {
 }
 NOT_TRIED = {
     "minidl.op": "makes ops; tested in test_engine.py", "minidl.record": "tested in test_trace.py",
+    "minidl.from_torch": "asks for PyTorch; tested in test_from_torch.py",
     **{f"minidl.{n}": f"F.{n}" for n in ("cat", "flatten", "log_softmax", "softmax", "split",
                                          "squeeze")},
 }
