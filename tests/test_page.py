@@ -57,6 +57,20 @@ def test_a_saved_trace_becomes_a_page_too(tmp_path):
     assert document_of((tmp_path / "run.html").read_text(encoding="utf-8"))["formulas"]["linear"]
 
 
+def test_a_files_maps_are_not_believed(tmp_path):
+    small_trace().save(tmp_path / "run.json")
+    trace = Trace.load(tmp_path / "run.json")
+    right = {op["id"]: op["map"] for op in trace.ops}
+    for op in trace.ops:
+        op["map"] = {**op["map"], "loops": {"n": 1 << 39}} if "loops" in op["map"] else None
+    before = len(trace.arrays)
+    found = document_of(page(trace))
+    for op in found["ops"]:
+        assert op["map"]["kind"] == right[op["id"]]["kind"]
+        assert op["map"].get("loops") == right[op["id"]].get("loops")
+    assert len(trace.arrays) == before
+
+
 def test_the_programs_size():
     """What is to be read of the page stays small."""
     files = list((ROOM / "js").glob("*.mjs"))

@@ -278,8 +278,6 @@ class Trace:
         document, trace = read(path), cls()
         for part in TRACE_PARTS:
             setattr(trace, part, document[part])
-        for op in trace.ops:                     # made anew from the declarations, not believed
-            op["map"] = None
         trace._cuts = {n: a for n, a in enumerate(trace.arrays) if isinstance(a, Cut)}
         trace.arrays = [None if isinstance(a, Cut) else a for a in trace.arrays]
         return trace

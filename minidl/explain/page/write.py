@@ -7,6 +7,7 @@ stands in the page as a ``data:`` URL, and an import map tells under which name.
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 import json
 import re
@@ -49,7 +50,7 @@ def page(trace: Trace, budget: int = 3_000_000, title: str | None = None) -> str
     events, ImportError without latex2mathml."""
     if not trace.events:
         raise ValueError("page: this trace has no events: nothing was recorded")
-    document = trace.document(budget)
+    document = (trace if trace.entries else _with_maps_anew(trace)).document(budget)
     document["formulas"] = formulas({op["op"] for op in trace.ops if op["library"]})
     document["signatures"] = {op["op"]: list(trace.entry(op).signature.parameters)
                               for op in trace.ops if trace.entry(op) is not None}
@@ -74,6 +75,14 @@ class Framed:
 def framed(trace: Trace, height: int = 900, budget: int = 3_000_000) -> Framed:
     """The page of a trace for a notebook, `height` pixels high. Raises as :func:`page`."""
     return Framed(page(trace, budget), whole("show: height", height, 100))
+
+
+def _with_maps_anew(trace: Trace) -> Trace:
+    """The trace of a file, whose index maps are made from the declarations, and not believed."""
+    other = copy.copy(trace)
+    other.ops, other.arrays = [{**op, "map": None} for op in trace.ops], [*trace.arrays]
+    other._equal = {}
+    return other
 
 
 def _lines(trace: Trace) -> list[list[str]]:
