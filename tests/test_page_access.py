@@ -40,6 +40,18 @@ def sticks_out(shown) -> list[str]:
       }).map(e => e.outerHTML.slice(0, 100)).concat(["(wider than the window)"])""")
 
 
+def test_the_chosen_cell_is_in_sight(show):
+    """On a narrow screen too, where the numbers of a row have no room."""
+    trace = steps.vae()
+    shown = show(trace, viewport={"width": 400, "height": 800})
+    hidden = shown.walk([hash_of(n) for n in range(len(trace.events))], """() => {
+      const cell = document.querySelector("[data-cell]"), here = cell.getBoundingClientRect();
+      const box = cell.closest(".arrays").getBoundingClientRect();
+      return here.left < box.left - 1 || here.right > Math.min(box.right, innerWidth) + 1;
+    }""")
+    assert not any(hidden), [n for n, is_hidden in enumerate(hidden) if is_hidden]
+
+
 needs_axe = pytest.mark.skipif(find_spec("axe_playwright_python") is None,
                                reason="axe-playwright-python is not installed")
 
