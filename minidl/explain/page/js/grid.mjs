@@ -3,14 +3,14 @@
 import {digits, h, indexed, shapeText} from "./dom.mjs";
 import {flatOf, isCell} from "./decode.mjs";
 
-const SIDE = 10;                             // rows and columns of numbers, at most
+const SIDE = 10, SEEN = 256;                 // rows and columns of numbers, and of a picture, at most
 
-/** From 0 to n (or wider, for padding), at most SIDE of them, around what lies from a to b. */
-function around(a, b, low, high) {
-  if (high - low <= SIDE) return [low, high];
-  let from = Math.floor((a + b) / 2) - Math.floor(SIDE / 2);
-  from = Math.max(low, Math.min(from, high - SIDE));
-  return [from, from + SIDE];
+/** From 0 to n (or wider, for padding), at most `most` of them, around what lies from a to b. */
+function around(a, b, low, high, most = SIDE) {
+  if (high - low <= most) return [low, high];
+  let from = Math.floor((a + b) / 2) - Math.floor(most / 2);
+  from = Math.max(low, Math.min(from, high - most));
+  return [from, from + most];
 }
 
 /** The colour of a number: orange above 0, blue below; the further from 0, the stronger, but never so
