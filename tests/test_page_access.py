@@ -8,6 +8,9 @@ import pytest
 from page import steps
 from page.browser import hash_of, needs_browser
 
+import minidl
+from minidl.explain.page import page
+
 pytestmark = needs_browser
 SIZES = {400: 800, 1280: 900, 1920: 1080}
 
@@ -38,6 +41,18 @@ def sticks_out(shown) -> list[str]:
         }
         return true;
       }).map(e => e.outerHTML.slice(0, 100)).concat(["(wider than the window)"])""")
+
+
+def test_the_chosen_cell_is_in_sight(show):
+    """On a narrow screen too, where the numbers of a row have no room."""
+    trace = steps.vae()
+    shown = show(trace, viewport={"width": 400, "height": 800})
+    hidden = shown.walk([hash_of(n) for n in range(len(trace.events))], """() => {
+      const cell = document.querySelector("[data-cell]"), here = cell.getBoundingClientRect();
+      const box = cell.closest(".arrays").getBoundingClientRect();
+      return here.left < box.left - 1 || here.right > Math.min(box.right, innerWidth) + 1;
+    }""")
+    assert not any(hidden), [n for n, is_hidden in enumerate(hidden) if is_hidden]
 
 
 needs_axe = pytest.mark.skipif(find_spec("axe_playwright_python") is None,
@@ -113,6 +128,28 @@ def test_every_panel_is_reached_by_tab(show, name):
     wanted = {"HEADER", "timeline", "graph", "microscope", "terms", "ledger", "source"}
     assert wanted <= set(seen), wanted - set(seen)
     assert len(seen["timeline"]) == 1, "one stop for all events: arrows go from there"
+
+
+def test_a_large_array_is_shown_at_once(show):
+    """A plane of a million numbers: the picture is of the part around the cell."""
+    with minidl.record() as trace:
+        minidl.rand(40, 25_000) * 2
+    shown = show(page(trace, budget=10**8))
+    took = shown.ask("""async () => {
+      await new Promise(requestAnimationFrame);
+      const began = performance.now();
+      location.hash = "#event=1&cell=39,24999";
+      await new Promise(done => addEventListener("hashchange", done, {once: true}));
+      await new Promise(requestAnimationFrame);
+      document.body.offsetHeight;
+      return performance.now() - began;
+    }""")
+    assert took < 3000 and shown.read()["cell"] == "39,24999"
+    sizes = shown.ask("() => [...document.querySelectorAll('canvas')]"
+                      ".map(c => [c.width, c.height])")
+    assert sizes == [[256, 40], [256, 40]]
+    shown.page.locator("canvas").first.click(position={"x": 0.5, "y": 0.5})
+    assert shown.read()["cell"] == f"0,{25_000 - 256}"
 
 
 def test_a_grid_by_arrows(show):

@@ -254,6 +254,21 @@ def test_back_is_back(show):
     assert shown.note() == "You are where you began."
 
 
+def test_back_is_back_to_the_cell_one_had(show):
+    """Though another one of the same array was chosen since."""
+    trace = steps.plain()
+    n = next(n for n in of(trace, "backward")
+             if trace.nodes[trace.events[n]["node"]]["name"] == "0.weight")
+    shown = show(trace, hash_of(n, (1, 0, 2, 2)))
+    before = shown.read()
+    shown.press("u")                              # the update of this weight
+    assert shown.read()["cell"] == "1,0,2,2" and "update" in shown.status()
+    shown.page.click("[role=grid] td[data-at='1,0,0,1']")
+    assert shown.read()["cell"] == "1,0,0,1"
+    shown.press("Backspace")
+    assert shown.read() == before
+
+
 def test_a_factor_leads_to_the_number_that_it_is(show):
     """Where Enter goes, the chosen cell has the factor's value."""
     trace = steps.plain()

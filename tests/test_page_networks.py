@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from importlib.util import find_spec
 
@@ -14,6 +15,7 @@ from test_page_sums import ROUNDING
 
 import minidl
 from minidl import nn
+from minidl.explain.page import page
 from minidl.explain.trace import Trace
 from minidl.testing.compare import equal
 from minidl.training import first_step
@@ -91,6 +93,15 @@ def test_the_librarys_networks(show, name, tmp_path):
     assert (tmp_path / "run.html").stat().st_size < 5_000_000
     shown = show.page(to=tmp_path / "run.html")
     assert every_event_is_shown(shown, trace) > len(trace.events) / (2 if name == "cnn" else 5)
+
+
+@pytest.mark.slow
+def test_a_recorded_step_and_its_page_take_seconds():
+    """Of the CNN: less than 3 of a processor's seconds."""
+    of_library("cnn")                             # the digits are read, the kernels loaded
+    began = time.process_time()
+    text = page(first_step.of_model("cnn"))
+    assert time.process_time() - began < 3 and len(text) > 1e6
 
 
 # --------------------------------------------------------------------------- to the loss, and home

@@ -7,6 +7,7 @@ anything was asked for that is not in the page itself, or if anything was compla
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,8 @@ class Visit:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("request", self._requested)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
+        page.on("pageerror", lambda error: self._complained(str(error)))
+        page.on("console", lambda said: self._complained(f"{said.type}: {said.text}"))
         shown = Shown(page)
         if to:
             shown.goto(Path(to).as_uri() + hash_)
@@ -71,6 +72,9 @@ class Visit:
     def _requested(self, request: Any) -> None:
         if not request.url.startswith(("file:", "data:")):
             self.asked_for.append(request.url)
+
+    def _complained(self, text: str) -> None:
+        self.complaints.append(re.sub("(base64,.{8})[^:)]*", r"\1...", text)[:500])
 
     def write(self, text: str) -> Path:
         """A file with this text, for :meth:`page`."""

@@ -3,14 +3,14 @@
 import {digits, h, indexed, shapeText} from "./dom.mjs";
 import {flatOf, isCell} from "./decode.mjs";
 
-const SIDE = 10;                             // rows and columns of numbers, at most
+const SIDE = 10, SEEN = 256;                 // rows and columns of numbers, and of a picture, at most
 
-/** From 0 to n (or wider, for padding), at most SIDE of them, around what lies from a to b. */
-function around(a, b, low, high) {
-  if (high - low <= SIDE) return [low, high];
-  let from = Math.floor((a + b) / 2) - Math.floor(SIDE / 2);
-  from = Math.max(low, Math.min(from, high - SIDE));
-  return [from, from + SIDE];
+/** From 0 to n (or wider, for padding), at most `most` of them, around what lies from a to b. */
+function around(a, b, low, high, most = SIDE) {
+  if (high - low <= most) return [low, high];
+  let from = Math.floor((a + b) / 2) - Math.floor(most / 2);
+  from = Math.max(low, Math.min(from, high - most));
+  return [from, from + most];
 }
 
 /** The colour of a number: orange above 0, blue below; the further from 0, the stronger, but never so
@@ -124,38 +124,52 @@ function numbersOf(a, cell, plane, marks, {name, chosen, choose}) {
            h("thead", {role: chosen ? "rowgroup" : null}, head), h("tbody", {role: chosen ? "rowgroup" : null}, body));
 }
 
-/** The whole plane as a picture, its marks outlined. */
+/** The plane as a picture, its marks outlined; of a large one the part around the cell. */
 function canvasOf(a, plane, cell, marks, choose) {
-  const zoom = Math.max(1, Math.min(8, Math.floor(168 / Math.max(plane.rows, plane.columns))));
-  const canvas = h("canvas", {width: plane.columns * zoom, height: plane.rows * zoom, role: "img",
-    "aria-label": `a picture of ${plane.rows} by ${plane.columns} numbers, orange above zero, blue below`});
-  const draw = () => paint(canvas, a, plane, marks, zoom);
-  if (globalThis.requestAnimationFrame) requestAnimationFrame(draw);
+  const [top, bottom] = around(plane.row, plane.row, 0, plane.rows, SEEN), [left, right] = around(plane.column, plane.column, 0, plane.columns, SEEN);
+  const rows = bottom - top, columns = right - left, zoom = Math.max(1, Math.min(8, Math.floor(168 / Math.max(rows, columns))));
+  const part = rows < plane.rows || columns < plane.columns ? `, rows from ${top} and columns from ${left}, of ${plane.rows} by ${plane.columns}` : "";
+  const canvas = h("canvas", {width: columns * zoom, height: rows * zoom, role: "img",
+    "aria-label": `a picture of ${rows} by ${columns} numbers${part}, orange above zero, blue below`});
+  requestAnimationFrame(() => {
+    const paper = paint(canvas, rows, columns, (r, c) => Number(a.data[plane.begin + (top + r) * plane.columns + left + c]), scaleOf(a));
+    outline(paper, marks, plane, top, left, zoom);
+  });
   if (choose) {
     canvas.addEventListener("click", e => choose([...cell.slice(0, -2),
-      Math.floor(e.offsetY / zoom), Math.floor(e.offsetX / zoom)]));
+      top + Math.floor(e.offsetY / zoom), left + Math.floor(e.offsetX / zoom)]));
   }
   return canvas;
 }
 
-function paint(canvas, a, plane, marks, zoom) {
-  const paper = canvas.getContext("2d"), style = getComputedStyle(document.documentElement), scale = scaleOf(a);
+/** Paint a canvas with rows x columns numbers: `at(r, c)`, of which `most` is the largest magnitude. */
+export function paint(canvas, rows, columns, at, most) {
+  const paper = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
   const rgb = name => style.getPropertyValue(name).trim().match(/\w\w/g).map(v => parseInt(v, 16));
   const [plus, minus, ground, odd] = ["--plus", "--minus", "--paper", "--odd"].map(rgb);
-  for (let r = 0; r < plane.rows; r++) {
-    for (let c = 0; c < plane.columns; c++) {
-      const v = Number(a.data[plane.begin + r * plane.columns + c]);
-      const to = Number.isFinite(v) ? v < 0 ? minus : plus : odd;
-      const share = Number.isFinite(v) ? (scale ? Math.min(1, Math.abs(v) / scale) ** 0.7 : 0) : 1;
-      paper.fillStyle = `rgb(${ground.map((g, i) => Math.round(g + (to[i] - g) * share)).join()})`;
-      paper.fillRect(c * zoom, r * zoom, zoom, zoom);
+  const pixels = new ImageData(columns, rows), small = new OffscreenCanvas(columns, rows);
+  for (let r = 0, p = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, p += 4) {
+      const v = at(r, c), finite = Number.isFinite(v), to = finite ? v < 0 ? minus : plus : odd;
+      const share = finite ? (most ? Math.min(1, Math.abs(v) / most) ** 0.7 : 0) : 1;
+      for (let d = 0; d < 3; d++) pixels.data[p + d] = ground[d] + (to[d] - ground[d]) * share;
+      pixels.data[p + 3] = 255;
     }
   }
+  small.getContext("2d").putImageData(pixels, 0, 0);
+  paper.imageSmoothingEnabled = false;
+  paper.drawImage(small, 0, 0, canvas.width, canvas.height);
+  return paper;
+}
+
+/** Frames around the marked cells of a picture whose first cell is (top, left). */
+function outline(paper, marks, plane, top, left, zoom) {
+  const style = getComputedStyle(document.documentElement);
   const frame = (key, colour) => {
     const [r, c] = key.split(",").map(Number);
     paper.strokeStyle = style.getPropertyValue(colour);
     paper.lineWidth = Math.max(1, zoom / 4);
-    paper.strokeRect(c * zoom + 0.5, r * zoom + 0.5, zoom - 1, zoom - 1);
+    paper.strokeRect((c - left) * zoom + 0.5, (r - top) * zoom + 0.5, zoom - 1, zoom - 1);
   };
   if (marks.used.size <= 60) marks.used.forEach(key => frame(key, "--used"));
   marks.wrong.forEach(key => frame(key, "--wrong"));

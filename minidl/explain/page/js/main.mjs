@@ -106,6 +106,7 @@ class App {
                                 ledgerPanel(this, n, cell), checksPanel(this, n, cell), sourcePanel(this, n));
     this.moving.replaceChildren(...[codesPanel(this, n), imagesPanel(this, n)].filter(Boolean));
     this.colour(e);
+    this.bringIntoSight(document.querySelector("[data-cell]"));
     this.trail.replaceChildren(...this.way());
     document.querySelectorAll(".next").forEach(one => one.classList.remove("next"));
     this.firstFactor()?.classList.add("next");
@@ -133,6 +134,12 @@ class App {
     this.spotted = i;
     old.replaceWith(microscope(this, n, cell, {...found, terms: [found.terms[i], ...found.terms.filter((_, k) => k !== i)], spotted: found.terms[i]}));
     this.colour(this.trace.events[n]);
+  }
+
+  /** On a narrow screen numbers scroll sideways: to the chosen one. */
+  bringIntoSight(cell) {
+    const box = cell?.closest(".arrays");
+    if (box) box.scrollLeft += Math.max(0, cell.getBoundingClientRect().right + 4 - box.getBoundingClientRect().right);
   }
 
   /** The colours of symbols: the same in formula, terms and figures. */

@@ -13,6 +13,9 @@ const numberAt = (a, cell) => a && isCell(cell, a.shape) ? Number(a.data[flatOf(
 const kept = (value, precision) => value === null ? "not in the file" : digits(value, precision);
 const apart = (a, b) => a === null || b === null ? null : Object.is(a, b) ? 0 : a - b;     // also of NaN and NaN
 
+/** What may be wider than a narrow screen, in a box that scrolls, by the keyboard too. */
+const sideways = (label, what) => h("div", {class: "sideways", tabindex: "0", role: "group", "aria-label": label}, what);
+
 /** A factor as a button that leads to its maker. */
 function factorButton(app, factor) {
   const leads = factor.operand !== null && factor.operand !== undefined;
@@ -108,7 +111,7 @@ function stepsTable(trace, {steps, moved}) {
   const body = steps.map(s => h("tr", {"data-step": s.name}, h("td", {}, lineOf(trace, s.text)),
     h("td", {class: "number secret", text: s.value === null ? "several" : digits(s.value)}),
     moved ? h("td", {class: "number secret", text: s.change === null ? "several" : digits(s.change)}) : ""));
-  return h("table", {class: "steps", "data-steps": steps.length}, head, h("tbody", {}, body));
+  return sideways("the lines of the formula", h("table", {class: "steps", "data-steps": steps.length}, head, h("tbody", {}, body)));
 }
 
 /** A line of a declaration for a reader: no argument of axes. */
@@ -142,9 +145,9 @@ function updatePanel(app, n, cell) {
   box.append(h("table", {class: "steps"}, h("tbody", {}, rows.map(([what, value]) => h("tr", {},
     h("th", {scope: "row", text: what}), h("td", {class: "number wrap"}, value))))));
   if (found) {
-    box.append(h("table", {class: "steps", "data-steps": found.lines.length}, h("tbody", {}, found.lines.map(line => h(
+    box.append(sideways("the lines of the rule", h("table", {class: "steps", "data-steps": found.lines.length}, h("tbody", {}, found.lines.map(line => h(
       "tr", {"data-step": line.name}, h("td", {}, lineOf(trace, line.text)),
-      h("td", {class: "number secret", text: digits(line.value)}))))));
+      h("td", {class: "number secret", text: digits(line.value)})))))));
   } else {
     box.append(h("p", {text: e.steps?.length ? "The rule cannot be worked out: its numbers were left out of the file for their size."
       : "A rule that minidl does not know: its numbers before and after are all there is."}));
@@ -261,7 +264,7 @@ export function ledgerPanel(app, n, cell) {
   box.dataset.rows = rows.length;
   box.append(h("p", {class: "dim", text: `of ${name} at ${indexed(cell) || "its only number"}`
     + (e.earlier !== undefined ? `; ${kept(numberAt(trace.arrays.whole(e.earlier), cell))} was there from an earlier backward()` : "")}),
-    h("div", {class: "sideways", tabindex: "0", role: "group", "aria-label": "contributions"}, h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
+    sideways("contributions", h("table", {class: "ledger"}, h("thead", {}, h("tr", {}, ["", "from", "contribution", "sum so far", ""].map(t => h("th", {scope: "col", text: t})))),
       h("tbody", {}, data.map(({m, event, arrived, g, sum}) => h("tr", {class: m === n ? "now" : arrived ? "" : "later", "data-event": m + 1},
         h("td", {text: `${event.number} of ${event.of}`}),
         h("td", {}, h("button", {class: "link", text: described(trace, m).replace(/^backward, /, "").replace(/, gradient of.*/, ""),

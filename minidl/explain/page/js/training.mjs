@@ -2,7 +2,7 @@
 // them, and of codes (mu) the pulls that reach them.
 
 import {digits, h, indexed, panel} from "./dom.mjs";
-import {figure} from "./grid.mjs";
+import {figure, paint} from "./grid.mjs";
 import {arrow} from "./panels.mjs";
 
 /** Images beside each other as one picture: (n, channels, height, width), of which channel 0. */
@@ -13,19 +13,7 @@ function tiles(a, sign = 1) {
   for (const v of a.data) if (Number.isFinite(v)) most = Math.max(most, Math.abs(v));
   return Array.from({length: show}, (_, i) => {
     const canvas = h("canvas", {width: columns * zoom, height: rows * zoom, role: "img", "aria-label": `image ${i + 1} of ${n}`});
-    requestAnimationFrame(() => {
-      const paper = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
-      const rgb = name => style.getPropertyValue(name).trim().match(/\w\w/g).map(v => parseInt(v, 16));
-      const [plus, minus, ground] = ["--plus", "--minus", "--paper"].map(rgb);
-      for (let r = 0; r < rows; r++) {
-        for (let k = 0; k < columns; k++) {
-          const v = sign * Number(a.data[((i * c) * rows + r) * columns + k]), to = v < 0 ? minus : plus;
-          const share = Number.isFinite(v) ? Math.abs(v) / most : 1;
-          paper.fillStyle = `rgb(${ground.map((g, d) => Math.round(g + (to[d] - g) * share)).join()})`;
-          paper.fillRect(k * zoom, r * zoom, zoom, zoom);
-        }
-      }
-    });
+    requestAnimationFrame(() => paint(canvas, rows, columns, (r, k) => sign * Number(a.data[((i * c) * rows + r) * columns + k]), most));
     return canvas;
   });
 }
